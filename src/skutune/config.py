@@ -1,0 +1,414 @@
+"""The run's config: one YAML file, parsed once.
+
+Unknown keys are errors, and all problems are reported together with their paths. A fingerprint takes the sections that
+a stage depends on from here, so a setting belongs in the section of the stage that it changes, and in no other.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import string
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from skutune.errors import InputError, Problem
+
+RUN_NAME = r"^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$"
+
+
+class Section(BaseModel):
+    """A part of the config: immutable, and strict about its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Columns(Section):
+    """Which columns of the catalog file hold what."""
+
+    id: str = Field("id", min_length=1, description="Column of the product's id; any text without white space.")
+    name: str = Field(
+        "name",
+        min_length=1,
+        description='Column of the name, or a template over columns: "{brand} {type} {size}".',
+    )
+    attributes: tuple[str, ...] | None = Field(
+        None, description="Columns that describe a product; without it, all columns that id and name do not use."
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _template_parses(cls, name: str) -> str:
+        try:
+            fields = [field for _, field, _, _ in string.Formatter().parse(name)]
+        except ValueError as error:
+            raise ValueError(f"not a template: {error}") from error
+        if any(field == "" for field in fields):
+            raise ValueError("a template names a column between its braces: {brand}")
+        return name
+
+    @property
+    def name_fields(self) -> tuple[str, ...]:
+        """The columns that the name is made from: one, or those of the template."""
+        fields = tuple(field for _, field, _, _ in string.Formatter().parse(self.name) if field is not None)
+        return fields or (self.name,)
+
+
+class CatalogConfig(Section):
+    """Where the products come from."""
+
+    source: str = Field(description="csv, tsv, jsonl or parquet file: a local path or s3://bucket/key.")
+    columns: Columns = Columns()
+    buckets: int | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        description="Parts of every table; fixed when a run first ingests. Default: square root of the products.",
+    )
+
+
+class ModelConfig(Section):
+    """A model: a hub name, a local folder or an s3:// prefix."""
+
+    name: str = Field(min_length=1, description="Hub name, local folder or s3:// prefix.")
+    revision: str | None = Field(None, description="Commit of a hub model; pin it, or a later run may differ.")
+
+
+class GeneratorConfig(ModelConfig):
+    """The LLM that writes the training data."""
+
+    engine: Literal["auto", "vllm", "transformers", "scripted"] = Field(
+        "auto", description="auto: vllm where it is installed, else transformers. scripted: no model, for dry runs."
+    )
+    batch_size: int = Field(64, ge=1, le=4096, description="Sequences generated at the same time.")
+    context: int = Field(2048, ge=256, description="Longest prompt and answer together, in tokens.")
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    malformed_rate: float = Field(
+        0.0, ge=0, le=1, description="scripted only: share of answers that are made malformed."
+    )
+
+
+class EncoderConfig(ModelConfig):
+    """The model that turns texts into vectors."""
+
+    engine: Literal["auto", "sentence", "mean-pooled", "scripted"] = Field(
+        "auto",
+        description="auto: a sentence encoder where the folder is one, else mean-pooled hidden states of an LLM.",
+    )
+    batch_size: int = Field(64, ge=1, le=4096)
+    max_tokens: int = Field(256, ge=8, description="Longer texts are cut.")
+
+
+class BaseModelConfig(ModelConfig):
+    """The model that is fine-tuned."""
+
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+
+
+class ModelsConfig(Section):
+    """The three models of a run."""
+
+    generator: GeneratorConfig
+    encoder: EncoderConfig
+    base: BaseModelConfig
+
+
+class SamplingConfig(Section):
+    """How texts are drawn."""
+
+    temperature: float = Field(0.7, ge=0, le=2)
+    top_p: float = Field(0.95, gt=0, le=1)
+    max_tokens: int = Field(160, ge=8, le=4096)
+
+
+class GenerationConfig(Section):
+    """What every stage that asks an LLM can be told."""
+
+    sampling: SamplingConfig = SamplingConfig()
+    attempts: int = Field(3, ge=1, le=10, description="Tries before an item is rejected with its reason.")
+
+
+class DescribeConfig(GenerationConfig):
+    """One description a product."""
+
+    method: Literal["llm", "template"] = Field("llm", description="template: from the attributes, without an LLM.")
+    min_sentences: int = Field(2, ge=1, description="Fewer whole sentences are rejected.")
+    max_sentences: int = Field(5, ge=1, description="What comes after is cut.")
+
+
+class ParaphraseConfig(GenerationConfig):
+    """Variants of a description."""
+
+    variants: int = Field(5, ge=0, le=50)
+    sampling: SamplingConfig = SamplingConfig(temperature=0.9)
+
+
+class EmbedConfig(Section):
+    """Vectors of names, descriptions and variants."""
+
+
+class ClassifyConfig(Section):
+    """The classifier over products, and the calibration of P(acceptable)."""
+
+    epochs: int = Field(20, ge=0, le=1000, description="Passes over the vectors to train the projection; 0: none.")
+    learning_rate: float = Field(1e-3, gt=0, le=1)
+    batch_size: int = Field(1024, ge=2)
+    seed: int = 0
+
+
+Intent = Literal["pairing", "meal", "diet", "occasion", "substitute"]
+
+
+class QuestionConfig(GenerationConfig):
+    """Shoppers' questions."""
+
+    per_product: int = Field(12, ge=1, le=100)
+    intents: tuple[Intent, ...] = Field(("pairing", "meal", "diet", "occasion", "substitute"), min_length=1)
+    sampling: SamplingConfig = SamplingConfig(temperature=0.9, max_tokens=512)
+
+
+class RecommendConfig(GenerationConfig):
+    """Recommendations for a question."""
+
+    min_items: int = Field(2, ge=1, le=5)
+    max_items: int = Field(3, ge=1, le=5)
+    sampling: SamplingConfig = SamplingConfig(max_tokens=96)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> RecommendConfig:
+        if self.min_items > self.max_items:
+            raise ValueError(f"min_items {self.min_items} is above max_items {self.max_items}")
+        return self
+
+
+class ExpandConfig(GenerationConfig):
+    """A description for each distinct recommended name."""
+
+    sampling: SamplingConfig = SamplingConfig(max_tokens=96)
+
+
+class LinkConfig(Section):
+    """From a name to the closest product, or none."""
+
+    precision: float = Field(0.9, gt=0, lt=1, description="Wanted share of acceptable products among the linked.")
+    candidates: int = Field(10, ge=1, le=100, description="Near-ties kept for a name.")
+
+
+class AnswerConfig(GenerationConfig):
+    """The prose of an answer."""
+
+    unlinked_share: float = Field(
+        0.1, ge=0, le=1, description="Share of names without a close product that stay, as `(no close product)`."
+    )
+    sampling: SamplingConfig = SamplingConfig(max_tokens=512)
+
+
+class ComposeConfig(Section):
+    """Training and validation examples."""
+
+    hold_out_products: float = Field(0.05, ge=0, le=0.5, description="Share of products kept wholly out of training.")
+    hold_out_questions: float = Field(0.05, ge=0, le=0.5, description="Share of the other questions kept out.")
+    description_examples: bool = Field(True, description="Also train description → NAME: id ID.")
+
+
+class CoverageConfig(Section):
+    """How often each product should be trained."""
+
+    min_examples: int = Field(10, ge=0, description="Trained questions a product; what is short is listed.")
+
+
+class FinetuneConfig(Section):
+    """Fine-tuning of the base model."""
+
+    method: Literal["lora", "full"] = "lora"
+    epochs: float = Field(1.0, gt=0, le=100)
+    learning_rate: float = Field(2e-4, gt=0, le=1)
+    lora_rank: int = Field(16, ge=1, le=1024)
+    lora_alpha: int = Field(32, ge=1)
+    batch_size: int = Field(8, ge=1, description="Examples an optimizer step.")
+    micro_batch_size: int = Field(8, ge=1, description="Examples at the same time on one device.")
+    max_length: int = Field(1024, ge=64, description="Tokens of an example; longer ones are cut and counted.")
+    warmup_ratio: float = Field(0.03, ge=0, le=1)
+    save_steps: int = Field(200, ge=1)
+    seed: int = 0
+
+
+class EvaluateConfig(Section):
+    """Base and tuned model on held-out questions."""
+
+    questions: int = Field(200, ge=1, description="Held-out questions at most.")
+    max_tokens: int = Field(384, ge=16)
+
+
+class IngestConfig(Section):
+    """Reading the catalog; its settings are under `catalog`."""
+
+
+class DistinctConfig(Section):
+    """The distinct recommended names."""
+
+
+class ReportConfig(Section):
+    """The report."""
+
+    samples: int = Field(8, ge=1, le=100, description="Answers shown.")
+
+
+class StagesConfig(Section):
+    """The settings of each stage."""
+
+    ingest: IngestConfig = IngestConfig()
+    describe: DescribeConfig = DescribeConfig()
+    paraphrase: ParaphraseConfig = ParaphraseConfig()
+    embed: EmbedConfig = EmbedConfig()
+    classify: ClassifyConfig = ClassifyConfig()
+    question: QuestionConfig = QuestionConfig()
+    recommend: RecommendConfig = RecommendConfig()
+    distinct: DistinctConfig = DistinctConfig()
+    expand: ExpandConfig = ExpandConfig()
+    link: LinkConfig = LinkConfig()
+    answer: AnswerConfig = AnswerConfig()
+    compose: ComposeConfig = ComposeConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    report: ReportConfig = ReportConfig()
+
+
+class Config(Section):
+    """A run: what is taught, with which models, and where it is kept."""
+
+    run: Annotated[str, Field(pattern=RUN_NAME, description="Name of the run: a folder in the store.")]
+    store: str = Field("./runs", min_length=1, description="Local folder or s3://bucket/prefix.")
+    catalog: CatalogConfig
+    models: ModelsConfig
+    coverage: CoverageConfig = CoverageConfig()
+    stages: StagesConfig = StagesConfig()
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a config file and apply overrides of the form `a.b=value` (value is YAML).
+
+    Relative paths of the catalog, of model folders and of the store are taken from the config file's folder, so that a
+    run does not depend on where it is started.
+
+    Raises:
+        InputError: the file cannot be read or parsed, or any value is wrong; all problems are named together.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"config {path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"config {path}: is a folder; name the YAML file in it") from None
+    except UnicodeDecodeError:
+        raise InputError(f"config {path}: not UTF-8 text; save it as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"config {path}: cannot be read: {error.strerror}") from None
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise InputError(f"config {path}{line}: not valid YAML: {problem}") from None
+    if not isinstance(document, dict):
+        raise InputError(f"config {path}: holds no settings; start from `skutune config schema` or the README's example")
+    apply_overrides(document, overrides)
+    config = parse(document, f"config {path}")
+    return _anchored(config, path.parent)
+
+
+def parse(document: Mapping[str, Any], origin: str) -> Config:
+    """Build a Config from a parsed document; `origin` names it in errors."""
+    try:
+        return Config.model_validate(document)
+    except ValidationError as error:
+        problems = [_problem(item, document) for item in error.errors()]
+        many = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise InputError(f"{origin}: {many}", problems) from None
+
+
+def apply_overrides(document: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Set `a.b.c=value` in the document in place. Raises InputError for what has no `=` or crosses a plain value."""
+    for override in overrides:
+        path, separator, value = override.partition("=")
+        if not separator or not path.strip():
+            raise InputError(f"--set {override!r}: write it as path.to.setting=value")
+        node: Any = document
+        *parents, leaf = path.strip().split(".")
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise InputError(f"--set {override!r}: {parent!r} is a value, not a section")
+        try:
+            node[leaf] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError(f"--set {override!r}: the value is not valid YAML") from None
+
+
+def json_schema() -> dict[str, Any]:
+    """The config's JSON Schema."""
+    return Config.model_json_schema()
+
+
+def to_yaml(config: Config) -> str:
+    """The resolved config as YAML, defaults included."""
+    return yaml.safe_dump(json.loads(config.model_dump_json()), sort_keys=False, allow_unicode=True)
+
+
+def _anchored(config: Config, folder: Path) -> Config:
+    """The config with relative paths resolved against the folder of its file."""
+
+    def anchor(name: str) -> str:
+        if "://" in name:
+            return name
+        path = folder / Path(name).expanduser()
+        return str(path.resolve())
+
+    store = anchor(config.store)
+    source = anchor(config.catalog.source)
+    models = config.models.model_copy(
+        update={
+            role: model.model_copy(update={"name": anchor(model.name)})
+            for role, model in (
+                ("generator", config.models.generator),
+                ("encoder", config.models.encoder),
+                ("base", config.models.base),
+            )
+            if _is_folder_name(model.name)
+        }
+    )
+    return config.model_copy(
+        update={"store": store, "catalog": config.catalog.model_copy(update={"source": source}), "models": models}
+    )
+
+
+def _is_folder_name(name: str) -> bool:
+    """A model's name that is meant as a path: a hub name is `owner/name` and starts with neither `.`, `/` nor `~`."""
+    return name.startswith((".", "/", "~"))
+
+
+def _problem(item: Any, document: Mapping[str, Any]) -> Problem:
+    path = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        return Problem(path, "unknown key" + _suggestion(item["loc"]))
+    if item["type"] == "missing":
+        return Problem(path, "is missing")
+    shown = "" if isinstance(item.get("input"), (dict, list)) else f" (it is {item.get('input')!r})"
+    return Problem(path, item["msg"].removeprefix("Value error, ") + shown)
+
+
+def _suggestion(location: Sequence[str | int]) -> str:
+    section: Any = Config
+    for part in location[:-1]:
+        fields = getattr(section, "model_fields", {})
+        if part not in fields:
+            return ""
+        section = fields[part].annotation
+    known = list(getattr(section, "model_fields", {}))
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(known)}"

@@ -1,0 +1,84 @@
+"""What a stage may ask of a model: text for messages (`TextEngine`), vectors for texts (`Encoder`).
+
+Requests go in as a stream and results come out in any order, matched by id: an engine keeps its device busy with a
+window of requests that spans the parts of a table, and a stage never waits for a batch to fill. An engine pulls the
+next request only when it has room, so a stage may put a failed request back into the stream while it is being read.
+
+A malformed answer is a result. A dead engine is an exception: `DeviceError`, or `InputError` for a model that cannot
+be loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Messages = tuple[dict[str, str], ...]
+"""A chat: `({"role": "system" | "user" | "assistant", "content": …}, …)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a text is drawn. `temperature` 0 is greedy; `max_tokens` bounds the generated tokens."""
+
+    max_tokens: int
+    temperature: float = 0.7
+    top_p: float = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One text to generate. With `schema` (JSON Schema) the text is JSON that fits it, unless cut by `max_tokens`."""
+
+    id: str
+    messages: Messages
+    sampling: Sampling
+    schema: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The text for the request of the same id. `finish_reason` is `stop`, or `length` where it was cut."""
+
+    id: str
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class TextEngine(Protocol):
+    """A language model."""
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Result]:
+        """Yield one result for each request, in any order, pulling requests lazily.
+
+        Raises:
+            DeviceError: the device or the engine behind it died.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        ...
+
+
+class Encoder(Protocol):
+    """A model that turns texts into unit vectors."""
+
+    @property
+    def dimension(self) -> int:
+        """The length of a vector."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors, shape (len(texts), dimension), float32, in the order of the texts; never NaN."""
+        ...
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        ...
