@@ -69,6 +69,9 @@ class CatalogConfig(Section):
         le=4096,
         description="Parts of every table; fixed when a run first ingests. Default: square root of the products.",
     )
+    max_rejects: int = Field(
+        0, ge=0, description="Lines that may be left out with their reason; one more stops the run."
+    )
 
 
 class ModelConfig(Section):

@@ -1,0 +1,35 @@
+"""Stable hashes: of what a row was made from, of which bucket it belongs to, of which of two choices it takes.
+
+All are functions of their text alone: the same on every machine, in every process and release.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+
+def content_key(value: Any) -> str:
+    """A hash of a JSON-like value: 32 hexadecimal digits, equal for equal values whatever the order of their keys."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def bytes_digest(data: bytes) -> str:
+    """The SHA-256 of bytes, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def bucket_of(text: str, buckets: int) -> int:
+    """The bucket, in [0, buckets), of a product's id or of a normalised name."""
+    return _number(text) % buckets
+
+
+def unit_hash(*texts: str) -> float:
+    """A number in [0, 1) that depends on the texts alone: the coin for splits and picks."""
+    return _number("\x1f".join(texts)) / 2**64
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")
