@@ -10,8 +10,10 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*%?", re.UNICODE)
 
 def fold(text: str) -> str:
     """One line: control characters and line breaks become spaces, runs of white space one space, ends trimmed (NFC)."""
-    cleaned = "".join(character if character.isprintable() else " " for character in unicodedata.normalize("NFC", text))
-    return " ".join(cleaned.split())
+    normal = unicodedata.normalize("NFC", text)
+    if not normal.isprintable():  # asked once for the text: a catalog folds hundreds of thousands
+        normal = "".join(character if character.isprintable() else " " for character in normal)
+    return " ".join(normal.split())
 
 
 def normalise_name(name: str) -> str:

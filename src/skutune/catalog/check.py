@@ -1,0 +1,124 @@
+"""What a person wants to know about a catalog before a run: how much of it is usable, and what describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from skutune.catalog.rows import SHOWN_REJECTS, read, reject_problem
+from skutune.config import Columns
+from skutune.errors import InputError, Problem
+from skutune.hashing import unit_hash
+from skutune.records import Product, Reject
+from skutune.text import normalise_name
+
+KEPT_REJECTS = 1000
+"""So many rejects are kept in a report; all are counted."""
+
+COUNTED_VALUES = 1000
+"""Distinct values of an attribute are counted up to here."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeSummary:
+    """How many products have the attribute, and its distinct values (`capped`: at least so many)."""
+
+    filled: int
+    distinct: int
+    capped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogReport:
+    """A catalog in figures. `duplicate_names` counts the products whose name an earlier one has already."""
+
+    products: int
+    rejected: int
+    rejects: tuple[Reject, ...]
+    max_rejects: int
+    attributes: dict[str, AttributeSummary]
+    duplicate_names: int
+    longest_name: str
+
+    @property
+    def usable(self) -> bool:
+        """Whether a run would take this catalog."""
+        return self.rejected <= self.max_rejects
+
+
+def check(path: Path, columns: Columns, max_rejects: int = 0) -> CatalogReport:
+    """Read a catalog to its end.
+
+    Raises:
+        InputError: the file cannot be read as a whole, or holds no product at all.
+    """
+    counts = _Counts(columns)
+    for row in read(path, columns):
+        counts.add(row)
+    return counts.report(max_rejects)
+
+
+def raise_if_rejected(rejects: Sequence[Reject], max_rejects: int, path: Path, rejected: int | None = None) -> None:
+    """Raise InputError with the first rejects where there are more than allowed.
+
+    `rejected` is their number where only the first were kept; without it, all are in `rejects`.
+    """
+    count = len(rejects) if rejected is None else rejected
+    if count <= max_rejects:
+        return
+    shown = [reject_problem(reject, path) for reject in rejects[:SHOWN_REJECTS]]
+    if count > len(shown):
+        shown.append(Problem("", f"and {count - len(shown):,} more"))
+    rows = "1 row is no product" if count == 1 else f"{count:,} rows are no products"
+    allowed = "none" if max_rejects == 0 else f"{max_rejects:,}"
+    raise InputError(
+        f"catalog {path}: {rows}, {allowed} may be left out; mend them, or set catalog.max_rejects to {count}", shown
+    )
+
+
+class _Counts:
+    """Counts over a stream of rows; memory grows by one number a product."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._products = self._rejected = self._duplicates = 0
+        self._rejects: list[Reject] = []
+        self._names: set[float] = set()
+        self._filled = dict.fromkeys(columns.attributes or (), 0)
+        self._values: dict[str, set[str]] = {}
+        self._longest = ""
+
+    def add(self, row: Product | Reject) -> None:
+        if isinstance(row, Product):
+            self._add_product(row)
+            return
+        self._rejected += 1
+        if len(self._rejects) < KEPT_REJECTS:
+            self._rejects.append(row)
+
+    def report(self, max_rejects: int) -> CatalogReport:
+        return CatalogReport(
+            products=self._products,
+            rejected=self._rejected,
+            rejects=tuple(self._rejects),
+            max_rejects=max_rejects,
+            attributes={attribute: self._summary(attribute) for attribute in self._filled},
+            duplicate_names=self._duplicates,
+            longest_name=self._longest,
+        )
+
+    def _add_product(self, product: Product) -> None:
+        self._products += 1
+        self._longest = max(self._longest, product.name, key=len)
+        name = unit_hash(normalise_name(product.name))
+        self._duplicates += name in self._names
+        self._names.add(name)
+        for attribute, value in product.attributes.items():
+            self._filled[attribute] = self._filled.get(attribute, 0) + 1
+            values = self._values.setdefault(attribute, set())
+            if len(values) < COUNTED_VALUES:
+                values.add(value)
+
+    def _summary(self, attribute: str) -> AttributeSummary:
+        distinct = len(self._values.get(attribute, ()))
+        return AttributeSummary(self._filled[attribute], distinct, distinct >= COUNTED_VALUES)

@@ -1,0 +1,91 @@
+"""The format that a file's name says, and whether the file has the columns that are wanted."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+from skutune.catalog.delimited import read_delimited
+from skutune.catalog.files import is_compressed, require_file
+from skutune.catalog.jsonlines import read_jsonlines
+from skutune.catalog.records import Table
+from skutune.config import Columns
+from skutune.errors import InputError, Problem
+
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_JSON_LINES = (".jsonl", ".ndjson")
+_PARQUET = (".parquet", ".pq")
+
+
+def open_table(path: Path, columns: Columns) -> Table:
+    """The table of a catalog file, which holds the wanted columns, each once.
+
+    Raises:
+        InputError: no such file, an unknown format, a file that is not what its name says, or columns that are missing.
+    """
+    require_file(path)
+    table = _table(path)
+    _check_columns(path, table, columns)
+    return table
+
+
+def attribute_columns(table: Table, columns: Columns) -> tuple[str, ...]:
+    """The columns that describe a product: those the user names, or all that id and name do not use."""
+    if columns.attributes is not None:
+        return columns.attributes
+    used = {columns.id, *columns.name_fields}
+    return tuple(column for column in table.columns if column not in used)
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether the file's name says parquet, which has rows in place of lines."""
+    return path.suffix.lower() in _PARQUET
+
+
+def _table(path: Path) -> Table:
+    suffix = Path(path.stem).suffix.lower() if is_compressed(path) else path.suffix.lower()
+    if suffix in _DELIMITERS:
+        return read_delimited(path, _DELIMITERS[suffix])
+    if suffix in _JSON_LINES:
+        return read_jsonlines(path)
+    if is_parquet(path):
+        from skutune.catalog.parquet import read_parquet  # pyarrow, for those who need it
+
+        return read_parquet(path)
+    raise InputError(
+        f"catalog {path}: unknown format {suffix or 'without suffix'!r}; "
+        "known are .csv, .tsv, .jsonl, .ndjson (each also with .gz) and .parquet"
+    )
+
+
+def _check_columns(path: Path, table: Table, columns: Columns) -> None:
+    wanted = tuple(dict.fromkeys((columns.id, *columns.name_fields, *(columns.attributes or ()))))
+    problems = [
+        *_doubled(table.columns),
+        *(_missing(column, table.columns) for column in wanted if table.columns and column not in table.columns),
+    ]
+    if columns.attributes is None:
+        problems += _unnamed(table.columns)
+    if problems:
+        here = ", ".join(table.columns)
+        raise InputError(f"catalog {path}: {table.columns_from} has the columns {here}", problems)
+
+
+def _missing(column: str, present: Sequence[str]) -> Problem:
+    close = difflib.get_close_matches(column, present, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else "set catalog.columns to the columns there"
+    return Problem(f"column {column!r}", f"is missing; {hint}")
+
+
+def _doubled(present: Sequence[str]) -> list[Problem]:
+    doubled = dict.fromkeys(column for column in present if column and present.count(column) > 1)
+    return [Problem(f"column {column!r}", "is there twice; rename one") for column in doubled]
+
+
+def _unnamed(present: Sequence[str]) -> list[Problem]:
+    numbers = [number for number, column in enumerate(present, start=1) if not column]
+    return [
+        Problem(f"column {number}", "has no name; name it, or list the wanted ones as catalog.columns.attributes")
+        for number in numbers
+    ]
