@@ -1,0 +1,139 @@
+"""A store in a local folder: a key is a path below it.
+
+A put is whole for every reader and survives a power cut once it has returned. Folders are no objects: they come with
+the first object in them and go with the last, as in S3.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from skutune.errors import InputError
+from skutune.store.base import NotFoundError, ObjectInfo
+from skutune.store.files import explained, written_whole
+from skutune.store.keys import TEMPORARY, check_key, check_prefix
+
+_NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+
+
+class LocalStore:
+    """Objects as files below `root`, which the first put makes. Implements `ObjectStore`.
+
+    Raises:
+        InputError: `root` is a file.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(os.path.abspath(root.expanduser()))
+        with explained("read", self.root):
+            usable = self.root.is_dir() or not self.root.exists()
+        if not usable:
+            raise InputError(f"store {self.root}: is a file; name a folder")
+
+    @property
+    def uri(self) -> str:
+        """The absolute path of the folder."""
+        return str(self.root)
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write one object whole."""
+        path = self._path(key)
+        with explained("write", path), written_whole(path, durable=True) as file:
+            file.write(data)
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Write one object whole, copied from a file."""
+        target = self._path(key)
+        with open(path, "rb") as source, explained("write", target), written_whole(target, durable=True) as file:
+            shutil.copyfileobj(source, file, 1 << 20)
+
+    def get(self, key: str) -> bytes:
+        """The whole object. Raises NotFoundError."""
+        path = self._path(key)
+        with explained("read", path):
+            try:
+                return path.read_bytes()
+            except _NO_FILE:
+                raise self._missing(key) from None
+
+    def get_file(self, key: str, path: Path) -> None:
+        """Copy the object into a file, whole. Raises NotFoundError."""
+        source_path = self._path(key)
+        with ExitStack() as opened:
+            with explained("read", source_path):
+                try:
+                    source = opened.enter_context(open(source_path, "rb"))
+                except _NO_FILE:
+                    raise self._missing(key) from None
+            with explained("write", path), written_whole(path, durable=False) as file:
+                shutil.copyfileobj(source, file, 1 << 20)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """All objects whose key starts with the prefix, sorted by key."""
+        folder, separator, start = check_prefix(prefix).rpartition("/")
+        return self._walk(folder + separator, start)
+
+    def head(self, key: str) -> ObjectInfo | None:
+        """The object's size, or None."""
+        path = self._path(key)
+        with explained("read", path):
+            try:
+                status = path.stat()
+            except _NO_FILE:
+                return None
+        return ObjectInfo(key, status.st_size) if stat.S_ISREG(status.st_mode) else None
+
+    def delete(self, key: str) -> None:
+        """Remove the object, and the folders that it leaves empty."""
+        path = self._path(key)
+        with explained("delete", path):
+            if self.head(key) is None:
+                return
+            path.unlink(missing_ok=True)
+        self._prune(path.parent)
+
+    def _path(self, key: str) -> Path:
+        return self.root / check_key(key)
+
+    def _missing(self, key: str) -> NotFoundError:
+        return NotFoundError(f"store {self.root}: no object {key!r}")
+
+    def _walk(self, folder: str, start: str = "") -> Iterator[ObjectInfo]:
+        """The objects below a folder ("" or "a/b/") whose next part begins with `start`.
+
+        A folder is sorted with its slash ("a-b" comes before "a/b"), so that the whole walk is in the order of keys.
+        """
+        entries = self._entries(folder, start)
+        for name in sorted(entries):
+            size = entries[name]
+            if size is None:
+                yield from self._walk(folder + name)
+            else:
+                yield ObjectInfo(folder + name, size)
+
+    def _entries(self, folder: str, start: str) -> dict[str, int | None]:
+        """Names in a folder with their sizes; sub-folders end with a slash and have none."""
+        entries: dict[str, int | None] = {}
+        with explained("list", self.root / folder), suppress(*_NO_FILE), os.scandir(self.root / folder) as found:
+            for entry in found:
+                if not entry.name.startswith(start) or entry.name.startswith(TEMPORARY):
+                    continue
+                if entry.is_dir():
+                    entries[entry.name + "/"] = None
+                elif entry.is_file():
+                    # It may have been deleted since it was seen.
+                    with suppress(FileNotFoundError):
+                        entries[entry.name] = entry.stat().st_size
+        return entries
+
+    def _prune(self, folder: Path) -> None:
+        # rmdir refuses a folder that holds anything, also what another process has put meanwhile.
+        with suppress(OSError):
+            while folder != self.root:
+                folder.rmdir()
+                folder = folder.parent

@@ -1,0 +1,183 @@
+"""A store in an S3 bucket, on AWS or on any server that speaks its protocol. The only importer of boto3.
+
+Of the protocol it uses what all servers do alike: whole objects, multipart uploads, listings in pages. Who to talk to
+and as whom is boto3's own business (environment, profile, workload identity); nothing of it is in a config.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, suppress
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import boto3
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.response import StreamingBody
+
+from skutune.errors import InputError
+from skutune.store.base import NotFoundError, ObjectInfo
+from skutune.store.files import explained, written_whole
+from skutune.store.keys import check_key, check_prefix, is_key
+from skutune.store.s3_errors import BROKEN_BODIES, is_missing_key, translated
+
+CONNECT_TIMEOUT_SECONDS = 4
+READ_TIMEOUT_SECONDS = 30
+ATTEMPTS = 5
+"""Requests in all. Where nothing answers, the last gives up after 5 × 4 s and at most 1 + 2 + 4 + 8 s of backoff."""
+
+MEBIBYTE = 1 << 20
+_BODY_READS = 3
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
+_TRANSFER = TransferConfig(multipart_threshold=16 * MEBIBYTE, multipart_chunksize=16 * MEBIBYTE, max_concurrency=4)
+
+
+class S3Store:
+    """Objects below `prefix` in `bucket`. Implements `ObjectStore`; one store may serve many threads.
+
+    Args:
+        bucket: an existing bucket.
+        prefix: where keys start in it; slashes around it do not count.
+        page_size: keys a page of a listing, at most 1000.
+
+    Raises:
+        InputError: bucket or prefix cannot be one, or no client can be made from the environment.
+    """
+
+    def __init__(self, bucket: str, prefix: str = "", *, page_size: int = 1000) -> None:
+        self.bucket = bucket
+        self.prefix = prefix.strip("/")
+        if not _BUCKET.fullmatch(bucket):
+            raise InputError(f"store {self.uri}: {bucket!r} is not a bucket's name; write s3://bucket/prefix")
+        self._root = check_key(self.prefix) + "/" if self.prefix else ""
+        self._page_size = page_size
+        self._bucket_seen = False
+        try:
+            self._client = _build_client()
+        except (BotoCoreError, ValueError) as error:
+            raise InputError(
+                f"store {self.uri}: the S3 client cannot be made: {error}; check AWS_ENDPOINT_URL_S3 (a URL), "
+                "AWS_PROFILE and AWS_REGION"
+            ) from error
+
+    @property
+    def uri(self) -> str:
+        """`s3://bucket/prefix`."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write one object whole."""
+        self._upload(key, BytesIO(data))
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Write one object whole from a file, in several parts where it is large."""
+        with open(path, "rb") as source:
+            self._upload(key, source)
+
+    def get(self, key: str) -> bytes:
+        """The whole object. Raises NotFoundError."""
+        # One request, so that what is read is one version whatever its size; the client does not retry a body.
+        for _ in range(_BODY_READS - 1):
+            body = self._open(key)
+            with suppress(*BROKEN_BODIES):
+                return body.read()
+        with self._translated("read", key):
+            return self._open(key).read()
+
+    def get_file(self, key: str, path: Path) -> None:
+        """Copy the object into a file, whole. Raises NotFoundError."""
+        with explained("write", path), written_whole(path, durable=False) as file:
+            self._download(key, file)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """All objects whose key starts with the prefix, sorted by key."""
+        return self._list(self._root + check_prefix(prefix))
+
+    def head(self, key: str) -> ObjectInfo | None:
+        """The object's size, or None."""
+        name = self._name(key)
+        with self._translated("read", key):
+            try:
+                size = self._client.head_object(Bucket=self.bucket, Key=name)["ContentLength"]
+            except ClientError as error:
+                if not is_missing_key(error):
+                    raise
+                self._check_bucket()
+                return None
+        return ObjectInfo(key, size)
+
+    def delete(self, key: str) -> None:
+        """Remove the object; nothing happens where there is none."""
+        with self._translated("delete", key):
+            self._client.delete_object(Bucket=self.bucket, Key=self._name(key))
+
+    def _upload(self, key: str, source: BinaryIO) -> None:
+        with self._translated("write", key):
+            self._client.upload_fileobj(source, self.bucket, self._name(key), Config=_TRANSFER)
+
+    def _open(self, key: str) -> StreamingBody:
+        name = self._name(key)
+        with self._translated("read", key):
+            try:
+                body: StreamingBody = self._client.get_object(Bucket=self.bucket, Key=name)["Body"]
+                return body
+            except ClientError as error:
+                if not is_missing_key(error):
+                    raise
+                raise NotFoundError(f"store {self.uri}: no object {key!r}") from None
+
+    def _download(self, key: str, target: BinaryIO) -> None:
+        name = self._name(key)
+        with self._translated("read", key):
+            try:
+                self._client.download_fileobj(self.bucket, name, target, Config=_TRANSFER)
+            except ClientError as error:
+                if not is_missing_key(error):
+                    raise
+                self._check_bucket()
+                raise NotFoundError(f"store {self.uri}: no object {key!r}") from None
+
+    def _list(self, start: str) -> Iterator[ObjectInfo]:
+        # Some servers list folder by folder, which is not the order of keys: "a/b" before "a-b".
+        with self._translated("list", start):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=start, PaginationConfig={"PageSize": self._page_size}
+            )
+            found = [(item["Key"], item["Size"]) for page in pages for item in page.get("Contents", ())]
+        for name, size in sorted(found):
+            if is_key(key := name.removeprefix(self._root)):
+                yield ObjectInfo(key, size)
+
+    def _check_bucket(self) -> None:
+        """Tell a missing bucket from a missing key: the answer to a HEAD request is 404 for both."""
+        if not self._bucket_seen:
+            self._client.head_bucket(Bucket=self.bucket)
+            self._bucket_seen = True
+
+    def _name(self, key: str) -> str:
+        return self._root + check_key(key)
+
+    def _translated(self, action: str, key: str) -> AbstractContextManager[None]:
+        return translated(action, f"{self.uri}/{key}", self.bucket, self._client.meta.endpoint_url)
+
+
+def _build_client() -> Any:
+    """A client for what the environment names. A custom endpoint is addressed by path unless a profile says otherwise.
+
+    Checksums only where the protocol wants them: the newer default of AWS is refused or ignored by other servers.
+    """
+    config = Config(
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        read_timeout=READ_TIMEOUT_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        max_pool_connections=16,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        user_agent_extra="skutune",
+    )
+    # A session of its own: the default one is not safe to share between threads while clients are made.
+    return boto3.session.Session().client("s3", config=config)
