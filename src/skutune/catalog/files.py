@@ -19,7 +19,7 @@ from skutune.errors import InputError
 LINE_CHARACTERS = 4 * 1024 * 1024
 """A longer line is refused: it is no table, and would be read into memory whole."""
 
-_SNIFFED_BYTES = 64 * 1024
+_SNIFFED_BYTES = 8
 _MAGIC = {
     b"\xff\xfe": "UTF-16 text; save it as UTF-8",
     b"\xfe\xff": "UTF-16 text; save it as UTF-8",
@@ -50,7 +50,7 @@ def text_lines(path: Path) -> Iterator[str]:
         InputError: not UTF-8 (with the line), not text, not readable, or a line of more than LINE_CHARACTERS.
     """
     try:
-        _refuse_binary(path)
+        _refuse_other_formats(path)
         with _open(path) as binary:
             yield from _decoded(path, binary)
     except UnicodeDecodeError as error:
@@ -85,18 +85,15 @@ def _decoded(path: Path, binary: IO[bytes]) -> Iterator[str]:
         yield line
 
 
-def _refuse_binary(path: Path) -> None:
+def _refuse_other_formats(path: Path) -> None:
     with _open(path) as binary:
         start = binary.read(_SNIFFED_BYTES)
     for magic, what in _MAGIC.items():
         if start.startswith(magic):
             raise InputError(f"catalog {path}: is {what}")
-    if b"\0" not in start:
-        return
-    # Latin text in UTF-16 without a mark has a zero in nearly every second byte.
-    if start.count(b"\0") > len(start) // 3:
+    # Latin text in UTF-16 without a mark: every second byte is zero.
+    if len(start) >= 8 and not (any(start[0:8:2]) and any(start[1:8:2])):
         raise InputError(f"catalog {path}: looks like UTF-16 text; save it as UTF-8")
-    raise InputError(f"catalog {path}: holds binary data, not text; export it as UTF-8 text")
 
 
 def _line_that_is_not_utf8(path: Path) -> int:
