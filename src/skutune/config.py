@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from skutune.documents import apply_overrides, read_document
 from skutune.errors import InputError, Problem
 
 RUN_NAME = r"^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$"
@@ -25,6 +26,11 @@ class Section(BaseModel):
     """A part of the config: immutable, and strict about its keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_default(cls, value: Any) -> Any:
+        return {} if value is None else value  # `coverage:` with nothing behind it
 
 
 class Columns(Section):
@@ -44,11 +50,13 @@ class Columns(Section):
     @classmethod
     def _template_parses(cls, name: str) -> str:
         try:
-            fields = [field for _, field, _, _ in string.Formatter().parse(name)]
+            parts = list(string.Formatter().parse(name))
         except ValueError as error:
             raise ValueError(f"not a template: {error}") from error
-        if any(field == "" for field in fields):
+        if any(field == "" for _, field, _, _ in parts):
             raise ValueError("a template names a column between its braces: {brand}")
+        if any(form or conversion for _, _, form, conversion in parts):
+            raise ValueError("a template holds only a column between its braces, no format: {brand}")
         return name
 
     @property
@@ -301,25 +309,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         InputError: the file cannot be read or parsed, or any value is wrong; all problems are named together.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"config {path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"config {path}: is a folder; name the YAML file in it") from None
-    except UnicodeDecodeError:
-        raise InputError(f"config {path}: not UTF-8 text; save it as UTF-8") from None
-    except OSError as error:
-        raise InputError(f"config {path}: cannot be read: {error.strerror}") from None
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise InputError(f"config {path}{line}: not valid YAML: {problem}") from None
-    if not isinstance(document, dict):
-        raise InputError(f"config {path}: holds no settings; start from `skutune config schema` or the README's example")
+    document = read_document(path)
     apply_overrides(document, overrides)
     config = parse(document, f"config {path}")
     return _anchored(config, path.parent)
@@ -333,24 +323,6 @@ def parse(document: Mapping[str, Any], origin: str) -> Config:
         problems = [_problem(item, document) for item in error.errors()]
         many = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise InputError(f"{origin}: {many}", problems) from None
-
-
-def apply_overrides(document: dict[str, Any], overrides: Sequence[str]) -> None:
-    """Set `a.b.c=value` in the document in place. Raises InputError for what has no `=` or crosses a plain value."""
-    for override in overrides:
-        path, separator, value = override.partition("=")
-        if not separator or not path.strip():
-            raise InputError(f"--set {override!r}: write it as path.to.setting=value")
-        node: Any = document
-        *parents, leaf = path.strip().split(".")
-        for parent in parents:
-            node = node.setdefault(parent, {})
-            if not isinstance(node, dict):
-                raise InputError(f"--set {override!r}: {parent!r} is a value, not a section")
-        try:
-            node[leaf] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise InputError(f"--set {override!r}: the value is not valid YAML") from None
 
 
 def json_schema() -> dict[str, Any]:
