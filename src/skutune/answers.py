@@ -87,8 +87,8 @@ def render(answer: AnswerText) -> str:
     for item in answer.items:
         _check_prose("name", item.name)
         _check_prose("paragraph", item.paragraph)
-        if ": " in item.name or item.name.endswith(":"):
-            raise FormatError(f"the name {item.name!r} holds a colon, which ends a name")
+        if ": " in item.name:
+            raise FormatError(f"the name {item.name!r} holds a colon and a space, which end a name")
         if item.product is not None:
             _check_product(item.product)
         blocks.append(f"{BULLET}{item.name}: {item.paragraph}\n{render_reference(item.product)}")
