@@ -1,0 +1,250 @@
+"""What every store does alike: a local folder, and S3 on two servers that share no code."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from servers import S3Server
+
+from skutune.errors import InputError
+from skutune.store import NotFoundError, ObjectInfo, ObjectStore, check_writable, open_store
+
+MEBIBYTE = 1 << 20
+UNFIT_KEYS = [
+    *("", "/absolute", "a//b", "a/", "../outside", "a/../../b", "a/./b"),
+    *("line\nbreak", "nul\0", "\ud800", "x" * 256, "x/" * 600 + "x", "a/.put-0123/b"),
+]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Somewhere to open stores at."""
+
+    name: str
+    uri: str
+
+
+@pytest.fixture(params=["local", "seaweedfs", "rclone"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    if request.param == "local":
+        return Place("local", str(tmp_path / "store"))
+    server: S3Server = request.getfixturevalue(request.param)
+    server.set_environment(monkeypatch)
+    return Place(request.param, f"s3://{server.bucket}/{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def store(place: Place) -> ObjectStore:
+    return open_store(place.uri)
+
+
+def keys(store: ObjectStore, prefix: str = "") -> list[str]:
+    return [found.key for found in store.list(prefix)]
+
+
+def test_an_object_reads_back_as_it_was_put(store: ObjectStore) -> None:
+    data = bytes(range(256)) * 40
+    store.put("run/stage/part-00000.parquet", data)
+    assert store.get("run/stage/part-00000.parquet") == data
+    assert store.head("run/stage/part-00000.parquet") == ObjectInfo("run/stage/part-00000.parquet", len(data))
+
+
+def test_a_put_replaces_what_was_there_whole(store: ObjectStore) -> None:
+    store.put("status.json", b"a much longer first version")
+    store.put("status.json", b"short")
+    assert store.get("status.json") == b"short"
+    assert list(store.list()) == [ObjectInfo("status.json", 5)]
+
+
+def test_an_empty_object_is_an_object(store: ObjectStore, tmp_path: Path) -> None:
+    store.put("empty", b"")
+    store.get_file("empty", tmp_path / "copy")
+    assert store.get("empty") == b""
+    assert store.head("empty") == ObjectInfo("empty", 0)
+    assert list(store.list()) == [ObjectInfo("empty", 0)]
+    assert (tmp_path / "copy").read_bytes() == b""
+
+
+def test_twenty_megabytes_pass_through_files_unchanged(store: ObjectStore, tmp_path: Path) -> None:
+    block = os.urandom(MEBIBYTE)
+    source, copy = tmp_path / "source", tmp_path / "made" / "on the way" / "copy"
+    with open(source, "wb") as file:
+        for number in range(20):
+            file.write(bytes([number]) + block[1:])
+    store.put_file("weights/model.safetensors", source)
+    store.get_file("weights/model.safetensors", copy)
+    assert store.head("weights/model.safetensors") == ObjectInfo("weights/model.safetensors", 20 * MEBIBYTE)
+    assert _digest(copy) == _digest(source)
+    assert hashlib.sha256(store.get("weights/model.safetensors")).hexdigest() == _digest(source)
+
+
+def test_a_download_leaves_nothing_but_the_file(store: ObjectStore, tmp_path: Path) -> None:
+    folder = tmp_path / "downloads"
+    store.put("a", b"new")
+    folder.mkdir()
+    (folder / "copy").write_bytes(b"an older and longer version")
+    store.get_file("a", folder / "copy")
+    assert [(path.name, path.read_bytes()) for path in folder.iterdir()] == [("copy", b"new")]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "with space/and two  spaces.json",
+        "unicode/crème brûlée – 日本語 🥖.txt",
+        "plus+plus/a+b=c&d;e,f@g.txt",
+        "percent/100%/%20/%2F.txt",
+        'quotes/it\'s "so" (they) [say] {here}!#$~^`|<>.txt',
+        "dots/.hidden/..two/three...",
+    ],
+)
+def test_unusual_keys_come_back_as_they_went_in(store: ObjectStore, key: str) -> None:
+    store.put(key, key.encode())
+    assert store.get(key) == key.encode()
+    assert keys(store) == [key]
+    assert keys(store, key[:-1]) == [key]
+    assert store.head(key) == ObjectInfo(key, len(key.encode()))
+    store.delete(key)
+    assert keys(store) == []
+
+
+def test_a_key_that_some_store_could_not_keep_is_refused_by_all(store: ObjectStore) -> None:
+    for key in UNFIT_KEYS:
+        for attempt in (store.get, store.head, store.delete, lambda key: store.put(key, b"")):
+            with pytest.raises(InputError, match="store key"):
+                attempt(key)
+    assert keys(store) == []
+
+
+def test_a_listing_cannot_leave_the_store(store: ObjectStore) -> None:
+    for prefix in ("../", "/etc/", "a/../../"):
+        with pytest.raises(InputError, match="store key"):
+            store.list(prefix)
+
+
+def test_a_listing_takes_any_prefix_of_a_key(store: ObjectStore) -> None:
+    for key in ("part/a", "part-1", "part-10", "part", "other"):
+        if key != "part":  # an object and a folder of the same name: S3 has both, a file system has not
+            store.put(key, b".")
+    assert keys(store, "part") == ["part-1", "part-10", "part/a"]
+    assert keys(store, "part-1") == ["part-1", "part-10"]
+    assert keys(store, "part/") == ["part/a"]
+    assert keys(store, "part/a") == ["part/a"]
+    assert keys(store, "parts") == keys(store, "part/a/b") == keys(store, "nothing/here/") == []
+
+
+def test_a_listing_is_in_the_order_of_keys_whatever_the_folders(store: ObjectStore) -> None:
+    names = ["a/z", "a-b", "a.b/c", "a0", "a/b/c", "a/b-c", "B", "b", "é", "z/1", "z/10", "z/2"]
+    for name in names:
+        store.put(name, b".")
+    assert keys(store) == sorted(names)
+
+
+def test_a_listing_is_whole_beyond_a_thousand_objects(store: ObjectStore) -> None:
+    names = sorted(f"{folder}/part-{number:05d}" for number in range(505) for folder in ("embed", "embed-2"))
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda name: store.put(name, b"."), names))
+    assert keys(store) == names
+    assert keys(store, "embed/") == names_in(names, "embed/")
+    assert keys(store, "embed-2/part-001") == names_in(names, "embed-2/part-001")
+
+
+def names_in(names: list[str], prefix: str) -> list[str]:
+    return [name for name in names if name.startswith(prefix)]
+
+
+def test_stores_beside_each_other_do_not_see_each_other(place: Place) -> None:
+    inner, outer, twin = open_store(place.uri + "/runs"), open_store(place.uri), open_store(place.uri + "/runs-2")
+    inner.put("a", b"1")
+    twin.put("b", b"2")
+    assert keys(inner) == ["a"]
+    assert keys(outer) == ["runs-2/b", "runs/a"]
+    assert keys(twin) == ["b"]
+
+
+def test_missing_keys_are_told_from_faults(store: ObjectStore, tmp_path: Path) -> None:
+    store.put("folder/object", b".")
+    for key in ("nothing", "folder", "folder/object/below", "no/folder/here"):
+        assert store.head(key) is None
+        with pytest.raises(NotFoundError, match=key):
+            store.get(key)
+        with pytest.raises(NotFoundError, match=key):
+            store.get_file(key, tmp_path / "downloads" / "copy")
+    for key in ("nothing", "folder/nothing", "no/folder/here"):
+        store.delete(key)
+    assert keys(store) == ["folder/object"]
+    assert not list(tmp_path.glob("downloads/*"))
+
+
+def test_a_deleted_object_is_gone_and_its_name_is_free(store: ObjectStore) -> None:
+    store.put("a/b/c", b".")
+    store.delete("a/b/c")
+    store.delete("a/b/c")
+    assert store.head("a/b/c") is None
+    store.put("a", b"now an object itself")
+    assert keys(store) == ["a"]
+
+
+def test_readers_see_one_whole_version_while_writers_race(store: ObjectStore) -> None:
+    versions = [bytes([number]) * 200_000 for number in range(4)]
+    store.put("latest", versions[0])
+    writers = [threading.Thread(target=_put_often, args=(store, version)) for version in versions]
+    for writer in writers:
+        writer.start()
+    seen = set()
+    while any(writer.is_alive() for writer in writers):
+        seen.add(store.get("latest"))
+    for writer in writers:
+        writer.join()
+    seen.add(store.get("latest"))
+    assert seen <= set(versions)
+    assert keys(store) == ["latest"]
+
+
+def test_puts_and_deletes_in_one_folder_do_not_disturb_each_other(store: ObjectStore) -> None:
+    failures: list[BaseException] = []
+
+    def churn(name: str) -> None:
+        try:
+            for _ in range(20):
+                store.put(f"shared/folder/{name}", b".")
+                store.delete(f"shared/folder/{name}")
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    threads = [threading.Thread(target=churn, args=(str(number),)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert keys(store) == []
+
+
+def test_a_good_store_is_found_writable_and_left_as_it_was(store: ObjectStore) -> None:
+    store.put("a", b".")
+    check_writable(store)
+    assert keys(store) == ["a"]
+
+
+def test_the_address_opens_the_same_store_again(place: Place) -> None:
+    open_store(place.uri).put("a", b".")
+    assert keys(open_store(open_store(place.uri).uri + "/")) == ["a"]
+
+
+def _put_often(store: ObjectStore, version: bytes) -> None:
+    for _ in range(10):
+        store.put("latest", version)
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
