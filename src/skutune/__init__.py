@@ -1,0 +1,1 @@
+"""skutune teaches an LLM a product catalog."""

@@ -21,9 +21,9 @@ def bytes_digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def bucket_of(text: str, buckets: int) -> int:
-    """The bucket, in [0, buckets), of a product's id or of a normalised name."""
-    return _number(text) % buckets
+def bucket_hash(text: str) -> int:
+    """An unsigned 64-bit hash; its remainder by the number of buckets is the bucket of a product id or a name."""
+    return _number(text)
 
 
 def unit_hash(*texts: str) -> float:

@@ -1,0 +1,90 @@
+"""The stages by name: how each is built, and what of it goes into fingerprints."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, cast
+
+from skutune.config import Config
+from skutune.hashing import content_key
+from skutune.manifests import Manifest
+from skutune.stages.base import Context, FitStage, MapStage
+
+# stage → (module, class). Imported when a worker needs it: finetune pulls in torch, ingest must not.
+_CLASSES = {
+    "ingest": ("ingest", "Ingest"),
+    "describe": ("describe", "Describe"),
+    "paraphrase": ("paraphrase", "Paraphrase"),
+    "embed": ("embed", "Embed"),
+    "classify": ("classify", "Classify"),
+    "question": ("question", "Questions"),
+    "recommend": ("recommend", "Recommend"),
+    "distinct": ("distinct", "Distinct"),
+    "expand": ("expand", "Expand"),
+    "link": ("link", "Links"),
+    "answer": ("answer", "Answers"),
+    "compose": ("compose", "Compose"),
+    "finetune": ("finetune", "Finetune"),
+    "evaluate": ("evaluate", "Evaluate"),
+    "report": ("report", "Report"),
+}
+# Prompt modules whose templates change what a stage writes.
+_PROMPTS = {
+    "describe": ("describe",),
+    "paraphrase": ("paraphrase",),
+    "question": ("question",),
+    "recommend": ("recommend",),
+    "expand": ("expand",),
+    "answer": ("answer",),
+    "compose": ("asking", "identify"),
+    "evaluate": ("asking",),
+}
+# Raise a number when a stage's code changes what it writes from the same inputs.
+_VERSIONS: dict[str, int] = {}
+
+
+def build_map(name: str, context: Context) -> MapStage:
+    """A map stage, ready to work."""
+    if name == "describe" and context.config.stages.describe.method == "template":
+        return cast(MapStage, _load("describe", "DescribeByTemplate")(context))
+    return cast(MapStage, _load(*_CLASSES[name])(context))
+
+
+def build_fit(name: str, context: Context, buckets: int | None) -> FitStage:
+    """A fit stage, ready to run; `buckets` is what an earlier ingest of the run fixed."""
+    if name == "ingest":
+        return cast(FitStage, _load(*_CLASSES[name])(context, buckets))
+    return cast(FitStage, _load(*_CLASSES[name])(context))
+
+
+def prompts_digest(name: str) -> str:
+    """A digest of the stage's prompt templates and code version, for its fingerprint."""
+    templates = {}
+    for module_name in _PROMPTS.get(name, ()):
+        module = importlib.import_module(f"skutune.prompts.{module_name}")
+        templates[module_name] = {key: value for key, value in vars(module).items() if key.isupper()}
+    return content_key([name, _VERSIONS.get(name, 1), templates])
+
+
+def expected_items(name: str, config: Config, inputs: Mapping[str, Manifest]) -> int:
+    """How many items a map stage will work on, from what its inputs' manifests say."""
+
+    def accepted(stage: str) -> int:
+        return inputs[stage].rows() - inputs[stage].rejected()
+
+    counts = {
+        "describe": lambda: accepted("ingest"),
+        "paraphrase": lambda: accepted("describe") * config.stages.paraphrase.variants,
+        "embed": lambda: accepted("ingest") + accepted("describe") + accepted("paraphrase"),
+        "question": lambda: accepted("ingest"),
+        "recommend": lambda: accepted("question"),
+        "expand": lambda: accepted("distinct"),
+        "link": lambda: accepted("distinct"),
+        "answer": lambda: accepted("recommend"),
+    }
+    return counts[name]()
+
+
+def _load(module: str, class_name: str) -> Any:
+    return getattr(importlib.import_module(f"skutune.stages.{module}"), class_name)

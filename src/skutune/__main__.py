@@ -1,0 +1,5 @@
+"""`python -m skutune`: the same as the `skutune` command."""
+
+from skutune.cli import main
+
+main()

@@ -1,0 +1,100 @@
+"""The `skutune` program: its commands, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from skutune.cli import catalog, inspect, pipeline
+from skutune.cli.console import report_error
+from skutune.errors import InputError, SkutuneError, StoppedError
+
+app = typer.Typer(
+    name="skutune",
+    help="Teach an LLM a product catalog: from a products file to a tuned model that answers with real product ids.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+catalog_app = typer.Typer(help="Look at a catalog before a run.", no_args_is_help=True)
+config_app = typer.Typer(help="The config: its schema, and a file with all defaults filled in.", no_args_is_help=True)
+app.add_typer(catalog_app, name="catalog")
+app.add_typer(config_app, name="config")
+
+app.command("demo")(pipeline.demo)
+app.command("run")(pipeline.run)
+app.command("worker")(pipeline.worker)
+app.command("status")(inspect.status)
+app.command("runs")(inspect.runs)
+app.command("ask")(inspect.ask)
+app.command("link")(inspect.link)
+app.command("explain")(inspect.explain)
+app.command("report")(inspect.report)
+catalog_app.command("check")(catalog.check)
+config_app.command("schema")(catalog.config_schema)
+config_app.command("show")(catalog.config_show)
+
+_UsageError: Any = typer.BadParameter.__mro__[1]  # typer brings its own click, and exports only the subclass
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    cache: Annotated[
+        Path | None,
+        typer.Option(envvar="SKUTUNE_CACHE", help="Folder for model weights. Default: ~/.cache/skutune."),
+    ] = None,
+) -> None:
+    context.obj = cache or Path.home() / ".cache" / "skutune"
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run a command and leave with its exit code."""
+    _quiet_libraries()
+    signal.signal(signal.SIGTERM, _stop)
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except _UsageError as error:
+        hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
+        return report_error(InputError(f"{error.format_message()}{hint}"))
+    except (KeyboardInterrupt, typer.Abort):
+        return report_error(StoppedError("stopped; what is done stays, and the same command goes on from it"))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SkutuneError as error:
+        return report_error(error)
+    except Exception as error:  # noqa: BLE001 - the last place that can say that this is skutune's own fault
+        traceback.print_exc()
+        return report_error(SkutuneError(f"a fault of skutune itself: {type(error).__name__}: {error}"))
+    return code if isinstance(code, int) else 0
+
+
+def _stop(signal_number: int, frame: object) -> NoReturn:
+    raise StoppedError("told to stop; what is done stays, and the same command goes on from it")
+
+
+def _quiet_libraries() -> None:
+    """Model libraries talk on both streams; what they say is for their own developers."""
+    for name, value in {
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_NO_USAGE_STATS": "1",
+    }.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("skutune").setLevel(logging.WARNING)

@@ -1,0 +1,182 @@
+"""What a person at a terminal sees, and what a log gets: progress bars, or one JSON line an event."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress as Bars, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from skutune.errors import InputError, SkutuneError
+from skutune.graph import Stage
+from skutune.manifests import Manifest
+from skutune.progress import Progress
+
+_EVENT_SECONDS = 5.0
+
+
+def is_terminal() -> bool:
+    """Whether a person looks at stderr."""
+    return sys.stderr.isatty()
+
+
+def say(text: str) -> None:
+    """A line for a person, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def event(name: str, **fields: Any) -> None:
+    """One JSON line on stderr."""
+    print(json.dumps({"event": name, "time": round(time.time(), 3), **fields}, ensure_ascii=False), file=sys.stderr)
+    sys.stderr.flush()
+
+
+def report_error(error: SkutuneError) -> int:
+    """Print an error in words (a terminal) or as an event, and return its exit code."""
+    if is_terminal():
+        say(f"skutune: {error}")
+    else:
+        fields: dict[str, Any] = {}
+        if isinstance(error, InputError) and error.problems:
+            fields["problems"] = [{"where": each.where, "what": each.what} for each in error.problems]
+        event("error", message=str(error), exit_code=error.exit_code, **fields)
+    return error.exit_code
+
+
+class Events:
+    """Tells a log of a run: a JSON line when a stage starts, every few seconds, and when it ends."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, float] = {}
+
+    def __enter__(self) -> Events:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def stage_started(self, stage: Stage, parts: int) -> None:
+        event("stage_started", stage=stage.name, missing_parts=parts)
+
+    def progressed(self, progress: Progress) -> None:
+        name = f"{progress.stage}/{progress.shard}"
+        if time.monotonic() - self._last.get(name, 0) < _EVENT_SECONDS:
+            return
+        self._last[name] = time.monotonic()
+        event(
+            "progress",
+            stage=progress.stage,
+            shard=progress.shard,
+            done=round(progress.done, 3),
+            total=round(progress.total, 3),
+            unit=progress.unit,
+            rows=progress.rows,
+            rejected=progress.rejected,
+            tokens_per_second=round(progress.tokens_per_second, 1),
+        )
+
+    def stage_finished(self, stage: Stage, manifest: Manifest, seconds: float, resumed: bool) -> None:
+        event("stage_finished", **summary(stage, manifest, seconds), resumed=resumed)
+
+
+class Terminal:
+    """Shows a run to a person: one bar a stage."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+        self.bars = Bars(
+            SpinnerColumn(finished_text="[green]✓"),
+            TextColumn("{task.description:<24}"),
+            BarColumn(bar_width=24),
+            _Amount(),
+            _Speed(),
+            TimeElapsedColumn(),
+            _TimeLeft(),
+            console=self.console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._shards: dict[str, dict[int, Progress]] = {}
+
+    def __enter__(self) -> Terminal:
+        self.bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.bars.stop()
+
+    def stage_started(self, stage: Stage, parts: int) -> None:
+        self._tasks[stage.name] = self.bars.add_task(stage.title, total=None, amount="", speed="")
+
+    def progressed(self, progress: Progress) -> None:
+        shards = self._shards.setdefault(progress.stage, {})
+        shards[progress.shard] = progress
+        done, total = sum(each.done for each in shards.values()), sum(each.total for each in shards.values())
+        speed = sum(each.tokens_per_second for each in shards.values())
+        self.bars.update(
+            self._tasks[progress.stage],
+            completed=min(done, total) if total else done,
+            total=total or None,
+            amount=f"{done:,.0f} {progress.unit}" if not total else f"{done:,.0f}/{total:,.0f} {progress.unit}",
+            speed=f"{speed:,.0f} tokens/s" if speed else "",
+        )
+
+    def stage_finished(self, stage: Stage, manifest: Manifest, seconds: float, resumed: bool) -> None:
+        task = self._tasks.get(stage.name)
+        if task is None:
+            task = self.bars.add_task(stage.title, total=1, amount="", speed="")
+        rejected = f", {manifest.rejected():,} rejected" if manifest.rejected() else ""
+        speed = manifest.stats.completion_tokens / manifest.stats.seconds if manifest.stats.seconds else 0
+        self.bars.update(
+            task,
+            total=1,
+            completed=1,
+            amount=(f"{manifest.rows():,} rows{rejected}" if manifest.rows() else "done") + (", kept" if resumed else ""),
+            speed=f"{speed:,.0f} tokens/s" if speed >= 1 and not resumed else "",
+        )
+
+
+def summary(stage: Stage, manifest: Manifest, seconds: float) -> dict[str, Any]:
+    """What is worth knowing of a finished stage."""
+    return {
+        "stage": stage.name,
+        "rows": manifest.rows(),
+        "rejected": manifest.rejected(),
+        "reused": manifest.stats.reused,
+        "completion_tokens": manifest.stats.completion_tokens,
+        "seconds": round(seconds, 2),
+        "peak_memory_mib": round(manifest.stats.peak_memory_bytes / 2**20),
+    }
+
+
+def watcher() -> Terminal | Events:
+    """Bars where a person looks, events elsewhere."""
+    return Terminal() if is_terminal() else Events()
+
+
+class _Amount(TextColumn):
+    def __init__(self) -> None:
+        super().__init__("{task.fields[amount]}")
+
+
+class _Speed(TextColumn):
+    def __init__(self) -> None:
+        super().__init__("{task.fields[speed]}")
+
+
+class _TimeLeft(TextColumn):
+    """Time left, where the end is known."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def render(self, task: Task) -> Text:
+        if task.finished or not task.total or not task.completed or not task.elapsed:
+            return Text("")
+        left = task.elapsed * (task.total - task.completed) / task.completed
+        minutes, seconds = divmod(int(left), 60)
+        return Text(f"{minutes}:{seconds:02d} left", style="cyan")

@@ -1,0 +1,219 @@
+"""The commands that look at a run or ask it something: status, runs, ask, link, explain, report."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from skutune.cli.console import say
+from skutune.errors import InputError
+from skutune.runs import RunInfo, StageStatus
+from skutune.store.base import ObjectStore
+
+StoreOption = Annotated[str, typer.Option("--store", help="Local folder or s3://bucket/prefix.")]
+RunOption = Annotated[str | None, typer.Option("--run", help="Name of the run. Default: the last that finished.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
+_LINK_BATCH = 1000
+
+
+def status(
+    store: StoreOption = "./runs",
+    run: RunOption = None,
+    watch: Annotated[bool, typer.Option(help="Show it again every two seconds until the run ends.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how far a run is: stages, rows, tokens, what each waits for."""
+    from skutune import runs as records
+
+    opened, info = _open(store, run)
+    while True:
+        stages = records.status(opened, info)
+        print(json.dumps(_status_document(info, stages), indent=1) if as_json else "", end="")
+        if not as_json:
+            Console().print(_status_table(info, stages))
+        if not watch or all(stage.state == "done" for stage in stages):
+            return
+        time.sleep(2)
+        info = records.require_run(opened, info.run)
+
+
+def runs(store: StoreOption = "./runs", as_json: JsonOption = False) -> None:
+    """List the runs in a store."""
+    from skutune import runs as records
+    from skutune.store import open_store
+
+    opened = open_store(store)
+    latest = records.latest(opened)
+    names = records.list_runs(opened)
+    if as_json:
+        print(json.dumps([{"run": name, "latest": name == latest} for name in names]))
+        return
+    for name in names:
+        print(f"{name} (latest)" if name == latest else name)
+
+
+def ask(
+    context: typer.Context,
+    question: Annotated[str, typer.Argument(help="What a shopper would ask.")],
+    store: StoreOption = "./runs",
+    run: RunOption = None,
+    unavailable: Annotated[
+        Path | None, typer.Option(help="File with the ids, one a line, that must not be recommended.")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(min=48, help="Length of the answer at most.")] = 400,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the tuned model. It can name only products of the catalog."""
+    from skutune.serving import answer_model
+
+    if not question.strip():
+        raise InputError("the question is empty; write what a shopper would ask")
+    without = _ids(unavailable)
+    opened, info = _open(store, run)
+    with answer_model(opened, info, context.obj) as model:
+        answer = model.ask(question, unavailable=without, max_tokens=max_tokens)
+    print(json.dumps({"question": question, "answer": asdict(answer.answer)}, ensure_ascii=False) if as_json else answer.text)
+
+
+def link(
+    context: typer.Context,
+    texts: Annotated[list[str] | None, typer.Argument(help="Names; without any, lines of stdin.")] = None,
+    store: StoreOption = "./runs",
+    run: RunOption = None,
+    top: Annotated[int, typer.Option(min=1, max=100, help="Candidates to show.")] = 3,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the closest product for names: one JSON object a line."""
+    from skutune.serving import link_texts, linker_of
+
+    opened, info = _open(store, run)
+    linker = linker_of(opened, info, context.obj)
+    lines = iter(texts) if texts else (line.rstrip("\r\n") for line in sys.stdin)
+    for batch in _batches(lines, _LINK_BATCH):
+        for linked in link_texts(linker, batch, top):
+            if as_json or not sys.stdout.isatty():
+                print(json.dumps(linked, ensure_ascii=False), flush=True)
+            else:
+                _print_link(linked)
+
+
+def explain(
+    example: Annotated[str | None, typer.Argument(metavar="EXAMPLE-ID", help="Id of an example.")] = None,
+    store: StoreOption = "./runs",
+    run: RunOption = None,
+    product: Annotated[str | None, typer.Option(help="Id of a product: all that was made of it.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the chain behind an example, or all that was made of a product."""
+    from skutune.explaining import explain_example, explain_product, render
+
+    if (example is None) == (product is None):
+        raise InputError("name either an example's id or --product ID")
+    opened, info = _open(store, run)
+    chain = explain_product(opened, info, product) if product is not None else explain_example(opened, info, str(example))
+    print(json.dumps(chain, ensure_ascii=False, indent=1) if as_json else render(chain))
+
+
+def report(
+    store: StoreOption = "./runs",
+    run: RunOption = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a copy here.")] = None,
+) -> None:
+    """Say where the run's report is, or write a copy of it."""
+    from skutune.store import NotFoundError
+
+    opened, info = _open(store, run)
+    key = f"{info.run}/report.html"
+    try:
+        data = opened.get(key)
+    except NotFoundError:
+        raise InputError(f"run {info.run!r} has no report yet; `skutune run` with the same config goes on") from None
+    if output is None:
+        print(f"{opened.uri}/{key}")
+        return
+    try:
+        output.write_bytes(data)
+    except OSError as error:
+        raise InputError(f"--output {output}: {error.strerror}") from None
+    say(f"Wrote {output}")
+
+
+def _open(store: str, run: str | None) -> tuple[ObjectStore, RunInfo]:
+    from skutune import runs as records
+    from skutune.store import open_store
+
+    opened = open_store(store)
+    name = run or records.latest(opened) or _only(records.list_runs(opened), opened.uri)
+    return opened, records.require_run(opened, name)
+
+
+def _only(names: list[str], uri: str) -> str:
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise InputError(f"no runs in {uri}; name another store with --store, or start one with `skutune run`")
+    raise InputError(f"several runs in {uri}, and none has finished: name one with --run: {', '.join(names)}")
+
+
+def _ids(path: Path | None) -> list[str]:
+    if path is None:
+        return []
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except OSError as error:
+        raise InputError(f"--unavailable {path}: {error.strerror}; name a file with one id a line") from None
+    except UnicodeDecodeError:
+        raise InputError(f"--unavailable {path}: not UTF-8 text; name a file with one id a line") from None
+
+
+def _batches(lines: Iterator[str], size: int) -> Iterable[list[str]]:
+    while batch := list(islice(lines, size)):
+        yield batch
+
+
+def _print_link(linked: dict[str, Any]) -> None:
+    product = linked["product"]
+    found = f"{product['name']}: id {product['id']} (p {product['p']:.2f})" if product else "no close product"
+    print(f"{linked['text']} → {found}")
+    for candidate in linked["candidates"]:
+        print(f"    {candidate['p']:.2f}  {candidate['name']}: id {candidate['id']}")
+
+
+def _status_document(info: RunInfo, stages: list[StageStatus]) -> dict[str, Any]:
+    return {"run": info.run, "buckets": info.buckets, "stages": [asdict(stage) for stage in stages]}
+
+
+def _status_table(info: RunInfo, stages: list[StageStatus]) -> Table:
+    table = Table(title=f"run {info.run}", title_justify="left")
+    for column in ("stage", "state", "parts", "rows", "rejected", "reused", "tokens", "tokens/s", "seconds", "waits for"):
+        table.add_column(column, justify="left" if column in ("stage", "state", "waits for") else "right")
+    for each in stages:
+        speed = each.completion_tokens / each.seconds if each.seconds and each.completion_tokens else 0
+        table.add_row(
+            each.stage,
+            each.state + _percent(each),
+            f"{each.parts}/{each.buckets}" if each.buckets else "",
+            f"{each.rows:,}",
+            f"{each.rejected:,}",
+            f"{each.reused:,}",
+            f"{each.completion_tokens:,}",
+            f"{speed:,.0f}" if speed else "",
+            f"{each.seconds:,.1f}",
+            ", ".join(each.waits_for),
+        )
+    return table
+
+
+def _percent(stage: StageStatus) -> str:
+    done, total = sum(each["done"] for each in stage.progress), sum(each["total"] for each in stage.progress)
+    return f" {min(1.0, done / total):.0%}" if stage.state == "running" and total else ""

@@ -1,0 +1,172 @@
+"""The commands that do the work: demo, run, worker."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+import yaml
+
+from skutune import config as configuration
+from skutune.cli.console import event, is_terminal, say, watcher
+from skutune.config import Config
+from skutune.errors import InputError
+
+StoreOption = Annotated[str | None, typer.Option("--store", help="Local folder or s3://bucket/prefix.")]
+
+# What the tiny demo does less of: the same stages over four products.
+_TINY = (
+    "run=demo-tiny",
+    "stages.describe.attempts=1",
+    "stages.describe.min_sentences=1",
+    "stages.describe.max_sentences=2",
+    "stages.describe.sampling.max_tokens=48",
+    "stages.paraphrase.variants=1",
+    "stages.paraphrase.attempts=1",
+    "stages.paraphrase.sampling.max_tokens=48",
+    "stages.question.per_product=1",
+    "stages.question.attempts=2",
+    "stages.question.sampling.max_tokens=48",
+    "stages.recommend.attempts=2",
+    "stages.expand.attempts=1",
+    "stages.expand.sampling.max_tokens=32",
+    "stages.answer.attempts=2",
+    "stages.answer.sampling.max_tokens=160",
+    "stages.compose.hold_out_products=0.25",
+    "stages.compose.hold_out_questions=0",
+    "stages.finetune.epochs=2",
+    "stages.evaluate.questions=1",
+    "stages.evaluate.max_tokens=96",
+    "coverage.min_examples=1",
+)
+_TINY_PRODUCTS = 4
+
+
+def demo(
+    context: typer.Context,
+    size: Annotated[Literal["full", "tiny"], typer.Option(help="tiny: four products, in about a minute.")] = "full",
+    store: StoreOption = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a setting.")] = None,
+    until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
+    parallel: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+) -> None:
+    """Run everything on a packaged sample catalog with a small real LLM, and ask the tuned model a question."""
+    from skutune.samples import DEMO_QUESTION
+    from skutune.local import Options
+
+    config = _demo_config(context.obj, size, store, overrides or [])
+    _run(config, context.obj, Options(until=until, shards=parallel))
+    if until is not None:
+        return
+    _ask_demo(config, context.obj, DEMO_QUESTION)
+
+
+def run(
+    context: typer.Context,
+    config_file: Annotated[Path, typer.Option("--config", "-c", help="The run's config, a YAML file.")],
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a setting.")] = None,
+    until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", help="Begin at this stage; fails where an earlier one is not done.")
+    ] = None,
+    store: StoreOption = None,
+    name: Annotated[str | None, typer.Option("--run", help="Another run name than the config's.")] = None,
+    base: Annotated[str | None, typer.Option(help="Reuse what this earlier run made of the same inputs.")] = None,
+    parallel: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+) -> None:
+    """Run the pipeline on this machine; run again to go on where it stopped."""
+    from skutune import graph
+    from skutune.local import Options
+
+    for each in (until, first):
+        if each is not None:
+            graph.stage(each)
+    changes = list(overrides or [])
+    if name is not None:
+        changes.append(f"run={name}")
+    config = configuration.load(config_file, changes)
+    if store is not None:
+        config = config.model_copy(update={"store": _absolute(store)})
+    _run(config, context.obj, Options(until, first, base, parallel))
+    say(f"Results in {config.store}/{config.run}")
+
+
+def worker(
+    context: typer.Context,
+    task: Annotated[str, typer.Option(help="Address of the task document in the store.")],
+    shard: Annotated[int, typer.Option(min=0, help="Which of the task's shards.")],
+) -> None:
+    """Work one shard of one task (what a pod runs)."""
+    from skutune.engines.pool import ModelPool
+    from skutune.worker import open_task, run_shard
+
+    store, found = open_task(task)
+    config = configuration.parse(found.config, f"task {task}")
+    event("worker_started", stage=found.stage, shard=shard, parts=len(found.shards[shard]) if shard < len(found.shards) else 0)
+    pool = ModelPool(config.models, context.obj)
+    with watcher() as seen:
+        run_shard(store, found, shard, pool, seen.progressed if not is_terminal() else lambda progress: None)
+    event("worker_finished", stage=found.stage, shard=shard)
+
+
+def _run(config: Config, cache: Path, options: object) -> None:
+    from skutune.local import Options, run_pipeline
+    from skutune.store import open_store
+
+    assert isinstance(options, Options)
+    store = open_store(config.store)
+    with watcher() as seen:
+        run_pipeline(config, store, cache, seen, options)
+
+
+def _demo_config(cache: Path, size: str, store: str | None, overrides: list[str]) -> Config:
+    """The packaged config with the sample catalog and the small models in their places."""
+    from skutune.samples import SAMPLE_PRODUCTS, demo_config, write_sample
+    from skutune.samples.models import prepare_encoder, prepare_generator
+
+    products = _TINY_PRODUCTS if size == "tiny" else SAMPLE_PRODUCTS
+    catalog = cache / "samples" / f"grocery-{products}.csv"
+    catalog.parent.mkdir(parents=True, exist_ok=True)
+    write_sample(catalog, products)
+    if not (cache / "models" / "smollm2-135m-instruct" / "config.json").exists():
+        say("Preparing the small language model (once, about half a minute) …")
+    generator, encoder = prepare_generator(cache), prepare_encoder()
+    document = yaml.safe_load(demo_config())
+    changes = [
+        *(_TINY if size == "tiny" else ()),
+        f"store={_absolute(store or './runs')}",
+        f"catalog.source={catalog}",
+        f"models.generator.name={generator}",
+        f"models.encoder.name={encoder}",
+        f"models.base.name={generator}",
+        *overrides,
+    ]
+    configuration.apply_overrides(document, changes)
+    return configuration.parse(document, "the demo's config")
+
+
+def _ask_demo(config: Config, cache: Path, question: str) -> None:
+    from skutune import runs
+    from skutune.serving import answer_model
+    from skutune.store import open_store
+
+    store = open_store(config.store)
+    info = runs.require_run(store, config.run)
+    say(f"\nAsking the tuned model: {question}\n")
+    with answer_model(store, info, cache) as model:
+        print(model.ask(question).text, flush=True)
+    say(f"\nReport: {config.store}/{config.run}/report.html")
+    where = "" if config.store == str(Path("runs").resolve()) else f" --store {config.store}"
+    say(f'Ask more: skutune ask{where} --run {config.run} "What goes well with grilled chicken?"')
+
+
+def _absolute(store: str) -> str:
+    if "://" in store:
+        return store
+    if not store.strip():
+        raise InputError("--store is empty; name a folder or s3://bucket/prefix")
+    return os.path.abspath(os.path.expanduser(store))
+
+

@@ -1,0 +1,66 @@
+"""The models of one process: their weights found once, each loaded when first used, freed when no longer needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from skutune import engines
+from skutune.config import ModelConfig, ModelsConfig
+from skutune.engines.base import Encoder, TextEngine
+from skutune.engines.weights import Weights, resolve
+from skutune.graph import Role
+
+
+class ModelPool:
+    """Generator, encoder and base model of a config; `cache` is the folder for downloaded weights."""
+
+    def __init__(self, models: ModelsConfig, cache: Path) -> None:
+        self.models, self.cache = models, cache
+        self._weights: dict[str, Weights] = {}
+        self._engine: TextEngine | None = None
+        self._encoder: Encoder | None = None
+
+    def identity(self, role: Role) -> str:
+        """What goes into fingerprints and keys for this model. Raises InputError where the model cannot be had."""
+        config = self._config(role)
+        if getattr(config, "engine", None) == "scripted":
+            return engines.SCRIPTED_IDENTITY
+        return self.weights(role).identity
+
+    def weights(self, role: Role) -> Weights:
+        """Where the model lies on this machine. Raises InputError where it cannot be had."""
+        config = self._config(role)
+        key = f"{config.name}@{config.revision}"
+        if key not in self._weights:
+            self._weights[key] = resolve(config, self.cache)
+        return self._weights[key]
+
+    def text_engine(self, names: Callable[[], Sequence[str]]) -> TextEngine:
+        """The generator; `names` gives the scripted engine the catalog's names."""
+        config = self.models.generator
+        if config.engine == "scripted":
+            return engines.build_text_engine(config, None, names=names)
+        if self._engine is None:
+            self._engine = engines.build_text_engine(config, self.weights("generator"), names=names)
+        return self._engine
+
+    def encoder(self) -> Encoder:
+        """The encoder."""
+        config = self.models.encoder
+        if self._encoder is None:
+            weights = None if config.engine == "scripted" else self.weights("encoder")
+            self._encoder = engines.build_encoder(config, weights)
+        return self._encoder
+
+    def close(self) -> None:
+        """Free all models, before another one needs the memory."""
+        if self._engine is not None:
+            self._engine.close()
+        if self._encoder is not None:
+            self._encoder.close()
+        self._engine = self._encoder = None
+
+    def _config(self, role: Role) -> ModelConfig:
+        config: ModelConfig = getattr(self.models, role)
+        return config

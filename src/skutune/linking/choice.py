@@ -1,0 +1,96 @@
+"""Which product each recommended name of one answer gets: the same choice wherever it is made.
+
+Near-ties are spread: for each occurrence the order of a name's candidates follows a hash of (question, product), so
+equal products are recommended equally often, and a run made twice recommends the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from skutune.hashing import bucket_hash, unit_hash
+from skutune.records import Candidate, Link, Recommendation
+from skutune.text import normalise_name
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A recommended name and its product; None: no close product."""
+
+    name: str
+    product: Candidate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The picks of one answer, in the order in which they are shown, or why there is no answer."""
+
+    picks: tuple[Pick, ...]
+    rejected: str | None = None
+
+
+class LinkTable:
+    """Candidates by normalised name, for the whole table of links.
+
+    Arrays: 16 bytes a name and 8 bytes a candidate, and each linked product's id and name once.
+    """
+
+    def __init__(self, links: Iterable[Link]) -> None:
+        products: dict[tuple[str, str], int] = {}
+        hashes, counts, indices, probabilities = [], [], [], []
+        for link in links:
+            hashes.append(bucket_hash(link.normalised))
+            counts.append(len(link.candidates))
+            for candidate in link.candidates:
+                indices.append(products.setdefault((candidate.id, candidate.name), len(products)))
+                probabilities.append(candidate.p)
+        self._products = list(products)
+        order = np.argsort(np.array(hashes, dtype=np.uint64), kind="stable")
+        self._hashes = np.array(hashes, dtype=np.uint64)[order]
+        starts = np.concatenate([[0], np.cumsum(np.array(counts, dtype=np.int64))])
+        self._starts, self._counts = starts[:-1][order], np.array(counts, dtype=np.int64)[order]
+        self._indices = np.array(indices, dtype=np.int32)
+        self._probabilities = np.array(probabilities, dtype=np.float32)
+
+    def candidates(self, name: str) -> list[Candidate]:
+        """The candidates of a recommended name, best first; none where it has no close product."""
+        wanted = np.uint64(bucket_hash(normalise_name(name)))
+        place = int(np.searchsorted(self._hashes, wanted))
+        if place == len(self._hashes) or self._hashes[place] != wanted:
+            return []
+        start, count = int(self._starts[place]), int(self._counts[place])
+        return [self._candidate(at) for at in range(start, start + count)]
+
+    def _candidate(self, at: int) -> Candidate:
+        product_id, name = self._products[self._indices[at]]
+        return Candidate(product_id, name, float(self._probabilities[at]))
+
+
+def choose(recommendation: Recommendation, links: LinkTable, unlinked_share: float) -> Chosen:
+    """The products of one recommendation.
+
+    The source slot gets the source product, if that is among its candidates, else there is no answer. A name whose
+    candidates are all taken is left out, and so is a name without candidates, except for a share that stays as
+    `no close product`.
+    """
+    question, source_id = recommendation.question_id, recommendation.product_id
+    source_name = recommendation.names[recommendation.source_slot]
+    source = next((each for each in links.candidates(source_name) if each.id == source_id), None)
+    if source is None:
+        return Chosen((), f"the linker does not accept the source product for {source_name!r}")
+    picks, taken = [Pick(source_name, source)], {source_id}
+    for slot, name in enumerate(recommendation.names):
+        if slot == recommendation.source_slot:
+            continue
+        candidates = links.candidates(name)
+        free = [candidate for candidate in candidates if candidate.id not in taken]
+        if free:
+            best = max(free, key=lambda candidate: unit_hash(question, candidate.id))
+            taken.add(best.id)
+            picks.append(Pick(name, best))
+        elif not candidates and unit_hash("unlinked", question, name) < unlinked_share:
+            picks.append(Pick(name, None))
+    return Chosen(tuple(sorted(picks, key=lambda pick: unit_hash("order", question, pick.name))))

@@ -1,0 +1,310 @@
+"""The pipeline on this machine: the stages in order, each through the task documents that a cluster would use.
+
+With one shard the worker runs in this process and keeps the models loaded from stage to stage; with several, each shard
+is a process of its own (`skutune worker`), as in a pod.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+from skutune import graph, manifests, runs, stages
+from skutune.config import Config
+from skutune.engines.pool import ModelPool
+from skutune.errors import DeviceError, InputError, RetryableError, ShardError, SkutuneError, StoppedError
+from skutune.graph import Stage
+from skutune.manifests import Manifest, Task
+from skutune.progress import Progress
+from skutune.runs import RunInfo
+from skutune.store import check_writable
+from skutune.store.base import NotFoundError, ObjectStore
+from skutune.store.lease import hold
+from skutune.worker import run_shard, source_digest
+
+_POLL_SECONDS = 0.5
+_ERRORS: dict[int, type[SkutuneError]] = {
+    InputError.exit_code: InputError,
+    ShardError.exit_code: ShardError,
+    RetryableError.exit_code: RetryableError,
+    DeviceError.exit_code: DeviceError,
+    StoppedError.exit_code: StoppedError,
+}
+
+
+class Observer(Protocol):
+    """Who watches a run."""
+
+    def stage_started(self, stage: Stage, parts: int) -> None:
+        """A stage begins to work on this many missing parts."""
+        ...
+
+    def progressed(self, progress: Progress) -> None:
+        """A shard is this far."""
+        ...
+
+    def stage_finished(self, stage: Stage, manifest: Manifest, seconds: float, resumed: bool) -> None:
+        """A stage is done; `resumed` says that nothing was left to do."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What of a pipeline is run, and how wide."""
+
+    until: str | None = None
+    first: str | None = None
+    base: str | None = None
+    shards: int = 1
+
+
+def run_pipeline(
+    config: Config, store: ObjectStore, cache: Path, observer: Observer, options: Options = Options()
+) -> dict[str, Manifest]:
+    """Run or resume a pipeline; returns the manifest of each stage.
+
+    Raises:
+        InputError: the config, catalog, a model or the store is wrong, or another process runs this run.
+        SkutuneError: a stage failed; what is done stays, and the next call goes on from it.
+    """
+    wanted = graph.selected(options.until)
+    first = graph.stage(options.first).name if options.first else None
+    earlier = runs.load_run(store, config.run)
+    check_writable(store)
+    with hold(store, f"{config.run}/lease.json") as lease:
+        info = _open_run(store, config, earlier, options.base)
+        pipeline = _Pipeline(config, store, cache, observer, options.shards, info)
+        try:
+            for stage in wanted:
+                lease.check()
+                before_first = first is not None and list(graph.STAGES).index(stage.name) < list(graph.STAGES).index(first)
+                pipeline.run(stage, may_work=not before_first)
+        except BaseException as error:
+            runs.save_status(store, config.run, _state_of(error), pipeline.working, str(error)[:2000])
+            raise
+        finally:
+            pipeline.pool.close()
+        runs.save_status(store, config.run, "done" if options.until is None else "until " + options.until, {})
+        if options.until is None:
+            runs.set_latest(store, config.run)
+    return pipeline.done
+
+
+class _Pipeline:
+    def __init__(
+        self, config: Config, store: ObjectStore, cache: Path, observer: Observer, shards: int, info: RunInfo
+    ) -> None:
+        self.config, self.store, self.observer, self.shards, self.info = config, store, observer, shards, info
+        self.cache = cache
+        self.pool = ModelPool(config.models, cache)
+        self.done: dict[str, Manifest] = {}
+        self.working: dict[str, str] = {}
+
+    def run(self, stage: Stage, may_work: bool) -> None:
+        """Bring one stage to its manifest."""
+        started = time.monotonic()
+        task = self._task(stage)
+        manifest = manifests.complete(self.store, task.folder)
+        resumed = manifest is not None
+        if manifest is None:
+            if not may_work:
+                raise InputError(f"--from: the stage {stage.name} before it is not done; leave --from away to run it")
+            manifest = self._work(stage, task)
+        buckets = manifest.buckets if stage.name == "ingest" else self.info.buckets
+        if self.info.fingerprint(stage.name) != task.fingerprint or buckets != self.info.buckets:
+            self.info = runs.with_stage(self.info, stage.name, task.fingerprint, buckets)
+            runs.save_run(self.store, self.info)
+        self.working.pop(stage.name, None)
+        self.done[stage.name] = manifest
+        self.observer.stage_finished(stage, manifest, time.monotonic() - started, resumed)
+
+    def _task(self, stage: Stage) -> Task:
+        """The stage's task, without attempt, shards and reuse, which only matter where there is work to do."""
+        models = {role: self.pool.identity(role) for role in graph.models_of(stage, self.config)}
+        inputs = {name: self.done[name] for name in stage.reads}
+        source = source_digest(self.config.catalog.source) if stage.name == "ingest" else ""
+        fingerprint = manifests.fingerprint(
+            stage,
+            self.config,
+            prompts=stages.prompts_digest(stage.name),
+            models=models,
+            inputs=inputs,
+            source=source,
+        )
+        folders = {
+            name: manifests.stage_folder(self.config.run, name, manifest.fingerprint)
+            for name, manifest in inputs.items()
+        }
+        document = json.loads(self.config.model_dump_json())
+        return Task(
+            self.config.run, stage.name, fingerprint, 0, document, folders, (), self.info.buckets, (), models, source
+        )
+
+    def _work(self, stage: Stage, task: Task) -> Manifest:
+        """Submit what is missing, and merge what came out."""
+        self.working[stage.name] = task.fingerprint
+        runs.save_status(self.store, self.config.run, "running", self.working)
+        parts = self._missing(stage, task)
+        self.observer.stage_started(stage, len(parts))
+        if parts:
+            width = min(self.shards, len(parts)) if stage.kind == "map" else 1
+            attempt = manifests.next_attempt(self.store, task.folder)
+            shards = tuple(tuple(parts[shard::width]) for shard in range(width))
+            reuse = tuple(self._reusable(stage, task)) if stage.kind == "map" else ()
+            task = Task(**{**_fields(task), "attempt": attempt, "shards": shards, "reuse": reuse})
+            manifests.write_task(self.store, task)
+            self._submit(task)
+        return self._merge(stage, task)
+
+    def _missing(self, stage: Stage, task: Task) -> list[int]:
+        if stage.kind == "fit":
+            return [0]
+        buckets = self.info.buckets or 0
+        made = self._made(stage, task).parts()
+        return [part for part in range(buckets) if part not in made]
+
+    def _made(self, stage: Stage, task: Task) -> Manifest:
+        shards = manifests.read_shard_manifests(self.store, task.folder)
+        merged = manifests.merge(stage.name, task.fingerprint, self.info.buckets or 0, shards)
+        return manifests.present(self.store, task.folder, merged)
+
+    def _merge(self, stage: Stage, task: Task) -> Manifest:
+        shards = manifests.read_shard_manifests(self.store, task.folder)
+        if stage.kind == "fit":
+            shards = shards[-1:]  # the one that just finished: a fit stage's files belong together
+        merged = manifests.merge(stage.name, task.fingerprint, self.info.buckets or 0, shards)
+        manifest = manifests.present(self.store, task.folder, merged)
+        missing = len(merged.entries) - len(manifest.entries)
+        if stage.kind == "map":
+            missing += (self.info.buckets or 0) - len(manifest.parts())
+        if missing:
+            raise RetryableError(
+                f"{stage.name}: {missing} objects are missing in {self.store.uri}/{task.folder}; run again"
+            )
+        manifests.write_manifest(self.store, task.folder, manifest)
+        return manifest
+
+    def _submit(self, task: Task) -> None:
+        if len(task.shards) == 1:
+            run_shard(self.store, task, 0, self.pool, self.observer.progressed)
+            return
+        self.pool.close()  # each worker loads its own
+        with _Processes(self.store, task, self.cache) as processes:
+            while processes.running():
+                for progress in processes.progress():
+                    self.observer.progressed(progress)
+                time.sleep(_POLL_SECONDS)
+            processes.check()
+
+    def _reusable(self, stage: Stage, task: Task) -> list[str]:
+        """Folders of earlier outputs of this stage, in this run and in the base run, with the same buckets."""
+        found = []
+        for run in (self.config.run, self.info.base):
+            if run is None:
+                continue
+            buckets = self.info.buckets if run == self.config.run else _buckets_of(self.store, run)
+            prefix = f"{run}/{stage.name}/"
+            names = sorted({info.key.removeprefix(prefix).split("/")[0] for info in self.store.list(prefix)})
+            if buckets == self.info.buckets:
+                found += [f"{run}/{stage.name}/{name}" for name in names if name != task.fingerprint]
+        return found
+
+
+class _Processes:
+    """The shards of one task, each as a process; ended with this one."""
+
+    def __init__(self, store: ObjectStore, task: Task, cache: Path) -> None:
+        self.store, self.task = store, task
+        self.started: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
+        self.cache = cache
+
+    def __enter__(self) -> _Processes:
+        for shard in range(len(self.task.shards)):
+            log = tempfile.TemporaryFile()
+            command = [sys.executable, "-m", "skutune", "--cache", str(self.cache), "worker"]
+            command += ["--task", f"{self.store.uri}/{self.task.key}", "--shard", str(shard)]
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=dict(os.environ))
+            self.started.append((process, log))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process, log in self.started:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+            log.close()
+
+    def running(self) -> bool:
+        """Whether a shard still works, and none has failed."""
+        codes = [process.poll() for process, _ in self.started]
+        return any(code is None for code in codes) and not any(code for code in codes)
+
+    def check(self) -> None:
+        """Raise the error of the first shard that failed."""
+        for shard, (process, log) in enumerate(self.started):
+            if process.returncode:
+                log.seek(0)
+                words = log.read()[-4000:].decode("utf-8", "replace").strip().splitlines()
+                kind = _ERRORS.get(process.returncode, SkutuneError)
+                raise kind(f"{self.task.stage}, shard {shard}: " + _last_words(words, process.returncode))
+
+    def progress(self) -> list[Progress]:
+        """What the shards last said."""
+        found = []
+        for shard in range(len(self.started)):
+            try:
+                data = self.store.get(f"{self.task.folder}/progress-a{self.task.attempt}-{shard}.json")
+            except NotFoundError:
+                continue
+            document = json.loads(data)
+            document.pop("time")
+            found.append(Progress(**document))
+        return found
+
+
+def _open_run(store: ObjectStore, config: Config, earlier: RunInfo | None, base: str | None) -> RunInfo:
+    """The run's record, made or brought up to date with this config."""
+    if base is not None and runs.require_run(store, base).buckets is None:
+        raise InputError(f"--base {base}: that run has not read its catalog yet")
+    base = base or (earlier.base if earlier else None)
+    buckets = earlier.buckets if earlier else None
+    if buckets is None and base is not None:
+        buckets = _buckets_of(store, base)
+    if config.catalog.buckets is not None:
+        buckets = config.catalog.buckets
+    info = RunInfo(config.run, config, base, buckets, dict(earlier.stages or {}) if earlier else {})
+    runs.save_run(store, info)
+    return info
+
+
+def _buckets_of(store: ObjectStore, run: str) -> int | None:
+    info = runs.load_run(store, run)
+    return info.buckets if info else None
+
+
+def _fields(task: Task) -> Mapping[str, object]:
+    return {name: getattr(task, name) for name in Task.__dataclass_fields__}
+
+
+def _state_of(error: BaseException) -> str:
+    return "stopped" if isinstance(error, (StoppedError, KeyboardInterrupt)) else "failed"
+
+
+def _last_words(lines: list[str], code: int) -> str:
+    """The message of a worker's last JSON event, or its last line."""
+    for line in reversed(lines):
+        try:
+            document = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(document, dict) and document.get("event") == "error":
+            return str(document["message"])
+    return lines[-1] if lines else f"ended with exit code {code}"

@@ -1,0 +1,45 @@
+"""What a running stage says of itself: to a person, to a log, to the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one shard of a stage is. `total` is an estimate; 0 where it is not known. `unit` names what is counted."""
+
+    stage: str
+    shard: int
+    done: float
+    total: float
+    unit: str = "items"
+    rows: int = 0
+    rejected: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Generated tokens per second since the shard started."""
+        return self.completion_tokens / self.seconds if self.seconds > 0 else 0.0
+
+
+Listener = Callable[[Progress], None]
+
+
+class Throttle:
+    """Lets something happen at most once an interval."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self._next = seconds, 0.0
+
+    def ready(self) -> bool:
+        """Whether the interval has passed since this last said yes."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self.seconds
+        return True

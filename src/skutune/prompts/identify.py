@@ -1,0 +1,24 @@
+"""The short training examples that tie a description to its product's id."""
+
+from __future__ import annotations
+
+from skutune.answers import Reference
+from skutune.engines.base import Messages
+
+USER = "Which product is this? {description}"
+
+
+def identify_messages(description: str) -> Messages:
+    """The messages that ask which product a description is about."""
+    return ({"role": "user", "content": USER.format(description=description)},)
+
+
+def render_identity(product: Reference) -> str:
+    """The completion: `NAME: id ID`."""
+    return f"{product.name}: id {product.id}"
+
+
+def parse_identity(text: str) -> Reference | None:
+    """The product that a completion names, or None where it is no `NAME: id ID`."""
+    name, separator, product_id = text.strip().rpartition(": id ")
+    return Reference(product_id, name) if separator else None

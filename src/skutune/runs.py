@@ -1,0 +1,202 @@
+"""What a run's folder says of the run itself: `run.yaml`, `status.json`, and `latest` beside the runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import yaml
+
+from skutune import config as configuration
+from skutune.config import Config
+from skutune.errors import InputError
+from skutune.graph import STAGES
+from skutune.manifests import Manifest, complete, read_manifest, read_shard_manifests
+from skutune.store.base import NotFoundError, ObjectStore
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A run as `run.yaml` keeps it.
+
+    `buckets` is fixed by the first ingest; `stages` maps each stage that is done to its current fingerprint.
+    """
+
+    run: str
+    config: Config
+    base: str | None = None
+    buckets: int | None = None
+    stages: Mapping[str, str] | None = None
+
+    def fingerprint(self, stage: str) -> str | None:
+        """The current output of a stage, or None."""
+        return (self.stages or {}).get(stage)
+
+
+def load_run(store: ObjectStore, run: str) -> RunInfo | None:
+    """The run of this name, or None. Raises InputError where its folder is of another version or damaged."""
+    where = f"{store.uri}/{run}/run.yaml"
+    try:
+        document = yaml.safe_load(store.get(f"{run}/run.yaml"))
+    except NotFoundError:
+        return None
+    except yaml.YAMLError:
+        raise InputError(f"{where}: is not YAML; restore it, or use another run name") from None
+    if not isinstance(document, dict) or document.get("version") != FORMAT_VERSION:
+        found = document.get("version") if isinstance(document, dict) else None
+        raise InputError(
+            f"{where}: this run was written by another version of skutune (format {found}, here {FORMAT_VERSION}); "
+            "use that version, or another run name with --run"
+        )
+    config = configuration.parse(document["config"], where)
+    return RunInfo(run, config, document.get("base"), document.get("buckets"), document.get("stages"))
+
+
+def require_run(store: ObjectStore, run: str) -> RunInfo:
+    """The run of this name. Raises InputError that lists the runs that are there."""
+    info = load_run(store, run)
+    if info is None:
+        there = ", ".join(list_runs(store)) or "none"
+        raise InputError(f"no run {run!r} in {store.uri}; runs there: {there}")
+    return info
+
+
+def save_run(store: ObjectStore, info: RunInfo) -> None:
+    """Put `run.yaml`."""
+    document = {
+        "version": FORMAT_VERSION,
+        "run": info.run,
+        "base": info.base,
+        "buckets": info.buckets,
+        "stages": dict(info.stages or {}),
+        "config": json.loads(info.config.model_dump_json()),
+    }
+    store.put(f"{info.run}/run.yaml", yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode())
+
+
+def with_stage(info: RunInfo, stage: str, fingerprint: str, buckets: int | None) -> RunInfo:
+    """The run with one more stage done."""
+    return replace(info, stages={**(info.stages or {}), stage: fingerprint}, buckets=buckets)
+
+
+def list_runs(store: ObjectStore) -> list[str]:
+    """The names of the runs in a store."""
+    keys = (info.key.split("/") for info in store.list())
+    return sorted({parts[0] for parts in keys if len(parts) == 2 and parts[1] == "run.yaml"})
+
+
+def stage_output(store: ObjectStore, info: RunInfo, stage: str) -> tuple[str, Manifest]:
+    """Folder and manifest of a stage that is done. Raises InputError where it is not."""
+    fingerprint = info.fingerprint(stage)
+    folder = f"{info.run}/{stage}/{fingerprint}"
+    manifest = read_manifest(store, folder) if fingerprint else None
+    if manifest is None:
+        raise InputError(
+            f"run {info.run!r} has not finished the stage {stage}; `skutune status` shows how far it is, and "
+            "`skutune run` with the same config goes on"
+        )
+    return folder, manifest
+
+
+def set_latest(store: ObjectStore, run: str) -> None:
+    """Name the run that passed its gate last."""
+    store.put("latest", json.dumps({"run": run, "time": time.time()}).encode())
+
+
+def latest(store: ObjectStore) -> str | None:
+    """The run that passed its gate last, or None."""
+    try:
+        return str(json.loads(store.get("latest"))["run"])
+    except NotFoundError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """One stage of a run as a person wants to see it. `state` is done, running, partial, or waiting."""
+
+    stage: str
+    state: str
+    parts: int
+    buckets: int
+    rows: int
+    rejected: int
+    reused: int
+    completion_tokens: int
+    seconds: float
+    waits_for: tuple[str, ...]
+    progress: tuple[dict[str, Any], ...] = ()
+
+
+def status(store: ObjectStore, info: RunInfo) -> list[StageStatus]:
+    """All stages of a run, from its manifests and the progress objects of its workers."""
+    found: dict[str, StageStatus] = {}
+    for name, stage in STAGES.items():
+        waits_for = tuple(each for each in stage.reads if found[each].state != "done")
+        found[name] = _stage_status(store, info, name, waits_for)
+    return list(found.values())
+
+
+def _stage_status(store: ObjectStore, info: RunInfo, name: str, waits_for: tuple[str, ...]) -> StageStatus:
+    fingerprint = info.fingerprint(name)
+    folder = f"{info.run}/{name}/{fingerprint}"
+    manifest = complete(store, folder) if fingerprint else None
+    if manifest is not None:
+        return _of_manifests(name, "done", [manifest], info.buckets or 0, ())
+    running = _latest_folder(store, info, name) if not waits_for else None
+    if running is None:
+        return StageStatus(name, "waiting", 0, info.buckets or 0, 0, 0, 0, 0, 0.0, waits_for)
+    shards = read_shard_manifests(store, running)
+    progress = tuple(
+        json.loads(store.get(found.key)) for found in store.list(f"{running}/progress-a") if found.key.endswith(".json")
+    )
+    fresh = any(time.time() - each.get("time", 0) < 30 for each in progress)
+    state = "running" if fresh else "partial"
+    shown = _of_manifests(name, state, shards, info.buckets or 0, waits_for)
+    return replace(shown, progress=progress)
+
+
+def _latest_folder(store: ObjectStore, info: RunInfo, name: str) -> str | None:
+    """The folder of the attempt that a runner wrote into last, as the run's own record says."""
+    try:
+        noted = json.loads(store.get(f"{info.run}/status.json"))
+    except NotFoundError:
+        return None
+    fingerprint = noted.get("working", {}).get(name)
+    return f"{info.run}/{name}/{fingerprint}" if fingerprint else None
+
+
+def save_status(store: ObjectStore, run: str, state: str, working: Mapping[str, str], message: str = "") -> None:
+    """Put `status.json`: what the run is doing, and which folder each unfinished stage writes into."""
+    document = {
+        "version": FORMAT_VERSION,
+        "run": run,
+        "state": state,
+        "working": dict(working),
+        "message": message,
+        "time": time.time(),
+    }
+    store.put(f"{run}/status.json", json.dumps(document, indent=1).encode())
+
+
+def _of_manifests(
+    name: str, state: str, listed: list[Manifest], buckets: int, waits_for: tuple[str, ...]
+) -> StageStatus:
+    return StageStatus(
+        stage=name,
+        state=state,
+        parts=len({part for manifest in listed for part in manifest.parts()}),
+        buckets=buckets if STAGES[name].kind == "map" else 0,
+        rows=sum(manifest.rows() for manifest in listed),
+        rejected=sum(manifest.rejected() for manifest in listed),
+        reused=sum(manifest.stats.reused for manifest in listed),
+        completion_tokens=sum(manifest.stats.completion_tokens for manifest in listed),
+        seconds=sum(manifest.stats.seconds for manifest in listed),
+        waits_for=waits_for,
+    )
+

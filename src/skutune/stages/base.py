@@ -1,0 +1,177 @@
+"""What a stage is: a pure generator over rows (map), or one pass over whole tables (fit).
+
+Reading, writing, reuse, resuming and counting belong to the worker, once, for all stages. A new stage is one module
+here, one entry in `graph.STAGES`, one section in `config.StagesConfig` and one record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from skutune import tables
+from skutune.config import Config
+from skutune.engines.base import Encoder, TextEngine
+from skutune.errors import SkutuneError
+from skutune.manifests import Entry, Manifest
+from skutune.stages.checkpoints import Checkpoints
+from skutune.store.base import ObjectStore
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One unit of a map stage's work: what one call makes rows of.
+
+    `id` is unique in the stage; `key` is a hash of all that the rows are made from; `content` is the stage's own.
+    """
+
+    id: str
+    key: str
+    content: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The rows of one item, at least one, each with the item's key; and what they cost."""
+
+    item: Item
+    rows: list[Any]
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Inputs:
+    """The tables and files of the stages that a stage reads, streamed part by part."""
+
+    def __init__(
+        self, store: ObjectStore, folders: Mapping[str, str], manifests: Mapping[str, Manifest], scratch: Path
+    ) -> None:
+        self._store, self._folders, self._manifests, self._scratch = store, folders, manifests, scratch
+
+    def manifest(self, stage: str) -> Manifest:
+        """The manifest of a stage that is read."""
+        return self._manifests[stage]
+
+    @property
+    def manifests(self) -> Mapping[str, Manifest]:
+        """All manifests that are read, by stage."""
+        return self._manifests
+
+    def part_numbers(self, stage: str, table: str = "") -> list[int]:
+        """The numbers of a table's parts, ascending."""
+        return sorted(self._manifests[stage].parts(table))
+
+    def part(self, stage: str, record: Callable[..., Row], part: int, table: str = "") -> Iterator[Row]:
+        """The rows of one part; none where the stage has no such part."""
+        entry = self._manifests[stage].parts(table).get(part)
+        if entry is None:
+            return iter(())
+        return tables.read_part(self._store, self._folders[stage], record, entry)
+
+    def rows(self, stage: str, record: Callable[..., Row], table: str = "") -> Iterator[Row]:
+        """The rows of all parts, in the order of their numbers."""
+        for part in self.part_numbers(stage, table):
+            yield from self.part(stage, record, part, table)
+
+    def file(self, stage: str, name: str) -> Path:
+        """A stage's file, copied once into the scratch folder."""
+        entry = self._manifests[stage].file(name)
+        path = self._scratch / stage / self._manifests[stage].fingerprint / name
+        if not path.exists():
+            self._store.get_file(f"{self._folders[stage]}/{entry.name}", path)
+        return path
+
+    def folder(self, stage: str, prefix: str) -> Path:
+        """All of a stage's files whose name starts with `prefix/`, as a local folder."""
+        files = self._manifests[stage].files(f"{prefix}/")
+        if not files:
+            raise SkutuneError(f"{stage} wrote no folder {prefix!r}")
+        return [self.file(stage, entry.table) for entry in files][0].parents[files[0].table.count("/") - 1]
+
+    def json(self, stage: str, name: str) -> Any:
+        """A stage's JSON file, parsed."""
+        return json.loads(self.file(stage, name).read_text(encoding="utf-8"))
+
+
+class Outputs:
+    """Where a fit stage puts its tables, files and figures."""
+
+    def __init__(self, store: ObjectStore, folder: str) -> None:
+        self._store, self._folder = store, folder
+        self.entries: list[Entry] = []
+        self.figures: dict[str, Any] = {}
+        self.buckets = 0
+
+    def part(self, record: type, part: int, rows: list[Any], table: str = "") -> None:
+        """Write one part of a table."""
+        self.entries.append(tables.write_part(self._store, self._folder, record, part, rows, table))
+
+    def arrow_part(self, part: int, table: Any, name: str = "") -> None:
+        """Write one part that is an Arrow table already."""
+        data = tables.encode_arrow(table)
+        self.entries.append(tables.put_part(self._store, self._folder, part, data, table.num_rows, 0, name))
+
+    def file(self, name: str, path: Path) -> None:
+        """Write one file under this name."""
+        digest, size = _file_digest(path)
+        self._store.put_file(f"{self._folder}/{name}", path)
+        self.entries.append(Entry(name, -1, name, 0, 0, size, digest))
+
+    def folder(self, prefix: str, path: Path) -> None:
+        """Write all files of a local folder under `prefix/`."""
+        for found in sorted(path.rglob("*")):
+            if found.is_file():
+                self.file(f"{prefix}/{found.relative_to(path).as_posix()}", found)
+
+
+@dataclass
+class Context:
+    """What a stage is built with. Models are loaded when first asked for and shared by the stages of a process."""
+
+    config: Config
+    inputs: Inputs
+    models: Mapping[str, str]
+    scratch: Path
+    engine: Callable[[], TextEngine]
+    encoder: Callable[[], Encoder]
+    base: Callable[[], Path]
+    source: Callable[[], Path]
+    checkpoints: Checkpoints
+    report: Callable[[str, float, float], None] = field(default=lambda unit, done, total: None)
+
+    def identity(self, role: str) -> str:
+        """The identity of a model's weights, as it goes into keys."""
+        return self.models.get(role, "")
+
+
+class MapStage(Protocol):
+    """Makes part k of its table from part k of what it reads."""
+
+    record: type
+
+    def items(self, part: int) -> Iterator[Item]:
+        """The units of work of one part, in the order in which their rows are written."""
+        ...
+
+    def rows(self, items: Iterable[Item]) -> Iterator[Made]:
+        """The rows of each item, in any order, taking items lazily."""
+        ...
+
+
+class FitStage(Protocol):
+    """Runs once, over whole tables."""
+
+    def run(self, outputs: Outputs) -> None:
+        """Write everything to the outputs."""
+        ...
+
+
+def _file_digest(path: Path) -> tuple[str, int]:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size

@@ -1,0 +1,24 @@
+"""Train the classifier over products, build the lexical index and calibrate P(acceptable)."""
+
+from __future__ import annotations
+
+from skutune.linking import linker
+from skutune.records import Embedding, Product
+from skutune.stages.base import Context, Outputs
+
+
+
+class Classify:
+    """Embeddings → the linker's files, under `linker/`."""
+
+    def __init__(self, context: Context) -> None:
+        self.context, self.config = context, context.config.stages.classify
+
+    def run(self, outputs: Outputs) -> None:
+        products = list(self.context.inputs.rows("ingest", Product))
+        embeddings = self.context.inputs.rows("embed", Embedding)
+        fitted, figures = linker.fit(products, embeddings, self.config, self.context.encoder())
+        folder = self.context.scratch / "linker"
+        fitted.save(folder)
+        outputs.folder("linker", folder)
+        outputs.figures.update(figures)
