@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _IN_THE_WAY = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY}
 _MOST_TRIES = 5
+_LEFTOVER_SECONDS = 24 * 3600
 
 
 @contextmanager
@@ -58,6 +60,22 @@ def explained(action: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise _explain(error, action, path) from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder, where nothing else is left and it is a day old.
+
+    Raises:
+        OSError: the folder cannot be read, or a file in it not be removed.
+    """
+    with os.scandir(folder) as found:
+        entries = []
+        for entry in found:
+            if not entry.name.startswith(TEMPORARY) or time.time() - entry.stat().st_mtime < _LEFTOVER_SECONDS:
+                return
+            entries.append(entry)
+    for entry in entries:
+        os.unlink(entry)
 
 
 def _created(path: Path) -> BinaryIO:

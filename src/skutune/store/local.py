@@ -15,7 +15,7 @@ from pathlib import Path
 
 from skutune.errors import InputError
 from skutune.store.base import NotFoundError, ObjectInfo
-from skutune.store.files import explained, written_whole
+from skutune.store.files import explained, remove_leftovers, written_whole
 from skutune.store.keys import TEMPORARY, check_key, check_prefix
 
 _NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
@@ -135,5 +135,6 @@ class LocalStore:
         # rmdir refuses a folder that holds anything, also what another process has put meanwhile.
         with suppress(OSError):
             while folder != self.root:
+                remove_leftovers(folder)
                 folder.rmdir()
                 folder = folder.parent

@@ -42,19 +42,17 @@ class S3Store:
     Args:
         bucket: an existing bucket.
         prefix: where keys start in it; slashes around it do not count.
-        page_size: keys a page of a listing, at most 1000.
 
     Raises:
         InputError: bucket or prefix cannot be one, or no client can be made from the environment.
     """
 
-    def __init__(self, bucket: str, prefix: str = "", *, page_size: int = 1000) -> None:
+    def __init__(self, bucket: str, prefix: str = "") -> None:
         self.bucket = bucket
         self.prefix = prefix.strip("/")
         if not _BUCKET.fullmatch(bucket):
             raise InputError(f"store {self.uri}: {bucket!r} is not a bucket's name; write s3://bucket/prefix")
         self._root = check_key(self.prefix) + "/" if self.prefix else ""
-        self._page_size = page_size
         self._bucket_seen = False
         try:
             self._client = _build_client()
@@ -67,7 +65,7 @@ class S3Store:
     @property
     def uri(self) -> str:
         """`s3://bucket/prefix`."""
-        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+        return f"s3://{self.bucket}/{self.prefix}" if self.prefix else f"s3://{self.bucket}"
 
     def put(self, key: str, data: bytes) -> None:
         """Write one object whole, in one request."""
@@ -96,7 +94,7 @@ class S3Store:
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """All objects whose key starts with the prefix, sorted by key."""
-        return self._list(self._root + check_prefix(prefix))
+        return self._list(check_prefix(prefix))
 
     def head(self, key: str) -> ObjectInfo | None:
         """The object's size, or None."""
@@ -138,11 +136,11 @@ class S3Store:
                 self._check_bucket()
                 raise NotFoundError(f"store {self.uri}: no object {key!r}") from None
 
-    def _list(self, start: str) -> Iterator[ObjectInfo]:
+    def _list(self, prefix: str) -> Iterator[ObjectInfo]:
         # Some servers list folder by folder, which is not the order of keys: "a/b" before "a-b".
-        with self._translated("list", start):
+        with self._translated("list", prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=start, PaginationConfig={"PageSize": self._page_size}
+                Bucket=self.bucket, Prefix=self._root + prefix
             )
             found = [(item["Key"], item["Size"]) for page in pages for item in page.get("Contents", ())]
         for name, size in sorted(found):

@@ -172,6 +172,21 @@ def test_a_folder_goes_with_its_last_object_and_the_root_stays(tmp_path: Path) -
     assert list((tmp_path / "runs").iterdir()) == []
 
 
+def test_what_a_killed_put_left_a_day_ago_goes_with_the_last_object(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    fresh, stale = tmp_path / "run/fresh/.put-1", tmp_path / "run/stale/.put-2"
+    for leftover in (fresh, stale):
+        store.put(f"run/{leftover.parent.name}/part", b".")
+        leftover.write_bytes(b"half")
+    a_day_ago = time.time() - 25 * 3600
+    os.utime(stale, (a_day_ago, a_day_ago))
+    for found in list(store.list()):
+        store.delete(found.key)
+    assert not stale.parent.exists()
+    assert fresh.exists()  # its process may still be writing
+    assert list(store.list()) == []
+
+
 def test_an_address_is_a_folder_or_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert open_store("runs").uri == str(tmp_path / "runs")

@@ -8,12 +8,14 @@ import ssl
 import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 from servers import S3Server, free_port
@@ -162,6 +164,22 @@ def test_a_server_that_does_not_answer_is_worth_another_try(
         store = at(f"http://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(RetryableError, match="run again"):
             store.get("a")
+
+
+def test_a_folder_made_in_a_console_is_no_object(seaweedfs: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    seaweedfs.set_environment(monkeypatch)
+    prefix = uuid.uuid4().hex
+    store = open_store(f"s3://{seaweedfs.bucket}/{prefix}")
+    client = boto3.session.Session().client("s3")
+    for name in (f"{prefix}/", f"{prefix}/folder/"):
+        client.put_object(Bucket=seaweedfs.bucket, Key=name)
+    store.put("folder/a", b".")
+    assert [found.key for found in store.list()] == ["folder/a"]
+
+
+def test_a_listing_that_fails_names_what_was_listed(server: S3Server) -> None:
+    with pytest.raises(InputError, match="cannot list s3://no-such-bucket/runs/describe at http"):
+        list(open_store("s3://no-such-bucket/runs").list("describe"))
 
 
 def test_a_busy_server_is_asked_again(at: Callable[[str], ObjectStore]) -> None:
