@@ -1,0 +1,105 @@
+"""Language models and encoders behind two small protocols, built by name.
+
+Nothing heavy is imported before an engine is built, so that the command line and the tests of other parts stay fast.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from skutune.config import EncoderConfig, GeneratorConfig
+from skutune.engines.base import Encoder, TextEngine
+from skutune.engines.weights import SCRIPTED_IDENTITY, Weights
+from skutune.errors import InputError
+
+
+def build_text_engine(
+    config: GeneratorConfig, weights: Weights | None, *, names: Callable[[], Sequence[str]], seed: int = 0
+) -> TextEngine:
+    """The engine that a config asks for. `names` gives the catalog's product names; only `scripted` calls it.
+
+    Raises:
+        InputError: the engine's package is missing, or the model cannot be loaded.
+    """
+    kind = config.engine
+    if kind == "scripted":
+        from skutune.engines.scripted import ScriptedEngine
+
+        return ScriptedEngine(names(), config.malformed_rate, seed)
+    if kind == "auto":
+        kind = "vllm" if _is_installed("vllm") else "transformers"
+    folder = _folder(config, weights)
+    if kind == "vllm":
+        _require("vllm", "skutune[vllm]", "models.generator")
+        from skutune.engines.vllm import VllmEngine
+
+        return VllmEngine(folder, config, seed)
+    for module in ("torch", "transformers", "llguidance"):
+        _require(module, "skutune[generate]", "models.generator")
+    from skutune.engines.transformers import TransformersEngine
+
+    return TransformersEngine(folder, config, seed)
+
+
+def build_encoder(config: EncoderConfig, weights: Weights | None) -> Encoder:
+    """The encoder that a config asks for.
+
+    Raises:
+        InputError: the encoder's package is missing, or the model cannot be loaded.
+    """
+    if config.engine == "scripted":
+        from skutune.engines.scripted_encoder import ScriptedEncoder
+
+        return ScriptedEncoder()
+    folder = _folder(config, weights)
+    if _encoder_kind(config, folder) == "sentence":
+        _require("sentence_transformers", "skutune[generate]", "models.encoder")
+        from skutune.engines.encoders import SentenceEncoder
+
+        return SentenceEncoder(folder, config)
+    for module in ("torch", "transformers"):
+        _require(module, "skutune[generate]", "models.encoder")
+    from skutune.engines.encoders import MeanPooledEncoder
+
+    return MeanPooledEncoder(folder, config)
+
+
+def engine_identity(config: GeneratorConfig | EncoderConfig, weights: Weights | None) -> str:
+    """What keys and fingerprints say of a model: what changes its texts or vectors, and not where or how fast it runs.
+
+    vLLM and transformers on the same weights count as the same; a scripted engine does not.
+    """
+    if config.engine == "scripted":
+        rate = getattr(config, "malformed_rate", None)
+        return f"{SCRIPTED_IDENTITY} malformed={rate:g}" if rate else SCRIPTED_IDENTITY
+    folder = _folder(config, weights)
+    assert weights is not None
+    if isinstance(config, EncoderConfig):
+        return f"{weights.identity} {_encoder_kind(config, folder)}"
+    return weights.identity
+
+
+def _encoder_kind(config: EncoderConfig, folder: Path) -> str:
+    if config.engine != "auto":
+        return config.engine
+    # What sentence-transformers writes beside the weights: the modules of the encoder.
+    return "sentence" if (folder / "modules.json").is_file() else "mean-pooled"
+
+
+def _folder(config: GeneratorConfig | EncoderConfig, weights: Weights | None) -> Path:
+    if weights is None or weights.path is None:
+        raise InputError(f"model {config.name}: the engine {config.engine} needs weights; only scripted runs without")
+    return weights.path
+
+
+def _require(module: str, extra: str, where: str) -> None:
+    if not _is_installed(module):
+        raise InputError(
+            f"{where}: needs the Python package {module}: run `pip install '{extra}'`, or set its engine to scripted"
+        )
+
+
+def _is_installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None

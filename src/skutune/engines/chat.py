@@ -1,0 +1,60 @@
+"""From a chat's messages to the tokens a model reads, and from its tokens back to text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from skutune.engines.base import Messages
+from skutune.errors import InputError
+
+# Templates of the Llama 3 family write today's date into every prompt and those of Qwen 3 open a monologue, unless told
+# otherwise. Both would make equal requests unequal, or cost tokens that nobody reads.
+TEMPLATE_SETTINGS = {"date_string": "01 Jan 2025", "enable_thinking": False}
+_TEMPLATE_SETTINGS = TEMPLATE_SETTINGS
+
+
+class ChatTokens:
+    """A chat model's tokenizer.
+
+    Raises:
+        InputError: the folder's tokenizer cannot be read or has no chat template.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from transformers import AutoTokenizer
+
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"model {folder}: its tokenizer cannot be read: {error}") from error
+        if not self.tokenizer.chat_template:
+            raise InputError(
+                f"model {folder}: has no chat template, so it cannot follow a prompt; name an instruct or chat model"
+            )
+        self.folder = folder
+
+    def encode(self, messages: Messages) -> list[int]:
+        """The prompt's tokens, ending where the assistant begins to speak. Raises InputError for a refused role."""
+        from jinja2 import TemplateError
+
+        try:
+            encoded = self.tokenizer.apply_chat_template(
+                list(messages), add_generation_prompt=True, return_dict=True, **TEMPLATE_SETTINGS
+            )
+        except TemplateError as error:
+            raise InputError(f"model {self.folder}: its chat template refuses the messages: {error}") from error
+        tokens: list[int] = encoded["input_ids"]
+        return tokens
+
+    def decode(self, tokens: list[int]) -> str:
+        """The text of generated tokens, without special tokens, and without a character that was cut in its middle."""
+        text: str = self.tokenizer.decode(tokens, skip_special_tokens=True)
+        return text.rstrip("\ufffd").strip()
+
+
+def stop_tokens(tokenizer: Any, generation_config: Any) -> frozenset[int]:
+    """The tokens that end a turn: those of the generation config (one, several or none) and the tokenizer's own."""
+    configured = getattr(generation_config, "eos_token_id", None)
+    several = configured if isinstance(configured, list) else [configured]
+    return frozenset(token for token in [*several, tokenizer.eos_token_id] if token is not None)

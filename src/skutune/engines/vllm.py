@@ -1,0 +1,126 @@
+"""The engine for GPUs: vLLM's offline engine, fed continuously from the stream of requests.
+
+On a CPU build vLLM reads `VLLM_CPU_KVCACHE_SPACE` (GiB for keys and values) and `VLLM_CPU_OMP_THREADS_BIND` (which cores)
+from the environment; its own defaults work. No seed is set for a single request: the CPU engine dies of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from vllm import EngineArgs, LLMEngine, SamplingParams
+from vllm.sampling_params import StructuredOutputsParams
+from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+from skutune.config import GeneratorConfig
+from skutune.engines.base import Request, Result
+from skutune.engines.chat import ChatTokens
+from skutune.errors import DeviceError, InputError
+
+_AHEAD = 2
+"""Windows of `batch_size` handed to vLLM: one being written, one waiting, so that its scheduler never runs dry."""
+
+
+class VllmEngine:
+    """A `TextEngine` over vLLM.
+
+    Texts are drawn from one stream of random numbers, so they depend on what runs at the same time; greedy ones do not.
+
+    Args:
+        folder: the model's folder, with weights, tokenizer and chat template.
+        config: batch size, context length and number format.
+
+    Raises:
+        InputError: the model cannot be loaded, or is no chat model.
+        DeviceError: the engine did not come up.
+    """
+
+    def __init__(self, folder: Path, config: GeneratorConfig, seed: int = 0) -> None:
+        self.chat = ChatTokens(folder)
+        self.batch_size = config.batch_size
+        arguments = EngineArgs(
+            model=str(folder),
+            dtype=config.dtype,
+            max_model_len=config.context,
+            max_num_seqs=config.batch_size,
+            seed=seed,
+            enable_prefix_caching=True,
+            # On a CPU, capturing graphs compiles C++ for minutes and gains nothing.
+            enforce_eager=not torch.cuda.is_available(),
+            disable_log_stats=True,
+        )
+        try:
+            self.engine = LLMEngine.from_engine_args(arguments)
+        except ValueError as error:
+            raise InputError(f"model {folder}: vLLM cannot load it: {error}") from error
+        except RuntimeError as error:
+            raise DeviceError(f"vLLM did not start on this machine: {error}") from error
+        self.context = self.engine.model_config.max_model_len
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Result]:
+        """See `TextEngine`. A prompt that leaves no room gives an empty text with finish_reason `length`.
+
+        A stream that is dry is asked again after each result, so that it may hold what a result brought up.
+        """
+        stream = iter(requests)
+        running: dict[str, Request] = {}
+        try:
+            while True:
+                yield from self._fill(stream, running)
+                if not running:
+                    return
+                for output in self._step():
+                    if output.finished:
+                        yield _result(self.chat, running.pop(output.request_id), output)
+        finally:
+            # A caller that stops reading leaves requests behind; they must not show up in the next stream.
+            self.engine.abort_request(list(running))
+
+    def close(self) -> None:
+        """Stop the engine's process and free its memory; the engine is of no use afterwards."""
+        self.engine.engine_core.shutdown()
+
+    def _fill(self, stream: Iterator[Request], running: dict[str, Request]) -> Iterator[Result]:
+        while len(running) < _AHEAD * self.batch_size:
+            request = next(stream, None)
+            if request is None:
+                return
+            prompt = self.chat.encode(request.messages)
+            room = self.context - len(prompt)
+            if room <= 0:
+                yield Result(request.id, "", "length", len(prompt), 0)
+                continue
+            running[request.id] = request
+            self.engine.add_request(request.id, {"prompt_token_ids": prompt}, _parameters(request, room))
+
+    def _step(self) -> list[Any]:
+        try:
+            outputs: list[Any] = self.engine.step()
+        except (EngineDeadError, EngineGenerateError) as error:
+            raise DeviceError(f"vLLM's engine died while generating: {error}") from error
+        return outputs
+
+
+def _parameters(request: Request, room: int) -> Any:
+    sampling = request.sampling
+    return SamplingParams(
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        max_tokens=min(sampling.max_tokens, room),
+        structured_outputs=None if request.schema is None else StructuredOutputsParams(json=request.schema),
+    )
+
+
+def _result(chat: ChatTokens, request: Request, output: Any) -> Result:
+    written = output.outputs[0]
+    tokens = list(written.token_ids)
+    return Result(
+        id=request.id,
+        text=chat.decode(tokens),
+        finish_reason="stop" if written.finish_reason == "stop" else "length",
+        prompt_tokens=len(output.prompt_token_ids),
+        completion_tokens=len(tokens),
+    )
