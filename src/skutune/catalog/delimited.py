@@ -23,7 +23,7 @@ def read_delimited(path: Path, delimiter: str) -> Table:
     """The table of a csv or tsv file, whose first row names the columns.
 
     Raises:
-        InputError: no header, another delimiter, a column twice, or, while the rows are read, a quote without end.
+        InputError: no header, another delimiter, or, while the rows are read, a quote without end.
     """
     rows = _Rows(path, delimiter)
     header = next(rows, None)
@@ -45,11 +45,14 @@ def _records(rows: _Rows, columns: tuple[str, ...]) -> Iterator[Record | Reject]
         line, fields, content = row
         if len(fields) == len(columns):
             yield Record(line, dict(zip(columns, fields, strict=True)), content)
-        elif rows.lines_of_row > 1:
-            raise rows.unclosed(line)
         else:
-            few = "few" if len(fields) < len(columns) else "many"
-            yield Reject(line, f"too {few} fields: {len(fields)}, the header has {len(columns)}", excerpt(content))
+            yield Reject(line, _miscounted(len(fields), len(columns), rows.lines_of_row), excerpt(content))
+
+
+def _miscounted(found: int, wanted: int, lines: int) -> str:
+    few = "few" if found < wanted else "many"
+    hint = f"; the row runs over {lines:,} lines: is a quote not closed?" if lines > 1 else ""
+    return f"too {few} fields: {found}, the header has {wanted}{hint}"
 
 
 class _Rows:
@@ -80,7 +83,7 @@ class _Rows:
             if raw.strip():
                 return line, fields, raw
 
-    def unclosed(self, line: int) -> InputError:
+    def _unclosed(self, line: int) -> InputError:
         """The error for a quote that opened on this line and swallowed what follows."""
         return InputError(
             f"catalog {self._path}, line {line}: a quote opens here and is not closed where the field ends; "
@@ -93,9 +96,9 @@ class _Rows:
             yield line
 
     def _fault(self, line: int, error: str) -> Reject:
-        # At the file's end the reader has taken no line after the quoted one, so an open quote shows as such.
+        # A quote that opens on the file's last line swallows none, and shows by the file's end alone.
         if len(self._raw) > 1 or "end of data" in error:
-            raise self.unclosed(line)
+            raise self._unclosed(line)
         if "field limit" in error:
             reason = f"a field is longer than {csv.field_size_limit():,} characters"
         else:

@@ -42,7 +42,7 @@ def _rows(path: Path) -> Iterator[Record | Reject]:
 
 def _row(path: Path, number: int, line: str) -> Record | Reject:
     try:
-        value = json.loads(line, object_pairs_hook=_once)
+        value = _DECODER.decode(line)
     except json.JSONDecodeError as error:
         _refuse_array(path, number, line)
         return Reject(number, f"not JSON: {error.msg} at character {error.colno}", excerpt(line))
@@ -74,3 +74,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         doubled = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key {doubled!r} is there twice")
     return values
+
+
+# Built once: `json.loads` with a hook builds one a line.
+_DECODER = json.JSONDecoder(object_pairs_hook=_once)

@@ -14,6 +14,7 @@ from skutune.catalog.records import Record, Table
 from skutune.errors import InputError
 
 _BATCH_ROWS = 1024
+_SHOWN = json.JSONEncoder(ensure_ascii=False, default=str)
 
 
 def read_parquet(path: Path) -> Table:
@@ -33,7 +34,7 @@ def _records(path: Path, file: Any) -> Iterator[Record]:
     try:
         with file:
             for line, values in enumerate(_values(file), start=1):
-                yield Record(line, values, json.dumps(values, ensure_ascii=False, default=str))
+                yield Record(line, values, _SHOWN.encode(values))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from None
 

@@ -6,6 +6,8 @@ import csv
 import gzip
 import io
 import json
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -128,6 +130,11 @@ def test_a_name_template_folds_empty_parts_away(tmp_path: Path, template: str, r
     path = tmp_path / "a.csv"
     path.write_text(f"id,brand,type,size\n1,{row}\n", encoding="utf-8")
     assert [product.name for product in read(path, Columns(name=template))] == [name]
+
+
+def test_only_who_reads_parquet_loads_pyarrow() -> None:
+    code = "import sys, skutune.catalog; sys.exit('pyarrow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 # Whatever a shop writes, except what the files themselves cannot hold (lone surrogates).

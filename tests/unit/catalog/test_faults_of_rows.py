@@ -62,6 +62,12 @@ def test_lines_are_those_of_the_file_after_quoted_line_breaks_and_blank_lines(ca
     assert [reject.line for reject in found.rejects] == [8]
 
 
+def test_a_miscounted_row_over_several_lines_asks_for_the_quote(catalog) -> None:
+    (reject,) = catalog('id,name,aisle\n1,Tea,\n2,"Baked\nBeans"\n').rejects
+    assert reject.line == 3
+    assert reject.reason == "too few fields: 2, the header has 3; the row runs over 2 lines: is a quote not closed?"
+
+
 def test_what_follows_a_faulty_quote_is_read(catalog) -> None:
     found = catalog('id,name\n1,"Beans" x\n2,"Tea, black"\n')
     assert [product.name for product in found.products] == ["Tea, black"]
