@@ -325,6 +325,18 @@ def parse(document: Mapping[str, Any], origin: str) -> Config:
         raise InputError(f"{origin}: {many}", problems) from None
 
 
+def parse_columns(id_column: str, name: str, attributes: Sequence[str] | None) -> Columns:
+    """The column mapping of a command line. Raises InputError."""
+    document = {"id": id_column, "name": name, "attributes": tuple(attributes) if attributes else None}
+    try:
+        return Columns.model_validate(document)
+    except ValidationError as error:
+        problems = [
+            Problem(f"--{item['loc'][0]}", item["msg"].removeprefix("Value error, ")) for item in error.errors()
+        ]
+        raise InputError("the columns cannot be used", problems) from None
+
+
 def json_schema() -> dict[str, Any]:
     """The config's JSON Schema."""
     return Config.model_json_schema()

@@ -48,9 +48,7 @@ def explain_product(store: ObjectStore, info: RunInfo, product_id: str) -> dict[
         chain: dict[str, Any] = {"product": asdict(product)}
         for title, (stage, record) in _BY_PRODUCT.items():
             if stage in inputs.manifests:
-                chain[title] = [
-                    _shown(row) for row in inputs.part(stage, record, part) if row.product_id == product_id
-                ]
+                chain[title] = [_shown(row) for row in inputs.part(stage, record, part) if row.product_id == product_id]
         if "compose" in inputs.manifests:
             ledger = inputs.rows("compose", Coverage, "coverage")
             chain["coverage"] = next(asdict(row) for row in ledger if row.product_id == product_id)
@@ -61,7 +59,9 @@ def explain_example(store: ObjectStore, info: RunInfo, example_id: str) -> dict[
     """The chain behind one example: product, question, recommendation, links, answer. Raises InputError."""
     with _opened(store, info) as (inputs, buckets):
         if "compose" not in inputs.manifests:
-            raise InputError(f"run {info.run!r} has not composed its examples yet; `skutune status` shows how far it is")
+            raise InputError(
+                f"run {info.run!r} has not composed its examples yet; `skutune status` shows how far it is"
+            )
         part, example = _example(inputs, buckets, example_id, info)
         chain: dict[str, Any] = {"product": asdict(_product(inputs, part, example.product_id, info))}
         if example.question_id:
@@ -140,10 +140,12 @@ def _link(inputs: Inputs, buckets: int, name: str) -> dict[str, Any]:
     normalised = normalise_name(name)
     part = bucket_hash(normalised) % buckets
     found: dict[str, Any] = {"name": name}
-    for stage, record, field in (("expand", Expansion, "text"), ("link", Link, "candidates")):
-        for row in inputs.part(stage, record, part):
-            if row.normalised == normalised:
-                found[field] = asdict(row)[field]
+    for expansion in inputs.part("expand", Expansion, part):
+        if expansion.normalised == normalised:
+            found["expansion"] = expansion.text
+    for link in inputs.part("link", Link, part):
+        if link.normalised == normalised:
+            found |= {"candidates": [asdict(candidate) for candidate in link.candidates], "best_p": link.best_p}
     return found
 
 

@@ -12,8 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -85,7 +84,9 @@ def run_pipeline(
         try:
             for stage in wanted:
                 lease.check()
-                before_first = first is not None and list(graph.STAGES).index(stage.name) < list(graph.STAGES).index(first)
+                before_first = first is not None and list(graph.STAGES).index(stage.name) < list(graph.STAGES).index(
+                    first
+                )
                 pipeline.run(stage, may_work=not before_first)
         except BaseException as error:
             runs.save_status(store, config.run, _state_of(error), pipeline.working, str(error)[:2000])
@@ -128,7 +129,7 @@ class _Pipeline:
 
     def _task(self, stage: Stage) -> Task:
         """The stage's task, without attempt, shards and reuse, which only matter where there is work to do."""
-        models = {role: self.pool.identity(role) for role in graph.models_of(stage, self.config)}
+        models: dict[str, str] = {role: self.pool.identity(role) for role in graph.models_of(stage, self.config)}
         inputs = {name: self.done[name] for name in stage.reads}
         source = source_digest(self.config.catalog.source) if stage.name == "ingest" else ""
         fingerprint = manifests.fingerprint(
@@ -159,7 +160,7 @@ class _Pipeline:
             attempt = manifests.next_attempt(self.store, task.folder)
             shards = tuple(tuple(parts[shard::width]) for shard in range(width))
             reuse = tuple(self._reusable(stage, task)) if stage.kind == "map" else ()
-            task = Task(**{**_fields(task), "attempt": attempt, "shards": shards, "reuse": reuse})
+            task = replace(task, attempt=attempt, shards=shards, reuse=reuse)
             manifests.write_task(self.store, task)
             self._submit(task)
         return self._merge(stage, task)
@@ -288,10 +289,6 @@ def _open_run(store: ObjectStore, config: Config, earlier: RunInfo | None, base:
 def _buckets_of(store: ObjectStore, run: str) -> int | None:
     info = runs.load_run(store, run)
     return info.buckets if info else None
-
-
-def _fields(task: Task) -> Mapping[str, object]:
-    return {name: getattr(task, name) for name in Task.__dataclass_fields__}
 
 
 def _state_of(error: BaseException) -> str:

@@ -219,7 +219,9 @@ def read_shard_manifests(store: ObjectStore, folder: str) -> list[Manifest]:
 def merge(stage: str, fingerprint_: str, buckets: int, manifests: Iterable[Manifest]) -> Manifest:
     """One manifest of what several list; of two entries for the same object the first stays."""
     entries: dict[tuple[str, int], Entry] = {}
-    stats, figures, versions = Stats(), {}, {}
+    stats = Stats()
+    figures: dict[str, Any] = {}
+    versions: dict[str, str] = {}
     for manifest in manifests:
         for entry in manifest.entries:
             entries.setdefault((entry.table, entry.part), entry)
@@ -236,7 +238,13 @@ def present(store: ObjectStore, folder: str, manifest: Manifest) -> Manifest:
     sizes = {info.key: info.size for info in store.list(f"{folder}/")}
     kept = tuple(entry for entry in manifest.entries if sizes.get(f"{folder}/{entry.name}") == entry.bytes)
     return Manifest(
-        manifest.stage, manifest.fingerprint, manifest.buckets, kept, manifest.stats, manifest.figures, manifest.versions
+        manifest.stage,
+        manifest.fingerprint,
+        manifest.buckets,
+        kept,
+        manifest.stats,
+        manifest.figures,
+        manifest.versions,
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far one shard of a stage is. `total` is an estimate; 0 where it is not known. `unit` names what is counted."""
+    """How far one shard of a stage is, in `unit`s. `total` is an estimate; 0 where it is not known."""
 
     stage: str
     shard: int

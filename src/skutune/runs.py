@@ -199,4 +199,3 @@ def _of_manifests(
         seconds=sum(manifest.stats.seconds for manifest in listed),
         waits_for=waits_for,
     )
-

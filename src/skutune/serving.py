@@ -13,7 +13,7 @@ from skutune import runs
 from skutune.config import LinkConfig
 from skutune.engines.base import Encoder
 from skutune.engines.pool import ModelPool
-from skutune.linking.linker import Linker, query_text
+from skutune.linking import Linker, query_text
 from skutune.records import Product
 from skutune.runs import RunInfo
 from skutune.stages.base import Inputs
@@ -70,8 +70,8 @@ def link_texts(loaded: LoadedLinker, texts: Sequence[str], top: int) -> Iterator
     vectors = loaded.encoder.encode([query_text(text, None) for text in shortened])
     linked = loaded.linker.link(shortened, vectors, loaded.settings)
     candidates = loaded.linker.top(shortened, vectors, top)
-    for text, (accepted, _), shown in zip(texts, linked, candidates, strict=True):
-        best = accepted[0] if accepted else None
+    for text, found, shown in zip(texts, linked, candidates, strict=True):
+        best = found.candidates[0] if found.candidates else None
         yield {
             "text": text,
             "product": _shown(best) if best else None,

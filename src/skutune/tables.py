@@ -10,6 +10,7 @@ import io
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -71,9 +72,7 @@ def part_name(part: int, data: bytes, table: str = "") -> tuple[str, str]:
     return f"{folder}part-{part:05d}-{digest[:16]}.parquet", digest
 
 
-def write_part(
-    store: ObjectStore, folder: str, record: type, part: int, rows: Sequence[Any], table: str = ""
-) -> Entry:
+def write_part(store: ObjectStore, folder: str, record: type, part: int, rows: Sequence[Any], table: str = "") -> Entry:
     """Put one part and return what a manifest lists of it."""
     rejected = sum(1 for row in rows if getattr(row, "rejected", None) is not None)
     return put_part(store, folder, part, encode(record, rows), len(rows), rejected, table)
@@ -215,10 +214,10 @@ def _reader(hint: Any) -> Callable[[pa.Array], Iterable[Any]]:
     if origin is list and dataclasses.is_dataclass(arguments[0]):
         build = typing.cast(Callable[..., Any], arguments[0])
         return lambda column: [[build(**item) for item in value] for value in column.to_pylist()]
-    return lambda column: column.to_pylist()  # type: ignore[no-any-return]
+    return lambda column: column.to_pylist()
 
 
 def _read_vectors(column: pa.Array) -> list[Any]:
     flat = column.values.to_numpy(zero_copy_only=False)
     offsets = column.offsets.to_numpy()
-    return [flat[start:end] for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [flat[start:end] for start, end in pairwise(offsets)]

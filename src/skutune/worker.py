@@ -40,7 +40,9 @@ def open_task(uri: str) -> tuple[ObjectStore, Task]:
     """The store and the task of `<store>/<run>/<stage>/<fingerprint>/task-a<n>.json`. Raises InputError."""
     pieces = uri.rsplit("/", 4)
     if len(pieces) != 5 or not pieces[4].startswith("task-a"):
-        raise InputError(f"--task {uri}: is not the address of a task, <store>/<run>/<stage>/<fingerprint>/task-a1.json")
+        raise InputError(
+            f"--task {uri}: is not the address of a task, <store>/<run>/<stage>/<fingerprint>/task-a1.json"
+        )
     store = open_store(pieces[0])
     return store, manifests.read_task(store, "/".join(pieces[1:]))
 
@@ -120,7 +122,7 @@ class _Run:
     listener: Listener
     expected: float = 0
     entries: list[Entry] = field(default_factory=list)
-    stats: Stats = Stats()
+    stats: Stats = field(default_factory=Stats)
     rows: int = 0
     rejected: int = 0
     started: float = field(default_factory=time.monotonic)

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress as Bars, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 from rich.text import Text
 
 from skutune.errors import InputError, SkutuneError
@@ -135,7 +136,8 @@ class Terminal:
             task,
             total=1,
             completed=1,
-            amount=(f"{manifest.rows():,} rows{rejected}" if manifest.rows() else "done") + (", kept" if resumed else ""),
+            amount=(f"{manifest.rows():,} rows{rejected}" if manifest.rows() else "done")
+            + (", kept" if resumed else ""),
             speed=f"{speed:,.0f} tokens/s" if speed >= 1 and not resumed else "",
         )
 

@@ -82,7 +82,11 @@ def ask(
     opened, info = _open(store, run)
     with answer_model(opened, info, context.obj) as model:
         answer = model.ask(question, unavailable=without, max_tokens=max_tokens)
-    print(json.dumps({"question": question, "answer": asdict(answer.answer)}, ensure_ascii=False) if as_json else answer.text)
+    print(
+        json.dumps({"question": question, "answer": asdict(answer.answer)}, ensure_ascii=False)
+        if as_json
+        else answer.text
+    )
 
 
 def link(
@@ -120,7 +124,9 @@ def explain(
     if (example is None) == (product is None):
         raise InputError("name either an example's id or --product ID")
     opened, info = _open(store, run)
-    chain = explain_product(opened, info, product) if product is not None else explain_example(opened, info, str(example))
+    chain = (
+        explain_product(opened, info, product) if product is not None else explain_example(opened, info, str(example))
+    )
     print(json.dumps(chain, ensure_ascii=False, indent=1) if as_json else render(chain))
 
 
@@ -195,7 +201,18 @@ def _status_document(info: RunInfo, stages: list[StageStatus]) -> dict[str, Any]
 
 def _status_table(info: RunInfo, stages: list[StageStatus]) -> Table:
     table = Table(title=f"run {info.run}", title_justify="left")
-    for column in ("stage", "state", "parts", "rows", "rejected", "reused", "tokens", "tokens/s", "seconds", "waits for"):
+    for column in (
+        "stage",
+        "state",
+        "parts",
+        "rows",
+        "rejected",
+        "reused",
+        "tokens",
+        "tokens/s",
+        "seconds",
+        "waits for",
+    ):
         table.add_column(column, justify="left" if column in ("stage", "state", "waits for") else "right")
     for each in stages:
         speed = each.completion_tokens / each.seconds if each.seconds and each.completion_tokens else 0

@@ -12,6 +12,7 @@ import yaml
 from skutune import config as configuration
 from skutune.cli.console import event, is_terminal, say, watcher
 from skutune.config import Config
+from skutune.documents import apply_overrides
 from skutune.errors import InputError
 
 StoreOption = Annotated[str | None, typer.Option("--store", help="Local folder or s3://bucket/prefix.")]
@@ -53,8 +54,8 @@ def demo(
     parallel: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
 ) -> None:
     """Run everything on a packaged sample catalog with a small real LLM, and ask the tuned model a question."""
-    from skutune.samples import DEMO_QUESTION
     from skutune.local import Options
+    from skutune.samples import DEMO_QUESTION
 
     config = _demo_config(context.obj, size, store, overrides or [])
     _run(config, context.obj, Options(until=until, shards=parallel))
@@ -104,7 +105,12 @@ def worker(
 
     store, found = open_task(task)
     config = configuration.parse(found.config, f"task {task}")
-    event("worker_started", stage=found.stage, shard=shard, parts=len(found.shards[shard]) if shard < len(found.shards) else 0)
+    event(
+        "worker_started",
+        stage=found.stage,
+        shard=shard,
+        parts=len(found.shards[shard]) if shard < len(found.shards) else 0,
+    )
     pool = ModelPool(config.models, context.obj)
     with watcher() as seen:
         run_shard(store, found, shard, pool, seen.progressed if not is_terminal() else lambda progress: None)
@@ -143,7 +149,7 @@ def _demo_config(cache: Path, size: str, store: str | None, overrides: list[str]
         f"models.base.name={generator}",
         *overrides,
     ]
-    configuration.apply_overrides(document, changes)
+    apply_overrides(document, changes)
     return configuration.parse(document, "the demo's config")
 
 
@@ -168,5 +174,3 @@ def _absolute(store: str) -> str:
     if not store.strip():
         raise InputError("--store is empty; name a folder or s3://bucket/prefix")
     return os.path.abspath(os.path.expanduser(store))
-
-

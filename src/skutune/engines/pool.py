@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from skutune import engines
-from skutune.config import ModelConfig, ModelsConfig
+from skutune.config import EncoderConfig, GeneratorConfig, ModelConfig, ModelsConfig
 from skutune.engines.base import Encoder, TextEngine
 from skutune.engines.weights import Weights, resolve
 from skutune.graph import Role
@@ -23,10 +23,10 @@ class ModelPool:
 
     def identity(self, role: Role) -> str:
         """What goes into fingerprints and keys for this model. Raises InputError where the model cannot be had."""
-        config = self._config(role)
-        if getattr(config, "engine", None) == "scripted":
-            return engines.SCRIPTED_IDENTITY
-        return self.weights(role).identity
+        if role == "base":
+            return self.weights(role).identity
+        config: GeneratorConfig | EncoderConfig = getattr(self.models, role)
+        return engines.engine_identity(config, None if config.engine == "scripted" else self.weights(role))
 
     def weights(self, role: Role) -> Weights:
         """Where the model lies on this machine. Raises InputError where it cannot be had."""

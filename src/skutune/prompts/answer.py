@@ -1,4 +1,4 @@
-"""Prompts for the prose of an answer: introduction, one paragraph a name, conclusion. No product of the catalog is named."""
+"""Prompts for the prose of an answer: introduction, one paragraph a name, conclusion, and no product of the catalog."""
 
 from __future__ import annotations
 

@@ -23,7 +23,9 @@ _OPENINGS = re.compile(
 _MARKDOWN = re.compile(r"\*\*|__|`+|^\s{0,3}#{1,6}\s+|^\s*[-*•]\s+|^\s*\d{1,2}[.)]\s+", re.MULTILINE)
 _QUOTES = "\"'“”‘’«»"
 _SENTENCE = re.compile(r"[^.!?]*(?:[.!?](?![\s\"'”’)]|$)[^.!?]*)*(?:[.!?]+[\"'”’)]*(?=\s|$)|$)")
-_REFUSALS = re.compile(r"\b(?:as an ai\b|i(?:'m| am) (?:sorry|unable)|i can(?:no|')t (?:help|assist|provide))", re.IGNORECASE)
+_REFUSALS = re.compile(
+    r"\b(?:as an ai\b|i(?:'m| am) (?:sorry|unable)|i can(?:no|')t (?:help|assist|provide))", re.IGNORECASE
+)
 
 
 def clean_prose(text: str, *, cut: bool, max_sentences: int | None = None) -> str:
@@ -82,7 +84,9 @@ def clean_name(text: str) -> str:
 
 def clean_question(text: str) -> str:
     """A question on one line, without numbering, quotes or a label."""
-    return _unquote(fold(re.sub(r"^\s*(?:question\s*)?\d*\s*[.):]\s*", "", _MARKDOWN.sub("", text), flags=re.IGNORECASE)))
+    return _unquote(
+        fold(re.sub(r"^\s*(?:question\s*)?\d*\s*[.):]\s*", "", _MARKDOWN.sub("", text), flags=re.IGNORECASE))
+    )
 
 
 def _unquote(text: str) -> str:

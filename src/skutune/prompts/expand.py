@@ -5,7 +5,10 @@ from __future__ import annotations
 from skutune.engines.base import Messages
 
 SYSTEM = "You write the catalog of a store. You answer with plain sentences only: no title, no list, no quotes."
-USER = "Describe in one or two short sentences what a store sells under this name, and what it is used for.\n\nProduct: {name}"
+USER = (
+    "Describe in one or two short sentences what a store sells under this name, and what it is used for.\n\n"
+    "Product: {name}"
+)
 
 
 def expand(name: str) -> Messages:

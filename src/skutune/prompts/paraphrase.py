@@ -7,8 +7,7 @@ from skutune.records import Product
 
 SYSTEM = "You reword texts. You answer with the new text only: plain sentences, no title, no list, no quotes."
 USER = (
-    "Product: {name}\nText: {text}\n\n"
-    "Say the same about the same product in other words, in 2 to 4 sentences, {style}."
+    "Product: {name}\nText: {text}\n\nSay the same about the same product in other words, in 2 to 4 sentences, {style}."
 )
 STYLES = (
     "as a friend would tell it",

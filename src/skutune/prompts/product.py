@@ -1,4 +1,4 @@
-"""How a product is put into a prompt: its name and attributes, one a line, so that the same product always reads alike."""
+"""How a product is put into a prompt: name and attributes, one a line, the same in all prompts."""
 
 from __future__ import annotations
 

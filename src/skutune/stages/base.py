@@ -92,7 +92,7 @@ class Inputs:
         files = self._manifests[stage].files(f"{prefix}/")
         if not files:
             raise SkutuneError(f"{stage} wrote no folder {prefix!r}")
-        return [self.file(stage, entry.table) for entry in files][0].parents[files[0].table.count("/") - 1]
+        return [self.file(stage, entry.table) for entry in files][-1].parents[files[-1].table.count("/") - 1]
 
     def json(self, stage: str, name: str) -> Any:
         """A stage's JSON file, parsed."""

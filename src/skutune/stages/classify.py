@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from skutune.linking import linker
+from skutune import linking
 from skutune.records import Embedding, Product
 from skutune.stages.base import Context, Outputs
-
 
 
 class Classify:
@@ -17,7 +16,7 @@ class Classify:
     def run(self, outputs: Outputs) -> None:
         products = list(self.context.inputs.rows("ingest", Product))
         embeddings = self.context.inputs.rows("embed", Embedding)
-        fitted, figures = linker.fit(products, embeddings, self.config, self.context.encoder())
+        fitted, figures = linking.fit(products, embeddings, self.config, self.context.encoder())
         folder = self.context.scratch / "linker"
         fitted.save(folder)
         outputs.folder("linker", folder)

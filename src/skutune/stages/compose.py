@@ -1,4 +1,4 @@
-"""Compose training and validation examples, each re-parsed and each name and id looked up again; account for coverage."""
+"""Compose training and validation examples, each re-parsed, its names and ids looked up again; account for coverage."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, TextIO
 
 from skutune.answers import AnswerText, FormatError, Item, Reference, parse, render
@@ -65,7 +64,12 @@ class Compose:
         self._account(outputs, ledgers, held_products)
 
     def _examples(
-        self, part: int, links: LinkTable, held_products: set[str], held_questions: set[str], ledgers: dict[str, _Ledger]
+        self,
+        part: int,
+        links: LinkTable,
+        held_products: set[str],
+        held_questions: set[str],
+        ledgers: dict[str, _Ledger],
     ) -> Iterator[Example]:
         for example in self._answers(part, links):
             ledger = ledgers.setdefault(example.product_id, _Ledger())
@@ -86,9 +90,7 @@ class Compose:
                 yield _with_split(example, HELD_OUT_PRODUCT if example.product_id in held_products else TRAIN)
 
     def _answers(self, part: int, links: LinkTable) -> Iterator[Example]:
-        recommendations = {
-            row.question_id: row for row in self.inputs.part("recommend", Recommendation, part)
-        }
+        recommendations = {row.question_id: row for row in self.inputs.part("recommend", Recommendation, part)}
         answers = {row.question_id: row for row in self.inputs.part("answer", Answer, part)}
         for question in self.inputs.part("question", Question, part):
             yield self._example(question, recommendations.get(question.id), answers.get(question.id), links)
@@ -116,7 +118,7 @@ class Compose:
         return _example(question.id, "answer", question.product_id, question.id, prompt, completion, references)
 
     def _check(self, completion: str, source_id: str) -> None:
-        """The gate: what is trained parses, and each id in it is in the catalog under the name that stands beside it."""
+        """The gate: what is trained parses, and each id in it is in the catalog, under the name beside it."""
         products = [item.product for item in parse(completion).items if item.product is not None]
         for product in products:
             if self.names.get(product.id) != product.name:
@@ -126,7 +128,9 @@ class Compose:
 
     def _descriptions(self, part: int) -> Iterator[Example]:
         texts = [(row.product_id, "description", row.text, row.rejected) for row in self._read(Description, part)]
-        texts += [(row.product_id, f"variant/{row.number}", row.text, row.rejected) for row in self._read(Variant, part)]
+        texts += [
+            (row.product_id, f"variant/{row.number}", row.text, row.rejected) for row in self._read(Variant, part)
+        ]
         for product_id, kind, text, rejected in texts:
             if rejected is None:
                 completion = render_identity(Reference(product_id, self.names[product_id]))

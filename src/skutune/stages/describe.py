@@ -13,7 +13,6 @@ from skutune.stages.base import Context, Item, Made
 from skutune.stages.generation import MalformedError, Prompt, ask, sampling_of
 
 
-
 class Describe:
     """Product → Description, by an LLM."""
 

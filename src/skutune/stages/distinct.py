@@ -11,7 +11,6 @@ from skutune.tables import Partitioner
 from skutune.text import normalise_name
 
 
-
 class Distinct:
     """Recommendations → Names. Holds one counter a distinct name: about 400 bytes each."""
 

