@@ -1,0 +1,136 @@
+"""The model that answers: base model, adapter and the catalog's trie."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from skutune.answers import AnswerText, parse
+from skutune.decoding.constrained import ConstrainedDecoder, generate_tokens
+from skutune.decoding.trie import TokenTrie, build_trie
+from skutune.decoding.vocabulary import Vocabulary, load_vocabulary
+from skutune.errors import InputError
+from skutune.prompts.asking import question_messages
+
+Dtype = Literal["auto", "bfloat16", "float16", "float32"]
+MAX_TOKENS = 384
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer as text, and what it holds."""
+
+    text: str
+    answer: AnswerText
+
+
+class AnswerModel:
+    """Answers shoppers' questions with products of a catalog."""
+
+    def __init__(self, model: Any, tokenizer: Any, vocabulary: Vocabulary, trie: TokenTrie) -> None:
+        """Raises InputError where the trie was built for another tokenizer."""
+        self.model = model
+        self.tokenizer = tokenizer
+        self.vocabulary = vocabulary
+        self.trie = trie
+        self._decoder = ConstrainedDecoder(vocabulary, trie)
+
+    @classmethod
+    def load(
+        cls,
+        base: Path,
+        adapter: Path | None,
+        products: TokenTrie | Iterable[tuple[str, str]],
+        dtype: Dtype = "auto",
+        device: str | None = None,
+    ) -> AnswerModel:
+        """The base model of a folder with a PEFT adapter, or without one, and a trie or the (id, name) pairs for one.
+
+        Without `device` it is the first GPU where there is one, else the CPU.
+
+        Raises:
+            InputError: a folder is missing or is no model, or a product cannot be named in an answer.
+        """
+        model, tokenizer = _load_model(base, adapter, dtype, device)
+        vocabulary = load_vocabulary(tokenizer, _end_tokens(model))
+        trie = products if isinstance(products, TokenTrie) else build_trie(products, tokenizer, vocabulary)
+        return cls(model, tokenizer, vocabulary, trie)
+
+    def ask(
+        self,
+        question: str,
+        *,
+        unavailable: Collection[str] = (),
+        max_tokens: int = MAX_TOKENS,
+        temperature: float = 0.0,
+    ) -> Answered:
+        """The answer to one question; it names only products of the catalog that are not unavailable."""
+        return self.ask_many([question], unavailable=unavailable, max_tokens=max_tokens, temperature=temperature)[0]
+
+    def ask_many(
+        self,
+        questions: Sequence[str],
+        *,
+        unavailable: Collection[str] = (),
+        max_tokens: int = MAX_TOKENS,
+        temperature: float = 0.0,
+        batch_size: int = 16,
+    ) -> list[Answered]:
+        """The answers to many questions, in their order."""
+        texts = self._decoder.generate(
+            self.model,
+            self.tokenizer,
+            [question_messages(question) for question in questions],
+            max_tokens=max_tokens,
+            temperature=temperature,
+            unavailable=unavailable,
+            batch_size=batch_size,
+        )
+        return [Answered(text, parse(text)) for text in texts]
+
+    def unconstrained(
+        self, questions: Sequence[str], *, max_tokens: int = MAX_TOKENS, temperature: float = 0.0, batch_size: int = 16
+    ) -> list[str]:
+        """What the model writes by itself: may be no answer at all, may be cut, and its ids may be invented."""
+        texts: list[str] = []
+        for start in range(0, len(questions), batch_size):
+            prompts = [question_messages(question) for question in questions[start : start + batch_size]]
+            tokens = generate_tokens(
+                self.model,
+                self.tokenizer,
+                prompts,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                ends=self.vocabulary.ends,
+            )
+            written = self.tokenizer.batch_decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            texts += [text.strip() for text in written]
+        return texts
+
+
+def _load_model(base: Path, adapter: Path | None, dtype: Dtype, device: str | None) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    _check_folder(base, "config.json", "the base model")
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+    if adapter is not None:
+        from peft import PeftModel
+
+        _check_folder(adapter, "adapter_config.json", "the adapter")
+        model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval(), tokenizer
+
+
+def _check_folder(folder: Path, file: str, what: str) -> None:
+    if not (folder / file).is_file():
+        raise InputError(f"{folder} is not {what}: it holds no {file}")
+
+
+def _end_tokens(model: Any) -> tuple[int, ...]:
+    """The tokens that end a text by the model's own account: some chat models have several."""
+    ends = model.generation_config.eos_token_id
+    return () if ends is None else tuple(ends) if isinstance(ends, list) else (ends,)
