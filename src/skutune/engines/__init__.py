@@ -14,6 +14,8 @@ from skutune.engines.base import Encoder, TextEngine
 from skutune.engines.weights import SCRIPTED_IDENTITY, Weights
 from skutune.errors import InputError
 
+__all__ = ["SCRIPTED_IDENTITY", "build_encoder", "build_text_engine", "engine_identity"]
+
 
 def build_text_engine(
     config: GeneratorConfig, weights: Weights | None, *, names: Callable[[], Sequence[str]], seed: int = 0

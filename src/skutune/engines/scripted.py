@@ -48,8 +48,8 @@ class ScriptedEngine:
     def _answer(self, request: Request) -> Result:
         dice = _Dice(self._seed, request)
         user = request.messages[-1]["content"] if request.messages else ""
-        found = _PRODUCT.search(user)
-        script = _Script(dice, self._names, found[1] if found else (user.strip().splitlines() or ["item"])[-1][:60])
+        named = _PRODUCT.findall(user)
+        script = _Script(dice, self._names, named[-1] if named else (user.split("\n")[-1].strip() or "item")[:60])
         text = (
             script.prose(3 + dice.below(3))
             if request.schema is None
@@ -115,7 +115,7 @@ class _Script:
         name = shopper_name(self.product)
         start = self.dice.below(len(about))
         chosen = (about[(start + number * 5) % len(about)] for number in range(sentences))
-        return " ".join(sentence.format(name=name, **self._filling()) for sentence in chosen)
+        return " ".join(sentence.format_map(_Filling(self.dice, name)) for sentence in chosen)
 
     def _items(self, schema: dict[str, Any], key: str) -> list[Any]:
         fewest = schema.get("minItems", 0)
@@ -130,15 +130,25 @@ class _Script:
         if key.startswith(("recommendation", "name")):
             return shopper_name(self.names[self._zipf()])
         if key.startswith("question"):
-            return QUESTIONS[self.dice.below(len(QUESTIONS))].format(**self._filling())
+            return QUESTIONS[self.dice.below(len(QUESTIONS))].format_map(_Filling(self.dice, ""))
         return self.prose(1 + self.dice.below(2), PROSE)
 
     def _zipf(self) -> int:
         """A rank whose logarithm is uniform: rank r is drawn about as 1/r."""
         return min(int(len(self.names) ** self.dice.unit()), len(self.names)) - 1
 
-    def _filling(self) -> dict[str, str]:
-        return {slot: words[self.dice.below(len(words))] for slot, words in FILLERS.items()}
+
+class _Filling:
+    """What a sentence's slots are filled with: a choice for each slot that it has."""
+
+    def __init__(self, dice: _Dice, name: str) -> None:
+        self.dice, self.name = dice, name
+
+    def __getitem__(self, slot: str) -> str:
+        if slot == "name":
+            return self.name
+        words = FILLERS[slot]
+        return words[self.dice.below(len(words))]
 
 
 def shopper_name(product: str) -> str:

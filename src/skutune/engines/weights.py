@@ -16,7 +16,6 @@ from skutune.config import ModelConfig
 from skutune.errors import InputError
 from skutune.hashing import content_key
 
-
 SCRIPTED_IDENTITY = "scripted"
 """The identity where no model is used."""
 

@@ -1,0 +1,46 @@
+"""What every text engine does alike, for those that run in this environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engine_suite import NAMES, TextEngineSuite, ask
+
+from skutune.config import GeneratorConfig
+from skutune.engines import build_text_engine
+from skutune.engines.base import Result, TextEngine
+from skutune.engines.weights import Weights
+from skutune.samples.models import prepare_generator
+
+
+class TestScripted(TextEngineSuite):
+    @pytest.fixture(scope="class")
+    def engine(self) -> Iterator[TextEngine]:
+        engine = build_text_engine(GeneratorConfig(name="none", engine="scripted"), None, names=lambda: NAMES)
+        yield engine
+        engine.close()
+
+    def check_too_long(self, result: Result) -> None:
+        # It has no context to overflow.
+        assert result.text
+
+
+@pytest.mark.model
+class TestTransformers(TextEngineSuite):
+    @pytest.fixture(scope="class")
+    def engine(self) -> Iterator[TextEngine]:
+        folder = prepare_generator(Path.home() / ".cache" / "skutune")
+        config = GeneratorConfig(name=str(folder), engine="transformers", batch_size=8, context=512)
+        engine = build_text_engine(config, Weights(folder, "tested"), names=lambda: NAMES)
+        yield engine
+        engine.close()
+
+    def test_drawn_answers_are_the_same_for_the_same_requests_in_the_same_order(self, engine: TextEngine) -> None:
+        requests = [ask(str(number), f"Product: {NAMES[number % 3]}\nDescribe it.", 12) for number in range(10)]
+        assert list(engine.generate(requests)) == list(engine.generate(requests))
+
+    def test_another_request_id_is_another_draw(self, engine: TextEngine) -> None:
+        requests = [ask(f"p/{attempt}", "Tell me a story.", 12, temperature=1.0) for attempt in range(4)]
+        assert len({result.text for result in engine.generate(requests)}) > 1
