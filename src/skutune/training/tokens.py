@@ -1,0 +1,68 @@
+"""From a chat to token ids and labels: the loss is on the answer alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from skutune.engines.chat import _TEMPLATE_SETTINGS as TEMPLATE_SETTINGS
+from skutune.errors import InputError
+
+IGNORED = -100
+"""The label of a token that carries no loss."""
+
+DEFAULT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}### Answer:\n{{ message['content'] }}{{ eos_token }}\n"
+    "{% elif message['role'] == 'user' %}### Question:\n{{ message['content'] }}\n\n"
+    "{% else %}{{ message['content'] }}\n\n{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}### Answer:\n{% endif %}"
+)
+"""For a base model without chat template: plain headings and the model's own end token, so no token must be added."""
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a model folder, with a chat template and a pad token.
+
+    Without a pad token the end token pads: attention mask and labels leave padding out whatever it is.
+
+    Raises:
+        InputError: there is no readable tokenizer, or it has neither pad nor end token.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"base model {folder}: its tokenizer cannot be read: {error}") from error
+    if tokenizer.eos_token is None:
+        raise InputError(f"base model {folder}: its tokenizer has no end token, so no answer could end; name another")
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = DEFAULT_TEMPLATE
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def prompt_tokens(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[int]:
+    """Token ids of a prompt, ending where the assistant begins to speak."""
+    ids: list[int] = tokenizer.apply_chat_template(
+        list(messages), add_generation_prompt=True, return_dict=True, **TEMPLATE_SETTINGS
+    )["input_ids"]
+    return ids
+
+
+def encode(tokenizer: Any, messages: Sequence[dict[str, str]]) -> tuple[list[int], list[int]]:
+    """(input ids, labels) of a chat that ends with the assistant's answer; labels of the prompt are `IGNORED`.
+
+    The answer begins where the tokens of the prompt and those of the whole chat part, as in TRL: a template may render
+    a prompt that is answered a little differently from one that is not.
+    """
+    whole: list[int] = tokenizer.apply_chat_template(list(messages), return_dict=True, **TEMPLATE_SETTINGS)["input_ids"]
+    prompt = prompt_tokens(tokenizer, messages[:-1])
+    start = next(
+        (i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), min(len(prompt), len(whole))
+    )
+    return whole, [IGNORED] * start + whole[start:]
