@@ -21,7 +21,7 @@ from skutune.store.keys import TEMPORARY
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _IN_THE_WAY = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY}
-_MOST_TRIES = 5
+_MOST_TRIES = 50
 _LEFTOVER_SECONDS = 24 * 3600
 
 
@@ -79,11 +79,15 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _created(path: Path) -> BinaryIO:
-    """A new file. A delete in another process may remove an empty folder just after it was made here."""
+    """A new file. Deletes in other processes may remove its empty folder again and again just after it was made."""
     for _ in range(_MOST_TRIES - 1):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):
-            return open(path, "xb")
+        # mkdir finds the folder there and then gone: that, too, it reports as a name in the way.
+        with suppress(FileNotFoundError, FileExistsError):
+            return _open_new(path)
+    return _open_new(path)
+
+
+def _open_new(path: Path) -> BinaryIO:
     path.parent.mkdir(parents=True, exist_ok=True)
     return open(path, "xb")
 

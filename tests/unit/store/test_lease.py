@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ from servers import S3Server
 from skutune.errors import InputError
 from skutune.store import ObjectStore, open_store
 from skutune.store.lease import Lease, hold
+from skutune.store.local import LocalStore
 
 KEY = "run/lease.json"
 HOLD_FOR_EVER = (
@@ -181,14 +183,34 @@ def test_a_run_that_was_taken_over_learns_it_and_spares_the_other_lease(folder: 
     assert folder.get(KEY) == theirs
 
 
-def test_of_runs_that_start_together_one_goes_on(folder: ObjectStore) -> None:
-    together = threading.Barrier(4)
+class StaggeredStore(LocalStore):
+    """A folder whose first readers all see it before any of them writes, and whose writers come one by one."""
+
+    def __init__(self, root: Path, readers: int) -> None:
+        super().__init__(root)
+        self._together, self._turn = threading.Barrier(readers), itertools.count()
+        self._has_read = threading.local()
+
+    def get(self, key: str) -> bytes:
+        try:
+            return super().get(key)
+        finally:
+            if not hasattr(self._has_read, "once"):
+                self._has_read.once = True
+                self._together.wait()
+
+    def put(self, key: str, data: bytes) -> None:
+        time.sleep(0.1 * next(self._turn))
+        super().put(key, data)
+
+
+def test_of_runs_that_start_together_one_goes_on(tmp_path: Path) -> None:
+    folder = StaggeredStore(tmp_path, readers=4)
     over = threading.Event()
     held: list[Lease] = []
     refused: list[InputError] = []
 
     def run() -> None:
-        together.wait()
         try:
             with hold(folder, KEY) as lease:
                 held.append(lease)

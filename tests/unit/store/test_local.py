@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -170,6 +172,29 @@ def test_a_folder_goes_with_its_last_object_and_the_root_stays(tmp_path: Path) -
     assert not (tmp_path / "runs/run/stage").exists()
     store.delete("run/b")
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_put_survives_the_removal_of_the_folder_that_it_has_just_made(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+
+    over = threading.Event()
+
+    def remove_empty_folders() -> None:
+        while not over.is_set():
+            time.sleep(0.00005)
+            with suppress(OSError):
+                (tmp_path / "a").rmdir()
+
+    remover = threading.Thread(target=remove_empty_folders)
+    remover.start()
+    try:
+        for number in range(200):
+            store.put("a/b", b"%d" % number)
+            assert store.get("a/b") == b"%d" % number
+            (tmp_path / "a/b").unlink()
+    finally:
+        over.set()
+        remover.join()
 
 
 def test_what_a_killed_put_left_a_day_ago_goes_with_the_last_object(tmp_path: Path) -> None:
