@@ -1,0 +1,1 @@
+"""Base and tuned model on held-out questions: their answers, and what these are worth."""
