@@ -28,7 +28,7 @@ from skutune.hashing import bytes_digest
 from skutune.manifests import Entry, Manifest, Stats, Task
 from skutune.progress import Listener, Progress, Throttle
 from skutune.records import Product
-from skutune.stages.base import Context, FitStage, Inputs, Item, Made, MapStage, Outputs
+from skutune.stages.base import MODEL_VERSION, Context, FitStage, Inputs, Item, Made, MapStage, Outputs
 from skutune.stages.checkpoints import Checkpoints
 from skutune.store import open_store
 from skutune.store.base import ObjectStore
@@ -139,7 +139,7 @@ class _Run:
             tuple(self.entries),
             stats,
             figures or {},
-            versions(),
+            versions() | {MODEL_VERSION + role: identity for role, identity in self.task.models.items()},
         )
 
     def tell(self, unit: str = "items", done: float | None = None, total: float | None = None) -> None:

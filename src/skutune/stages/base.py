@@ -22,6 +22,8 @@ from skutune.stages.checkpoints import Checkpoints
 from skutune.store.base import ObjectStore
 
 Row = TypeVar("Row")
+MODEL_VERSION = "model "
+"""Before a role's name, in a manifest's versions: the identity of the weights that a stage used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,10 @@ class Outputs:
         digest, size = _file_digest(path)
         self._store.put_file(f"{self._folder}/{name}", path)
         self.entries.append(Entry(name, -1, name, 0, 0, size, digest))
+
+    def publish(self, name: str, path: Path) -> None:
+        """Put a file into the run's own folder too, under a name that people know; no manifest lists it."""
+        self._store.put_file(f"{self._folder.split('/')[0]}/{name}", path)
 
     def folder(self, prefix: str, path: Path) -> None:
         """Write all files of a local folder under `prefix/`."""
