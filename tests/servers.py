@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,8 +106,15 @@ def serve_seaweedfs(folder: Path) -> Iterator[str]:
         f"-s3.port.grpc={free_port()}", "-s3.port.iceberg=0", "-s3.port.lance=0",
         "-s3.autoCreateBucket=false", f"-s3.config={identities}",
     ]  # fmt: skip
-    with running_server(command, port, folder) as endpoint:
-        yield endpoint
+    used = {argument.rpartition("=")[2] for argument in command if ".port" in argument}
+    try:
+        with running_server(command, port, folder) as endpoint:
+            yield endpoint
+    finally:
+        # It names its sockets by their ports, in a folder that it cannot be told, and leaves them there.
+        for path in Path("/tmp").glob("seaweedfs-*.sock"):
+            if path.stem.rpartition("-")[2] in used:
+                path.unlink()
 
 
 @contextmanager
@@ -127,13 +134,9 @@ def running_server(command: list[str], port: int, folder: Path) -> Iterator[str]
             time.sleep(0.1)
         yield endpoint
     finally:
+        # Nothing in it is worth the seconds that an orderly end takes.
         process.kill()
         process.wait()
-
-
-def _environment(folder: Path) -> Mapping[str, str]:
-    # SeaweedFS leaves its sockets in the folder for temporary files.
-    return {**os.environ, "TMPDIR": str(folder)}
 
 
 def answers(endpoint: str) -> bool:

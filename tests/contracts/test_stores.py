@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -192,40 +191,30 @@ def test_a_deleted_object_is_gone_and_its_name_is_free(store: ObjectStore) -> No
     assert keys(store) == ["a"]
 
 
-def test_readers_see_one_whole_version_while_writers_race(store: ObjectStore) -> None:
-    versions = [bytes([number]) * 200_000 for number in range(4)]
-    store.put("latest", versions[0])
-    writers = [threading.Thread(target=_put_often, args=(store, version)) for version in versions]
-    for writer in writers:
-        writer.start()
-    seen = set()
-    while any(writer.is_alive() for writer in writers):
-        seen.add(store.get("latest"))
-    for writer in writers:
-        writer.join()
-    seen.add(store.get("latest"))
-    assert seen <= set(versions)
+def test_readers_see_one_whole_version_while_writers_race(place: Place, store: ObjectStore) -> None:
+    versions = {bytes([number]) * 200_000 for number in range(4)}
+    store.put("latest", min(versions))
+    seen: set[bytes | None] = set()
+    with ThreadPoolExecutor(4) as threads:
+        writers = [threads.submit(_put_often, store, version) for version in versions]
+        while not all(writer.done() for writer in writers):
+            seen.add(_get_or_none(store, "latest"))
+        for writer in writers:
+            writer.result()
+    # While rclone replaces an object there may be none for a moment; never half a one.
+    assert seen <= (versions | {None} if place.name == "rclone" else versions)
+    assert store.get("latest") in versions
     assert keys(store) == ["latest"]
 
 
 def test_puts_and_deletes_in_one_folder_do_not_disturb_each_other(store: ObjectStore) -> None:
-    failures: list[BaseException] = []
-
     def churn(name: str) -> None:
-        try:
-            for _ in range(20):
-                store.put(f"shared/folder/{name}", b".")
-                store.delete(f"shared/folder/{name}")
-        except BaseException as error:
-            failures.append(error)
-            raise
+        for _ in range(20):
+            store.put(f"shared/folder/{name}", b".")
+            store.delete(f"shared/folder/{name}")
 
-    threads = [threading.Thread(target=churn, args=(str(number),)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(churn, "1234"))
     assert keys(store) == []
 
 
@@ -243,6 +232,13 @@ def test_the_address_opens_the_same_store_again(place: Place) -> None:
 def _put_often(store: ObjectStore, version: bytes) -> None:
     for _ in range(10):
         store.put("latest", version)
+
+
+def _get_or_none(store: ObjectStore, key: str) -> bytes | None:
+    try:
+        return store.get(key)
+    except NotFoundError:
+        return None
 
 
 def _digest(path: Path) -> str:
