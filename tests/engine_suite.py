@@ -1,4 +1,4 @@
-"""What every text engine does alike. A subclass gives the engine; `make test-vllm` runs this suite in vLLM's environment."""
+"""What every text engine does alike. A subclass gives the engine; vLLM's runs in an environment of its own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ OBJECT_SCHEMA = {
 ARRAY_SCHEMA = {"type": "array", "items": {"type": "string", "maxLength": 60}, "minItems": 2, "maxItems": 2}
 
 
-def ask(request_id: str, text: str, max_tokens: int = 12, schema: dict | None = None, temperature: float = 0.7) -> Request:
+def ask(
+    request_id: str, text: str, max_tokens: int = 12, schema: dict | None = None, temperature: float = 0.7
+) -> Request:
     return Request(request_id, ({"role": "user", "content": text},), Sampling(max_tokens, temperature), schema)
 
 
@@ -29,7 +31,8 @@ class TextEngineSuite:
     """Run against an `engine` with a context of 512 tokens and a batch of at most 8."""
 
     @pytest.fixture(scope="class")
-    def engine(self) -> Iterator[TextEngine]:
+    @classmethod
+    def engine(cls) -> Iterator[TextEngine]:
         raise NotImplementedError
 
     def test_every_request_is_answered_once_and_matched_by_its_id(self, engine: TextEngine) -> None:
@@ -145,6 +148,8 @@ class TextEngineSuite:
         assert result.completion_tokens == 0
 
     def test_greedy_answers_do_not_depend_on_the_call(self, engine: TextEngine) -> None:
-        requests = [ask(str(number), f"Product: {NAMES[number]}\nDescribe it.", 10, temperature=0) for number in range(3)]
+        requests = [
+            ask(str(number), f"Product: {NAMES[number]}\nDescribe it.", 10, temperature=0) for number in range(3)
+        ]
         first = {result.id: result.text for result in engine.generate(requests)}
         assert {result.id: result.text for result in engine.generate(requests)} == first

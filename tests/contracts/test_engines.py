@@ -17,7 +17,8 @@ from skutune.samples.models import prepare_generator
 
 class TestScripted(TextEngineSuite):
     @pytest.fixture(scope="class")
-    def engine(self) -> Iterator[TextEngine]:
+    @classmethod
+    def engine(cls) -> Iterator[TextEngine]:
         engine = build_text_engine(GeneratorConfig(name="none", engine="scripted"), None, names=lambda: NAMES)
         yield engine
         engine.close()
@@ -30,7 +31,8 @@ class TestScripted(TextEngineSuite):
 @pytest.mark.model
 class TestTransformers(TextEngineSuite):
     @pytest.fixture(scope="class")
-    def engine(self) -> Iterator[TextEngine]:
+    @classmethod
+    def engine(cls) -> Iterator[TextEngine]:
         folder = prepare_generator(Path.home() / ".cache" / "skutune")
         config = GeneratorConfig(name=str(folder), engine="transformers", batch_size=8, context=512)
         engine = build_text_engine(config, Weights(folder, "tested"), names=lambda: NAMES)

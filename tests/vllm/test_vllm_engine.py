@@ -22,7 +22,8 @@ FOLDER = Path.home() / ".cache" / "skutune" / "models" / "smollm2-135m-instruct"
 @pytest.mark.vllm
 class TestVllm(TextEngineSuite):
     @pytest.fixture(scope="class")
-    def engine(self) -> Iterator[TextEngine]:
+    @classmethod
+    def engine(cls) -> Iterator[TextEngine]:
         config = GeneratorConfig(name=str(FOLDER), engine="auto", batch_size=8, context=512)
         engine = build_text_engine(config, Weights(FOLDER, "tested"), names=lambda: NAMES)
         yield engine

@@ -20,7 +20,7 @@ from skutune.engines.base import Request, Result
 from skutune.engines.script import DESCRIPTIONS, FILLERS, PROSE, QUESTIONS
 
 _PRODUCT = re.compile(r"^Product:[ \t]*(.+?)[ \t]*$", re.MULTILINE)
-_SIZE = re.compile(r"\(.*?\)|,.*|\b\d[\w./%]*\b|\b(?:oz|ct|fl|lb|pack|count)\b|[®™]", re.IGNORECASE)
+_SIZE = re.compile(r"\(.*?\)|,.*|(?<!\S)\d[\w./%]*(?!\S)|\b(?:oz|ct|fl|lb|pack|count)\b|[®™]", re.IGNORECASE)
 _BOILERPLATE = ("Sure! Here is the text:\n\n", "Certainly, here you go: ", "As an AI language model, I would say: ")
 
 

@@ -48,6 +48,9 @@ class VllmEngine:
             max_num_seqs=config.batch_size,
             seed=seed,
             enable_prefix_caching=True,
+            # The grammar that the transformers engine uses too, with one way to write a value: where white space is
+            # free, a small model writes line breaks until it is cut.
+            structured_outputs_config={"backend": "guidance", "disable_any_whitespace": True},
             # On a CPU, capturing graphs compiles C++ for minutes and gains nothing.
             enforce_eager=not torch.cuda.is_available(),
             disable_log_stats=True,

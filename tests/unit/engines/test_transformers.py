@@ -1,0 +1,127 @@
+"""Continuous batching with shared prompts writes what the model would write for each request alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from skutune.config import GeneratorConfig
+from skutune.engines.base import Request, Sampling
+from skutune.engines.transformers import TransformersEngine
+from skutune.errors import InputError
+
+TEMPLATE = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}<assistant>"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama of two layers with a byte-like tokenizer: 1 MB, and its greedy texts are all different."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("model")
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({"<end>": 0, **{sign: i for i, sign in enumerate(alphabet, 1)}}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>", chat_template=TEMPLATE
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=257, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=1024, bos_token_id=None, eos_token_id=0, initializer_range=0.2,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def engine(folder: Path, **settings: Any) -> TransformersEngine:
+    return TransformersEngine(folder, GeneratorConfig(name="x", dtype="float32", **settings))
+
+
+def greedy(number: int, prompt: str, max_tokens: int) -> Request:
+    return Request(str(number), ({"role": "user", "content": prompt},), Sampling(max_tokens, temperature=0))
+
+
+def reference(folder: Path, requests: list[Request]) -> dict[str, tuple[int, str]]:
+    """What transformers itself generates for each request alone: the number of tokens and the text."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    written = {}
+    for request in requests:
+        prompt = tokenizer.apply_chat_template(
+            list(request.messages), add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        output = model.generate(**prompt, max_new_tokens=request.sampling.max_tokens, do_sample=False)
+        tokens = output[0, prompt["input_ids"].shape[1] :].tolist()
+        ended = [token for token in tokens if token != 0]
+        written[request.id] = (len(ended), tokenizer.decode(ended).rstrip("\ufffd").strip())
+    return written
+
+
+def test_texts_are_those_of_each_request_alone(folder: Path) -> None:
+    prompts = [
+        "Describe beans."
+        if number % 5 == 0
+        else f"A longer beginning that many share. Product: {number * 7919}{'!' * (number % 7)}"
+        for number in range(40)
+    ]
+    requests = [greedy(number, prompt, 3 + number % 17) for number, prompt in enumerate(prompts)]
+    results = engine(folder, batch_size=8).generate(requests)
+    assert {result.id: (result.completion_tokens, result.text) for result in results} == reference(folder, requests)
+
+
+def test_a_cache_that_grows_keeps_what_it_holds(folder: Path) -> None:
+    requests = [greedy(number, "x" * length, 30) for number, length in enumerate((10, 200, 240, 600, 12))]
+    results = engine(folder, batch_size=3).generate(requests)
+    assert {result.id: (result.completion_tokens, result.text) for result in results} == reference(folder, requests)
+
+
+def test_writing_stops_where_the_context_ends(folder: Path) -> None:
+    (result,) = engine(folder, context=256).generate([greedy(0, "x" * 200, 500)])
+    assert result.finish_reason == "length"
+    assert result.prompt_tokens + result.completion_tokens == 256
+
+
+def test_another_seed_is_another_draw(folder: Path) -> None:
+    request = Request("r", ({"role": "user", "content": "Tea"},), Sampling(20, temperature=1.0))
+    texts = set()
+    for seed in (0, 0, 1):
+        (result,) = TransformersEngine(folder, GeneratorConfig(name="x"), seed=seed).generate([request])
+        texts.add(result.text)
+    assert len(texts) == 2
+
+
+def test_a_schema_that_cannot_be_followed_is_named(folder: Path) -> None:
+    request = Request("r", ({"role": "user", "content": "Tea"},), Sampling(20), {"type": "no such type"})
+    with pytest.raises(InputError, match="no such type"):
+        list(engine(folder).generate([request]))
+
+
+def test_a_model_without_a_chat_template_is_refused(folder: Path, tmp_path: Path) -> None:
+    for file in folder.iterdir():
+        if file.name != "chat_template.jinja":
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(InputError, match="chat template"):
+        engine(tmp_path)
+
+
+def test_an_attention_that_would_be_computed_wrongly_is_refused(folder: Path, tmp_path: Path) -> None:
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "config.json").write_text('{"model_type": "gemma2", "attn_logit_softcapping": 50.0}')
+    with pytest.raises(InputError, match="needs vLLM"):
+        engine(tmp_path)
+
+
+def test_weights_that_cannot_be_read_are_the_users_mistake(folder: Path, tmp_path: Path) -> None:
+    for file in folder.iterdir():
+        if file.suffix != ".safetensors":
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(InputError, match="cannot be loaded"):
+        engine(tmp_path)

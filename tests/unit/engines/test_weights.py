@@ -1,0 +1,125 @@
+"""A model is found wherever it lies, and identified by what it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+from servers import S3Server
+
+from skutune.config import EncoderConfig, GeneratorConfig, ModelConfig
+from skutune.engines.weights import SCRIPTED_IDENTITY, resolve
+from skutune.errors import InputError
+from skutune.store import open_store
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    (folder / "1_Pooling").mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling": "mean"}')
+    (folder / "model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+def identity(folder: Path, cache: Path) -> str:
+    return resolve(ModelConfig(name=str(folder)), cache).identity
+
+
+def test_a_folder_is_identified_by_its_contents_wherever_it_lies(model: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere" / "copy"
+    shutil.copytree(model, moved)
+    assert identity(model, tmp_path / "cache") == identity(moved, tmp_path / "other cache")
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "1_Pooling/config.json"])
+def test_a_changed_file_is_another_model(model: Path, tmp_path: Path, file: str) -> None:
+    before = identity(model, tmp_path / "cache")
+    (model / file).write_bytes(b"changed")
+    assert identity(model, tmp_path / "cache") != before
+
+
+def test_files_are_read_once(model: Path, tmp_path: Path) -> None:
+    before = identity(model, tmp_path / "cache")
+    weights = model / "model.safetensors"
+    stat = weights.stat()
+    weights.write_bytes(b"WEIGHTS")  # same size and, below, same time: only reading would tell
+    os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert identity(model, tmp_path / "cache") == before
+    assert identity(model, tmp_path / "fresh cache") != before
+
+
+@pytest.fixture
+def prefix(seaweedfs: S3Server, model: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The model under a prefix of an S3 bucket."""
+    seaweedfs.set_environment(monkeypatch)
+    uri = f"s3://{seaweedfs.bucket}/{uuid.uuid4().hex}/small"
+    store = open_store(uri)
+    for path in model.rglob("*"):
+        if path.is_file():
+            store.put_file(path.relative_to(model).as_posix(), path)
+    return uri
+
+
+def test_a_prefix_of_a_bucket_is_the_same_model_as_the_folder(prefix: str, model: Path, tmp_path: Path) -> None:
+    weights = resolve(ModelConfig(name=prefix), tmp_path / "cache")
+    assert weights.identity == identity(model, tmp_path / "cache")
+    assert weights.path is not None
+    assert (weights.path / "1_Pooling" / "config.json").read_text() == '{"pooling": "mean"}'
+
+
+def test_a_prefix_is_downloaded_once(prefix: str, tmp_path: Path) -> None:
+    first = resolve(ModelConfig(name=prefix), tmp_path).path
+    assert first is not None
+    (first / "mark").touch()
+    assert resolve(ModelConfig(name=prefix), tmp_path).path == first
+    assert (first / "mark").exists()
+    assert [path.name for path in (tmp_path / "models").iterdir()] == [first.name]
+
+
+def test_a_prefix_without_a_model_says_so(prefix: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"config\.json"):
+        resolve(ModelConfig(name=prefix + "er"), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "./missing"])
+def test_a_missing_folder_is_the_users_mistake(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        resolve(ModelConfig(name=name), tmp_path)
+
+
+def test_a_folder_without_a_config_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"config\.json"):
+        resolve(ModelConfig(name=str(tmp_path)), tmp_path / "cache")
+
+
+def test_a_name_that_is_neither_path_nor_hub_name_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="neither a folder"):
+        resolve(ModelConfig(name="what is this/ model?"), tmp_path)
+
+
+def test_an_unreachable_hub_says_what_to_do(tmp_path: Path) -> None:
+    script = (
+        "from pathlib import Path\nfrom skutune.config import ModelConfig\n"
+        "from skutune.engines.weights import resolve\n"
+        "resolve(ModelConfig(name='nobody/no-such-model'), Path('.'))"
+    )
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, cwd=tmp_path, check=False
+    )
+    assert "InputError" in run.stderr
+    assert "name a local folder" in run.stderr
+
+
+@pytest.mark.parametrize("config", [GeneratorConfig, EncoderConfig])
+def test_a_scripted_model_needs_no_weights(config: type, tmp_path: Path) -> None:
+    weights = resolve(config(name="anything", engine="scripted"), tmp_path)
+    assert weights.path is None
+    assert weights.identity == SCRIPTED_IDENTITY
