@@ -123,9 +123,7 @@ def running_server(command: list[str], port: int, folder: Path) -> Iterator[str]
     endpoint = f"http://127.0.0.1:{port}"
     log = folder / "log"
     with open(log, "wb") as output:
-        process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, cwd=folder, env=_environment(folder)
-        )
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=folder)
     try:
         deadline = time.monotonic() + START_SECONDS
         while not answers(endpoint):
