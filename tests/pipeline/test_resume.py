@@ -1,0 +1,108 @@
+"""A run that is killed, stopped or disturbed ends with the tables of one that was left alone."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from pathlib import Path
+
+from conftest import Pipeline  # type: ignore[import-not-found]
+
+from skutune import runs
+from skutune.store import open_store
+
+
+def test_twenty_kills_at_random_moments_change_nothing(pipeline: Pipeline, undisturbed: Pipeline) -> None:
+    moments, killed = random.Random(7), 0
+    while killed < 20:
+        if not pipeline.run_and_kill(moments.uniform(0.5, 3.0)):
+            # It finished first: begin again, so that every kill hits a run at work.
+            assert pipeline.tables() == undisturbed.tables()
+            pipeline = Pipeline(pipeline.folder, f"{pipeline.store}-{killed}")
+            pipeline.write()
+            continue
+        killed += 1
+    code, stderr = pipeline.run()
+    assert code == 0, stderr
+    assert pipeline.tables() == undisturbed.tables()
+    for name in ("train.jsonl", "validation.jsonl"):
+        assert pipeline.stage_file("compose", name) == undisturbed.stage_file("compose", name)
+
+
+def test_a_run_told_to_stop_says_so_and_goes_on_later(pipeline: Pipeline, undisturbed: Pipeline) -> None:
+    process = pipeline.start()
+    time.sleep(2.0)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "goes on from it" in stderr
+    assert "Traceback" not in stderr
+    assert pipeline.run()[0] == 0
+    assert pipeline.tables() == undisturbed.tables()
+
+
+def test_a_finished_run_writes_no_object_of_a_stage_again(pipeline: Pipeline) -> None:
+    assert pipeline.run()[0] == 0
+    before = _times(Path(pipeline.store))
+    code, stderr = pipeline.run()
+    assert code == 0
+    assert _times(Path(pipeline.store)) == before
+    assert '"resumed": false' not in stderr
+
+
+def test_a_part_that_is_lost_is_made_again(pipeline: Pipeline, undisturbed: Pipeline) -> None:
+    assert pipeline.run()[0] == 0
+    lost = sorted(Path(pipeline.store).glob("sample/recommend/*/part-00002-*.parquet"))
+    lost[0].unlink()
+    assert pipeline.run()[0] == 0
+    assert lost[0].exists()
+    assert pipeline.tables() == undisturbed.tables()
+
+
+def test_a_part_that_was_changed_is_an_error_and_no_data(pipeline: Pipeline) -> None:
+    assert pipeline.run("--until", "describe")[0] == 0
+    damaged = sorted(Path(pipeline.store).glob("sample/describe/*/part-00002-*.parquet"))[0]
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"X")
+    code, stderr = pipeline.run()
+    assert code == 1
+    assert damaged.name in stderr
+    assert "Traceback" not in stderr
+
+
+def test_a_second_run_on_the_same_folder_is_refused_while_the_first_works(pipeline: Pipeline) -> None:
+    first = pipeline.start()
+    lease = Path(pipeline.store) / "sample" / "lease.json"
+    while not lease.exists():
+        time.sleep(0.02)
+    time.sleep(0.3)
+    code, stderr = pipeline.run()
+    assert code == 10
+    assert "process" in stderr
+    _, first_stderr = first.communicate(timeout=120)
+    assert first.returncode == 0, first_stderr
+
+
+def test_a_run_of_another_version_is_refused_and_kept(pipeline: Pipeline) -> None:
+    assert pipeline.run("--until", "ingest")[0] == 0
+    record = Path(pipeline.store) / "sample" / "run.yaml"
+    record.write_text(record.read_text().replace("version: 1", "version: 99", 1))
+    code, stderr = pipeline.run()
+    assert code == 10
+    assert "another version" in stderr
+    assert "version: 99" in record.read_text()
+
+
+def test_status_tells_what_is_done_and_what_waits(pipeline: Pipeline) -> None:
+    assert pipeline.run("--until", "question")[0] == 0
+    store = open_store(pipeline.store)
+    found = {each.stage: each for each in runs.status(store, runs.require_run(store, "sample"))}
+    assert found["question"].state == "done"
+    assert found["question"].rows >= 16
+    assert found["expand"].state == "waiting"
+    assert found["expand"].waits_for == ("distinct",)
+
+
+def _times(folder: Path) -> dict[str, int]:
+    kept = ("run.yaml", "status.json", "lease.json")
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name not in kept}

@@ -1,0 +1,110 @@
+"""A changed setting or catalog reruns exactly what depends on it, and makes again only the rows that it changed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from conftest import Pipeline  # type: ignore[import-not-found]
+
+from skutune import graph, runs
+from skutune.store import open_store
+
+UP_TO_COMPOSE = [stage.name for stage in graph.selected("compose")]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "changed"),
+    [
+        ("stages__describe__max_sentences", 3, "describe"),
+        ("stages__paraphrase__variants", 3, "paraphrase"),
+        ("models__encoder__max_tokens", 64, "embed"),
+        ("stages__question__per_product", 5, "question"),
+        ("stages__recommend__max_items", 4, "recommend"),
+        ("stages__link__precision", 0.8, "link"),
+        ("stages__answer__attempts", 2, "answer"),
+        ("coverage__min_examples", 3, "compose"),
+        ("models__generator__batch_size", 7, None),
+    ],
+)
+def test_a_changed_setting_reruns_the_stages_that_depend_on_it(
+    pipeline: Pipeline, path: str, value: object, changed: str | None
+) -> None:
+    assert pipeline.run()[0] == 0
+    pipeline.write(**{path: value})
+    code, stderr = pipeline.run()
+    assert code == 0, stderr
+    worked = {
+        event["stage"] for event in _events(stderr) if event["event"] == "stage_finished" and not event["resumed"]
+    }
+    allowed = graph.downstream([changed]) if changed else set()
+    assert worked <= allowed
+    assert changed is None or changed in worked
+
+
+def test_going_back_to_an_earlier_setting_finds_all_of_it(pipeline: Pipeline) -> None:
+    assert pipeline.run()[0] == 0
+    first = pipeline.tables()
+    pipeline.write(stages__question__per_product=5)
+    assert pipeline.run()[0] == 0
+    assert pipeline.tables() != first
+    pipeline.write()
+    code, stderr = pipeline.run()
+    assert code == 0
+    assert '"resumed": false' not in stderr
+    assert pipeline.tables() == first
+
+
+def test_one_changed_product_makes_only_its_own_rows_again(pipeline: Pipeline) -> None:
+    assert pipeline.run()[0] == 0
+    catalog = pipeline.folder / "grocery.csv"
+    catalog.write_text(catalog.read_text().replace("Iced Tea", "Sweet Iced Tea"))
+    code, stderr = pipeline.run("--until", "recommend")
+    assert code == 0, stderr
+    for event in _events(stderr):
+        if event["event"] == "stage_finished" and event["stage"] in ("describe", "question", "paraphrase"):
+            assert not event["resumed"]
+            made = event["rows"] - event["reused"]
+            assert event["reused"] > 0, event
+            assert made <= event["rows"] / 8, event
+
+
+def test_a_new_variant_keeps_those_that_are_there(pipeline: Pipeline) -> None:
+    assert pipeline.run("--until", "paraphrase")[0] == 0
+    pipeline.write(stages__paraphrase__variants=3)
+    _, stderr = pipeline.run("--until", "paraphrase")
+    finished = next(e for e in _events(stderr) if e["event"] == "stage_finished" and e["stage"] == "paraphrase")
+    assert finished["rows"] == 48
+    assert finished["reused"] == 32
+
+
+def test_a_run_based_on_another_takes_over_its_rows_and_buckets(pipeline: Pipeline) -> None:
+    assert pipeline.run()[0] == 0
+    pipeline.write(catalog__buckets=None)
+    code, stderr = pipeline.run("--run", "next", "--base", "sample")
+    assert code == 0, stderr
+    store = open_store(pipeline.store)
+    assert runs.require_run(store, "next").buckets == 6
+    finished = {e["stage"]: e for e in _events(stderr) if e["event"] == "stage_finished"}
+    for stage in ("describe", "paraphrase", "embed", "question", "recommend", "expand", "answer"):
+        assert finished[stage]["completion_tokens"] == 0, stage
+    assert pipeline.tables("next")["compose"][1:] == pipeline.tables()["compose"][1:]
+
+
+def test_an_unknown_base_is_named_with_those_that_are_there(pipeline: Pipeline) -> None:
+    assert pipeline.run("--until", "ingest")[0] == 0
+    code, stderr = pipeline.run("--run", "next", "--base", "nothing")
+    assert code == 10
+    assert "runs there: sample" in stderr
+
+
+def test_starting_at_a_stage_needs_those_before_it(pipeline: Pipeline) -> None:
+    code, stderr = pipeline.run("--from", "question")
+    assert code == 10
+    assert "ingest" in stderr
+    assert pipeline.run("--until", "recommend")[0] == 0
+    assert pipeline.run("--from", "distinct")[0] == 0
+
+
+def _events(stderr: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stderr.splitlines() if line.startswith("{")]

@@ -1,0 +1,59 @@
+"""The number of shards and the kind of store change nothing in the tables."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Pipeline  # type: ignore[import-not-found]
+from servers import S3Server
+
+
+def test_three_shards_give_the_tables_of_one(pipeline: Pipeline, undisturbed: Pipeline) -> None:
+    code, stderr = pipeline.run("--parallel", "3")
+    assert code == 0, stderr
+    assert pipeline.tables() == undisturbed.tables()
+    assert pipeline.stage_file("compose", "train.jsonl") == undisturbed.stage_file("compose", "train.jsonl")
+
+
+def test_a_run_begun_with_one_shard_goes_on_with_three(pipeline: Pipeline, undisturbed: Pipeline) -> None:
+    assert pipeline.run_and_kill(2.0)
+    assert pipeline.run("--parallel", "3")[0] == 0
+    assert pipeline.tables() == undisturbed.tables()
+
+
+def test_an_s3_store_gives_the_tables_of_a_folder(
+    pipeline: Pipeline, undisturbed: Pipeline, seaweedfs: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seaweedfs.set_environment(monkeypatch)
+    remote = Pipeline(pipeline.folder, f"s3://{seaweedfs.bucket}/teams/grocery")
+    remote.write()
+    code, stderr = remote.run()
+    assert code == 0, stderr
+    assert remote.tables() == undisturbed.tables()
+    assert remote.stage_file("compose", "train.jsonl") == undisturbed.stage_file("compose", "train.jsonl")
+
+
+def test_a_killed_run_on_s3_goes_on_at_once(
+    pipeline: Pipeline, undisturbed: Pipeline, seaweedfs: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seaweedfs.set_environment(monkeypatch)
+    remote = Pipeline(pipeline.folder, f"s3://{seaweedfs.bucket}/killed")
+    remote.write()
+    for seconds in (2.0, 3.0):
+        remote.run_and_kill(seconds)
+    code, stderr = remote.run("--parallel", "2")
+    assert code == 0, stderr
+    assert remote.tables() == undisturbed.tables()
+
+
+def test_the_catalog_may_lie_in_the_store(
+    pipeline: Pipeline, undisturbed: Pipeline, seaweedfs: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from skutune.store import open_store
+
+    seaweedfs.set_environment(monkeypatch)
+    store = open_store(f"s3://{seaweedfs.bucket}/catalogs")
+    store.put("grocery.csv", (pipeline.folder / "grocery.csv").read_bytes())
+    pipeline.write(catalog__source=f"s3://{seaweedfs.bucket}/catalogs/grocery.csv")
+    code, stderr = pipeline.run("--until", "ingest")
+    assert code == 0, stderr
+    assert pipeline.tables()["ingest"] == undisturbed.tables()["ingest"]
