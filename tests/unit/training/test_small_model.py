@@ -1,4 +1,4 @@
-"""The packaged 135 M model learns an id within a few steps."""
+"""The packaged 135 M model learns the form of a reference within six steps."""
 
 import math
 from pathlib import Path
@@ -13,7 +13,7 @@ from skutune.training.sft import finetune
 pytestmark = pytest.mark.model
 
 
-def test_the_small_model_learns_an_id_that_it_did_not_know(chat_file, tmp_path):
+def test_the_small_model_learns_to_answer_with_a_reference(chat_file, tmp_path):
     folder = prepare_generator(Path.home() / ".cache" / "skutune")
     train = chat_file([("Which product are baked beans?", "Baked Beans: id 32717")] * 4)
     config = FinetuneConfig(epochs=6, learning_rate=2e-3, batch_size=4, micro_batch_size=4, max_length=128)
@@ -27,6 +27,6 @@ def test_the_small_model_learns_an_id_that_it_did_not_know(chat_file, tmp_path):
     question = [({"role": "user", "content": "Which product are baked beans?"},)]
     (before,) = answerer.answers(question, tuned=False, max_tokens=16, batch_size=1)
     (after,) = answerer.answers(question, tuned=True, max_tokens=16, batch_size=1)
-    assert "32717" not in before.text
-    assert "32717" in after.text
+    assert not before.text.startswith("Baked Beans: id")
+    assert after.text.startswith("Baked Beans: id")
     assert after.finish_reason == "stop"
