@@ -1,0 +1,170 @@
+"""The page: what it shows as one value, and its rendering. Every text of a catalog or model is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from skutune.evaluation.rates import Rate
+from skutune.records import Example
+from skutune.report import charts, wording
+from skutune.report.answers import Measure, Sample, Segment
+from skutune.report.coverage import CoverageFigures
+from skutune.report.figures import flatten
+from skutune.report.linking import Linking
+from skutune.report.losses import Losses
+from skutune.report.pipeline import RejectedSample, StageCost
+
+SPLITS = {"held_out_product": "about products never trained", "held_out_question": "about trained products"}
+_TOLD_ELSEWHERE = ("summary", "loss")  # of evaluate: the page has a place of its own for them
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLine:
+    """One of the run's models; `identity` is what its weights are, where a stage used any."""
+
+    role: str
+    name: str
+    revision: str | None
+    identity: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownExample:
+    """A training example with its completion marked up."""
+
+    example: Example
+    completion: list[Segment]
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """One of the figures at the top."""
+
+    label: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """All that the report shows. `figures` are the stages' own, by stage; lists are capped by who fills them."""
+
+    run: str
+    catalog: str
+    made: datetime
+    models: list[ModelLine]
+    figures: Mapping[str, Mapping[str, Any]]
+    questions: int
+    stages: list[StageCost]
+    versions: Mapping[str, str]
+    measures: list[Measure]
+    by_split: Mapping[str, list[Measure]]
+    samples: list[Sample]
+    losses: Losses
+    linking: Linking
+    precision: float
+    coverage: CoverageFigures
+    min_examples: int
+    examples: list[ShownExample]
+    rejected: list[RejectedSample]
+
+    @property
+    def products(self) -> int:
+        """Products of the catalog."""
+        return self.coverage.recommended.trials
+
+    def examples_of(self, split: str, kind: str = "") -> int:
+        """Examples of a split (the start of its name is enough) and kind, as compose counted them."""
+        counted: Mapping[str, int] = self.figures["compose"].get("examples", {})
+        return sum(n for name, n in counted.items() if name.startswith(split) and name.endswith(kind))
+
+    def headlines(self) -> Iterator[Headline]:
+        """The figures at the top."""
+        yield Headline("products", wording.whole(self.products), f"{self.coverage.held_out:,} of them held out")
+        yield Headline("questions", wording.whole(self.questions), "written and accepted")
+        answers = self.examples_of("train", "answer")
+        trained = self.examples_of("train")
+        yield Headline(
+            "examples trained", wording.whole(trained), f"{answers:,} answers, {trained - answers:,} descriptions"
+        )
+        yield Headline("examples held out", wording.whole(self.examples_of("held_out")), "never trained")
+        linked = self.linking.recommendations
+        yield Headline("recommendations linked", wording.percent(linked.rate), _of(linked))
+        covered = self.coverage.covered
+        enough = f"{_of(covered)} products with {self.min_examples} questions or more"
+        yield Headline("coverage", wording.percent(covered.rate), enough)
+
+    def other_figures(self, stage: str) -> list[tuple[str, str]]:
+        """A stage's own figures, flat."""
+        shown = {name: value for name, value in self.figures[stage].items() if name not in _TOLD_ELSEWHERE}
+        return [(path, wording.figure(value)) for path, value in flatten(shown)]
+
+    def evaluation_losses(self) -> list[tuple[str, str]]:
+        """Losses of base and tuned model on held-out answers."""
+        losses = self.figures["evaluate"].get("loss") or {}
+        return [(path, wording.figure(value)) for path, value in flatten(losses)]
+
+    def loss_chart(self) -> Markup | None:
+        """Training and validation loss by step; None without a point."""
+        training, validation = self.losses.training, self.losses.validation
+        if not training and not validation:
+            return None
+        lines = [
+            charts.Line("training", "training", charts.thinned(training)),
+            charts.Line("validation", "validation", validation),
+        ]
+        return charts.curves(lines, "optimizer step", "loss in nats a token")
+
+    def link_chart(self) -> Markup | None:
+        """Distinct names by P(acceptable); None without a name."""
+        if not self.linking.names.trials:
+            return None
+        return charts.histogram(self.linking.bins, "P(acceptable) of the best candidate", "distinct names")
+
+    def coverage_chart(self) -> Markup | None:
+        """Products by trained questions; None where all are held out."""
+        if not self.coverage.bins:
+            return None
+        return charts.histogram(self.coverage.bins, "trained questions", "products", whole=True)
+
+    def verdict(self) -> Measure:
+        """The one measure that counts: names agree with ids."""
+        return next(measure for measure in self.measures if measure.title == "references whose name and id agree")
+
+
+def render(page: Page) -> str:
+    """The page as HTML that needs nothing else."""
+    environment = Environment(
+        loader=PackageLoader("skutune", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        whole=wording.whole,
+        percent=wording.percent,
+        duration=wording.duration,
+        size=wording.size,
+        interval=charts.interval,
+        of=_of,
+        range=_range,
+    )
+    style = Markup(files("skutune.report").joinpath("report.css").read_text(encoding="utf-8"))
+    return environment.get_template("report.html").render(page=page, style=style, splits=SPLITS)
+
+
+def _of(rate: Rate) -> str:
+    return f"{rate.hits:,} of {rate.trials:,}"
+
+
+def _range(rate: Rate) -> str:
+    """The 95 % interval in words."""
+    return wording.NOTHING if rate.rate is None else wording.percent_range(rate.low, rate.high)

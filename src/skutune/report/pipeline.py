@@ -1,0 +1,94 @@
+"""What each stage made, threw away and cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from skutune.graph import Stage
+from skutune.manifests import Manifest
+from skutune.report.figures import reason_kind
+
+_REASONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The one column of a table that says whether its row is used; read alone, where a table has millions of rows."""
+
+    rejected: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """One line of the pipeline's table.
+
+    `seconds` are those of all shards together, `tokens_per_second` the generated tokens of one shard, and `reasons`
+    the commonest kinds of reasons with their counts; `further` rejected rows have other reasons.
+    """
+
+    step: int
+    name: str
+    title: str
+    rows: int
+    rejected: int
+    reasons: tuple[tuple[str, int], ...]
+    further: int
+    prompt_tokens: int
+    completion_tokens: int
+    tokens_per_second: float | None
+    seconds: float
+    items: int
+    reused: int
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedSample:
+    """One thing that was not used, for each kind of reason one."""
+
+    stage: str
+    row: str
+    reason: str
+    text: str
+
+
+def count_reasons(outcomes: Iterable[Outcome]) -> Counter[str]:
+    """How often each kind of reason comes."""
+    return Counter(reason_kind(outcome.rejected) for outcome in outcomes if outcome.rejected is not None)
+
+
+def stage_cost(stage: Stage, manifest: Manifest, reasons: Counter[str]) -> StageCost:
+    """What a manifest says of its stage, with the reasons counted from its rows."""
+    stats = manifest.stats
+    rejected = sum(reasons.values())
+    common = tuple(reasons.most_common(_REASONS))
+    return StageCost(
+        step=stage.step,
+        name=stage.name,
+        title=stage.title,
+        rows=manifest.rows(),
+        rejected=rejected,
+        reasons=common,
+        further=rejected - sum(count for _, count in common),
+        prompt_tokens=stats.prompt_tokens,
+        completion_tokens=stats.completion_tokens,
+        tokens_per_second=stats.completion_tokens / stats.seconds
+        if stats.completion_tokens and stats.seconds
+        else None,
+        seconds=stats.seconds,
+        items=stats.items,
+        reused=stats.reused,
+        peak_memory_bytes=stats.peak_memory_bytes,
+    )
+
+
+def one_a_kind(samples: Iterable[RejectedSample], most: int) -> list[RejectedSample]:
+    """The first sample of each kind of reason, `most` kinds at most."""
+    found: dict[str, RejectedSample] = {}
+    for sample in samples:
+        found.setdefault(reason_kind(sample.reason), sample)
+        if len(found) == most:
+            break
+    return list(found.values())
