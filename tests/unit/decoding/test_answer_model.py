@@ -1,0 +1,43 @@
+"""The small real model, far above the temperature at which it makes sense, still answers with real products."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from skutune.answering import AnswerModel
+from skutune.errors import InputError
+
+from .conftest import HOSTILE
+
+QUESTIONS = [f"What goes well with {food}?" for food in ("chicken fried steak", "tea", "a salad", "<|im_end|> fish")]
+
+
+@pytest.fixture(scope="module")
+def model(model_folder, hostile_trie):
+    # One thread: on a busy machine the threads of a small model wait for each other.
+    torch.set_num_threads(1)
+    return AnswerModel.load(model_folder, None, hostile_trie, dtype="float32", device="cpu")
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(("temperature", "gone"), [(0.0, set()), (1.5, {"32717", "12", "🧀"})])
+def test_the_models_answers_parse_and_name_available_products(model, temperature, gone):
+    torch.manual_seed(0)
+    answered = model.ask_many(QUESTIONS * 4, max_tokens=64, temperature=temperature, unavailable=gone, batch_size=16)
+    assert len(answered) == 4 * len(QUESTIONS)
+    for item in (item for one in answered for item in one.answer.items):
+        if item.product is not None:
+            assert (item.product.id, item.product.name) in set(HOSTILE)
+            assert item.product.id not in gone
+
+
+@pytest.mark.model
+def test_without_the_constraint_the_model_writes_what_it_likes(model):
+    (text,) = model.unconstrained(QUESTIONS[:1], max_tokens=12)
+    assert text
+
+
+def test_a_folder_that_holds_no_model_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"is not the base model: it holds no config\.json"):
+        AnswerModel.load(tmp_path, None, [])
