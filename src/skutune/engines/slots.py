@@ -5,9 +5,9 @@ instead of a copy, and new tokens are written in place instead of concatenating 
 keeps what it held after its sequence ended: a prompt that begins like an earlier one copies that beginning.
 
 Attention folds the query heads that share a key head into rows of one small matrix product (grouped-query attention,
-Ainslie et al. 2023), so keys and values are never expanded, and keys are kept with their positions last, as that
-product reads them. On a CPU a decoding step's attention takes half the time of torch's own for bfloat16, whose blocks
-are made for many queries a row.
+Ainslie et al. 2023), so keys and values are never expanded, and puts the keys on the left of it, where one query a row
+costs least. On a CPU a decoding step's attention takes a third to a half of the time of torch's own in bfloat16, whose
+blocks are made for many queries a row.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ def attend_grouped(
     """
     rows, heads, tokens, size = query.shape
     groups = heads // key.shape[1]
-    folded = query.reshape(rows, key.shape[1], groups * tokens, size)
-    scores = torch.matmul(folded, key.transpose(2, 3)) * (size**-0.5 if scaling is None else scaling)
+    scaled = query * (size**-0.5 if scaling is None else scaling)
+    folded = scaled.reshape(rows, key.shape[1], groups * tokens, size)
+    scores = torch.matmul(key, folded.transpose(2, 3)).transpose(2, 3).contiguous()
     weights = torch.softmax(scores + attention_mask.repeat(1, 1, groups, 1), dim=-1, dtype=torch.float32)
     output = torch.matmul(weights.to(value.dtype), value)
     return output.reshape(rows, heads, tokens, size).transpose(1, 2), None
@@ -53,8 +54,8 @@ class SlotCache:
     def __init__(self, slots: int, layers: int) -> None:
         self.slots = slots
         self.capacity = 0
-        self.keys: list[Any] = [None] * layers  # (slots, key heads, size, capacity), once a layer has been used
-        self.values: list[Any] = [None] * layers  # (slots, key heads, capacity, size)
+        self.keys: list[Any] = [None] * layers  # (slots, key heads, capacity, size), once a layer has been used
+        self.values: list[Any] = [None] * layers
         self._first, self._length = 0, 0
         self._rows = self._positions = torch.empty(0, dtype=torch.long)
 
@@ -72,10 +73,10 @@ class SlotCache:
         if self.keys[layer_idx] is None:
             self._allocate(layer_idx, key, value)
         keys, values = self.keys[layer_idx], self.values[layer_idx]
-        keys[self._rows, :, :, self._positions] = key.transpose(1, 2)
+        keys[self._rows, :, self._positions] = key.transpose(1, 2)
         values[self._rows, :, self._positions] = value.transpose(1, 2)
         rows = slice(self._first, self._first + len(self._rows))
-        return keys[rows, :, :, : self._length].transpose(2, 3), values[rows, :, : self._length]
+        return keys[rows, :, : self._length], values[rows, :, : self._length]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """The positions in use."""
@@ -85,18 +86,18 @@ class SlotCache:
         """Make slot `target` begin like slot `source`."""
         for keys, values in zip(self.keys, self.values, strict=True):
             if keys is not None:
-                keys[target, :, :, :length] = keys[source, :, :, :length]
+                keys[target, :, :length] = keys[source, :, :length]
                 values[target, :, :length] = values[source, :, :length]
 
     def _allocate(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
         # Not `empty`: what lies beyond a row's end is masked, but a NaN there would survive a weight of zero.
-        self.keys[layer] = key.new_zeros(self.slots, key.shape[1], key.shape[3], self.capacity)
+        self.keys[layer] = key.new_zeros(self.slots, key.shape[1], self.capacity, key.shape[3])
         self.values[layer] = value.new_zeros(self.slots, value.shape[1], self.capacity, value.shape[3])
 
     def _grow(self, length: int) -> None:
         before, self.capacity = self.capacity, max(_FIRST_CAPACITY, 1 << (length - 1).bit_length())
         more = self.capacity - before
-        self.keys = [keys if keys is None else F.pad(keys, (0, more)) for keys in self.keys]
+        self.keys = [keys if keys is None else F.pad(keys, (0, 0, 0, more)) for keys in self.keys]
         self.values = [values if values is None else F.pad(values, (0, 0, 0, more)) for values in self.values]
 
 
