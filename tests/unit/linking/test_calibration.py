@@ -41,7 +41,7 @@ def test_no_pairs_leave_the_prior_and_many_overrule_it() -> None:
     assert np.allclose(nothing.coefficients, prior.coefficients)
     few, many = (calibration.fit(*pairs(count), prior).coefficients[0] for count in (10, 20_000))
     assert -3.0 <= few < -1.0
-    assert many == pytest.approx(6, abs=0.7)
+    assert many == pytest.approx(5.5, abs=1)
 
 
 def test_separable_pairs_do_not_run_to_infinity() -> None:
