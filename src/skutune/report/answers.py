@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,22 @@ class Measure:
     title: str
     base: Rate
     tuned: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Variety:
+    """What a model names over all questions: one that has learned a single answer has few products and a high share.
+
+    `common_id` is the id referenced most often ("" without a reference), `common` its share of all references,
+    `no_product` counts `(no close product)`, `seconds` is the mean time of an answer.
+    """
+
+    model: str
+    products: int
+    common_id: str
+    common: Rate
+    no_product: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +84,20 @@ def by_split(rows: Iterable[Evaluated]) -> dict[str, list[Measure]]:
     for row in rows:
         found.setdefault(row.split, []).append(row)
     return {split: measures(found[split]) for split in sorted(found)}
+
+
+def varieties(rows: Sequence[Evaluated]) -> list[Variety]:
+    """How varied the answers of each model that was asked are."""
+    found = []
+    for model in MODELS:
+        own = [row for row in rows if row.model == model]
+        named = [each for row in own for each in references_of(row.answer)[1]]
+        ids = Counter(each.id for each in named if each is not None)
+        if own:
+            top = min(ids.items(), key=lambda item: (-item[1], item[0]), default=("", 0))
+            seconds = sum(row.seconds for row in own) / len(own)
+            found.append(Variety(model, len(ids), top[0], rate(top[1], ids.total()), named.count(None), seconds))
+    return found
 
 
 def chosen(rows: Iterable[Evaluated], size: int) -> list[dict[str, Evaluated]]:

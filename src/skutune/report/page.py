@@ -14,7 +14,7 @@ from markupsafe import Markup
 from skutune.evaluation.rates import Rate
 from skutune.records import Example
 from skutune.report import charts, wording
-from skutune.report.answers import Measure, Sample, Segment
+from skutune.report.answers import Measure, Sample, Segment, Variety
 from skutune.report.coverage import CoverageFigures
 from skutune.report.figures import flatten
 from skutune.report.linking import Linking
@@ -66,6 +66,7 @@ class Page:
     versions: Mapping[str, str]
     measures: list[Measure]
     by_split: Mapping[str, list[Measure]]
+    varieties: list[Variety]
     samples: list[Sample]
     losses: Losses
     linking: Linking

@@ -34,7 +34,7 @@ def compact(number: float) -> str:
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(number) >= size:
             return f"{number / (1e3 if unit == 'k' else size):.3g}{unit}"
-    return f"{number:.4g}"
+    return f"{number:,.4g}"
 
 
 def duration(seconds: float | None) -> str:

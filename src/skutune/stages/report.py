@@ -86,6 +86,7 @@ class Report:
             versions=self._versions(),
             measures=answers.measures(rows),
             by_split=answers.by_split(rows),
+            varieties=answers.varieties(rows),
             samples=[answers.side_by_side(question, names) for question in questions],
             losses=self._losses(),
             linking=tally_links(self._links(), _LISTED),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from finished import Rows, answer, evaluated, usual
 
-from skutune.report.answers import by_split, chosen, ids_named, measures, segments, side_by_side
+from skutune.report.answers import by_split, chosen, ids_named, measures, segments, side_by_side, varieties
 
 NAMES = {"101": "Baked Beans", "7": "Ale: id 3 (Dark)"}
 
@@ -70,3 +70,14 @@ def test_a_question_is_shown_with_all_its_answers_and_with_those_there_are() -> 
     assert len(chosen(rows, 1)) == 1
     alone = side_by_side({"tuned": rows[1]}, {})
     assert list(alone.answers) == ["tuned"]
+
+
+def test_a_model_that_says_the_same_to_everyone_is_seen() -> None:
+    same = answer(usual(), (0, None))
+    rows = [evaluated(Rows(), place, "held_out_question", "tuned", same, True, 1, 1) for place in range(4)]
+    (found,) = varieties([*rows, evaluated(Rows(), 5, "held_out_question", "tuned", answer(usual(), (1,)), True, 1, 1)])
+    assert (found.model, found.products, found.common_id, found.no_product) == ("tuned", 2, "101", 4)
+    assert (found.common.hits, found.common.trials) == (4, 5)
+    assert varieties([]) == []
+    (silent,) = varieties([evaluated(Rows(), 0, "held_out_question", "base", "Hm.", False, 0, 0)])
+    assert (silent.products, silent.common_id, silent.common.rate) == (0, "", None)

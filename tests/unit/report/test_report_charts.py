@@ -100,6 +100,7 @@ def test_thousands_of_points_are_averaged_into_few_that_keep_the_mean_and_the_en
         (wording.percent(None), "–"),
         (wording.whole(49688), "49,688"),
         (wording.compact(0.25), "0.25"),
+        (wording.compact(5000), "5,000"),
         (wording.compact(50_000), "50k"),
         (wording.compact(500_000), "500k"),
         (wording.compact(2_000_000), "2M"),
