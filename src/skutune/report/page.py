@@ -93,7 +93,7 @@ class Page:
         answers = self.examples_of("train", "answer")
         trained = self.examples_of("train")
         yield Headline(
-            "examples trained", wording.whole(trained), f"{answers:,} answers, {trained - answers:,} descriptions"
+            "examples trained", wording.whole(trained), f"answers: {answers:,}, descriptions: {trained - answers:,}"
         )
         yield Headline("examples held out", wording.whole(self.examples_of("held_out")), "never trained")
         linked = self.linking.recommendations

@@ -24,14 +24,15 @@ class Outcome:
 class StageCost:
     """One line of the pipeline's table.
 
-    `seconds` are those of all shards together, `tokens_per_second` the generated tokens of one shard, and `reasons`
-    the commonest kinds of reasons with their counts; `further` rejected rows have other reasons.
+    `rows` is None for a stage that writes files alone. `seconds` are those of all shards together, and
+    `tokens_per_second` the generated tokens of one shard. `reasons` are the commonest kinds of reasons with their
+    counts; `further` rejected rows have other ones.
     """
 
     step: int
     name: str
     title: str
-    rows: int
+    rows: int | None
     rejected: int
     reasons: tuple[tuple[str, int], ...]
     further: int
@@ -68,7 +69,7 @@ def stage_cost(stage: Stage, manifest: Manifest, reasons: Counter[str]) -> Stage
         step=stage.step,
         name=stage.name,
         title=stage.title,
-        rows=manifest.rows(),
+        rows=manifest.rows() if manifest.parts() else None,
         rejected=rejected,
         reasons=common,
         further=rejected - sum(count for _, count in common),

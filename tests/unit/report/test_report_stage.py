@@ -21,7 +21,7 @@ def test_the_headlines_say_what_was_made_and_how_good_it_is(tmp_path: Path) -> N
     text = shown(report(tmp_path, usual()))
     assert "6 products 1 of them held out" in text
     assert "12 questions" in text
-    assert "3 examples trained 2 answers, 1 descriptions" in text
+    assert "3 examples trained answers: 2, descriptions: 1" in text
     assert "2 examples held out" in text
     assert "90.0 % recommendations linked 9 of 10" in text
     assert "40.0 % coverage 2 of 5 products with 2 questions or more" in text

@@ -1,0 +1,44 @@
+"""What a stage's manifest notes of the models it used, for the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from skutune import config as configuration
+from skutune.engines import SCRIPTED_IDENTITY
+from skutune.graph import Stage
+from skutune.local import Options, run_pipeline
+from skutune.manifests import Manifest
+from skutune.progress import Progress
+from skutune.samples import write_sample
+from skutune.store.local import LocalStore
+
+
+class Silent:
+    """Watches a run and says nothing."""
+
+    def stage_started(self, stage: Stage, parts: int) -> None: ...
+
+    def progressed(self, progress: Progress) -> None: ...
+
+    def stage_finished(self, stage: Stage, manifest: Manifest, seconds: float, resumed: bool) -> None: ...
+
+
+def test_a_manifest_notes_which_weights_wrote_its_rows_and_which_none_did(tmp_path: Path) -> None:
+    write_sample(tmp_path / "grocery.csv", 4)
+    scripted = {"name": "scripted", "engine": "scripted"}
+    config = configuration.parse(
+        {
+            "run": "noted",
+            "catalog": {
+                "source": str(tmp_path / "grocery.csv"),
+                "columns": {"id": "product_id", "name": "product_name"},
+            },
+            "models": {"generator": scripted, "encoder": scripted, "base": {"name": "./never-loaded"}},
+        },
+        "test",
+    )
+    store = LocalStore(tmp_path / "store")
+    done = run_pipeline(config, store, tmp_path / "cache", Silent(), Options(until="describe"))
+    assert done["describe"].versions["model generator"] == SCRIPTED_IDENTITY
+    assert not any(name.startswith("model ") for name in done["ingest"].versions)
