@@ -20,16 +20,27 @@ def model(model_folder, hostile_trie):
     return AnswerModel.load(model_folder, None, hostile_trie, dtype="float32", device="cpu")
 
 
+@pytest.fixture
+def nudged(model):
+    """The model with a liking for short lines and for references, which untuned it hardly ever writes."""
+    liking = torch.zeros(model.model.config.vocab_size)
+    for text, much in (("\n", 40), ("\n\n", 40), ("\n\n\n", 40), (" *", 40), (":", 25), ("clos", 20)):
+        liking[model.vocabulary.by_bytes[text.encode()]] = much
+    liking[list(model.vocabulary.ends)] = 60
+    hook = model.model.lm_head.register_forward_hook(lambda _module, _inputs, scores: scores + liking)
+    yield model
+    hook.remove()
+
+
 @pytest.mark.model
 @pytest.mark.parametrize(("temperature", "gone"), [(0.0, set()), (1.5, {"32717", "12", "🧀"})])
-def test_the_models_answers_parse_and_name_available_products(model, temperature, gone):
+def test_the_models_references_are_real_and_available(nudged, temperature, gone):
     torch.manual_seed(0)
-    answered = model.ask_many(QUESTIONS * 4, max_tokens=64, temperature=temperature, unavailable=gone, batch_size=16)
+    answered = nudged.ask_many(QUESTIONS * 4, max_tokens=110, temperature=temperature, unavailable=gone, batch_size=16)
     assert len(answered) == 4 * len(QUESTIONS)
-    for item in (item for one in answered for item in one.answer.items):
-        if item.product is not None:
-            assert (item.product.id, item.product.name) in set(HOSTILE)
-            assert item.product.id not in gone
+    named = [item.product for one in answered for item in one.answer.items if item.product is not None]
+    assert len(named) >= 8
+    assert {(product.id, product.name) for product in named} <= {pair for pair in HOSTILE if pair[0] not in gone}
 
 
 @pytest.mark.model
