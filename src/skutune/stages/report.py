@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from skutune import graph
+from skutune.config import ModelConfig
 from skutune.records import (
     Answer,
     Coverage,
@@ -99,7 +100,7 @@ class Report:
 
     def _models(self) -> list[page.ModelLine]:
         return [
-            page.ModelLine(role, _short(model.name), model.revision, self._identity(role))
+            page.ModelLine(role, _model_name(model), model.revision, self._identity(role))
             for role in ("generator", "encoder", "base")
             for model in (getattr(self.config.models, role),)
         ]
@@ -181,6 +182,9 @@ def _spread(numbers: list[int], most: int) -> list[int]:
     return numbers[:: math.ceil(len(numbers) / most)] if numbers else []
 
 
-def _short(name: str) -> str:
+def _model_name(model: ModelConfig) -> str:
     """A model's name for a page that others read: of a folder or prefix the last part."""
+    if getattr(model, "engine", None) == "scripted":
+        return "none: texts and vectors are scripted"
+    name = model.name
     return PurePosixPath(name).name if "://" in name or name.startswith(("/", ".", "~")) else name

@@ -60,6 +60,14 @@ def test_models_are_named_with_revision_and_the_identity_of_their_weights(tmp_pa
     assert "base llama – sha256:base" in text
 
 
+def test_a_dry_run_does_not_pretend_to_have_used_a_model(tmp_path: Path) -> None:
+    scripted = {"name": "meta-llama/Llama-3.1-8B-Instruct", "engine": "scripted"}
+    models = {"generator": scripted, "encoder": scripted, "base": {"name": "./base"}}
+    text = shown(report(tmp_path, usual(), models=models))
+    assert "generator none: texts and vectors are scripted" in text
+    assert "Llama-3.1" not in text
+
+
 def test_a_reference_to_another_products_id_is_marked_with_whose_it_is(tmp_path: Path) -> None:
     html = report(tmp_path, usual()).read_text(encoding="utf-8")
     assert re.search(
