@@ -147,7 +147,7 @@ class DescribeConfig(GenerationConfig):
     """One description a product."""
 
     method: Literal["llm", "template"] = Field("llm", description="template: from the attributes, without an LLM.")
-    min_sentences: int = Field(2, ge=1, description="Fewer whole sentences are rejected.")
+    min_sentences: int = Field(3, ge=1, description="Fewer whole sentences are rejected.")
     max_sentences: int = Field(5, ge=1, description="What comes after is cut.")
 
 

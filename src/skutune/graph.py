@@ -135,6 +135,7 @@ STAGES: dict[str, Stage] = {
                 "ingest",
                 "describe",
                 "paraphrase",
+                "embed",
                 "classify",
                 "question",
                 "recommend",

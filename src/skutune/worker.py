@@ -104,7 +104,7 @@ def source_digest(source: str) -> str:
 def versions() -> dict[str, str]:
     """The versions of what made a part; beside the parts, never in a fingerprint."""
     found = {"python": platform.python_version()}
-    for package in ("skutune", "torch", "transformers", "vllm", "outlines", "trl", "peft", "sentence-transformers"):
+    for package in ("skutune", "torch", "transformers", "vllm", "llguidance", "trl", "peft", "sentence-transformers"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

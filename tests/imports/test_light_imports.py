@@ -8,7 +8,17 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "vllm", "boto3", "kubernetes", "pyarrow", "sklearn", "datasets", "sentence_transformers")
+HEAVY = (
+    "torch",
+    "transformers",
+    "vllm",
+    "boto3",
+    "kubernetes",
+    "pyarrow",
+    "sklearn",
+    "datasets",
+    "sentence_transformers",
+)
 
 
 @pytest.mark.parametrize(

@@ -105,4 +105,6 @@ def test_status_tells_what_is_done_and_what_waits(pipeline: Pipeline) -> None:
 
 def _times(folder: Path) -> dict[str, int]:
     kept = ("run.yaml", "status.json", "lease.json")
-    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name not in kept}
+    return {
+        str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name not in kept
+    }

@@ -28,7 +28,7 @@ _TINY = (
     "stages.paraphrase.attempts=1",
     "stages.paraphrase.sampling.max_tokens=48",
     "stages.question.per_product=1",
-    "stages.question.attempts=2",
+    "stages.question.attempts=1",
     "stages.question.sampling.max_tokens=48",
     "stages.recommend.attempts=2",
     "stages.expand.attempts=1",
@@ -39,10 +39,11 @@ _TINY = (
     "stages.compose.hold_out_questions=0",
     "stages.finetune.epochs=2",
     "stages.evaluate.questions=1",
-    "stages.evaluate.max_tokens=96",
+    "stages.evaluate.max_tokens=64",
     "coverage.min_examples=1",
 )
 _TINY_PRODUCTS = 4
+_DEMO_TOKENS = 256
 
 
 def demo(
@@ -162,7 +163,7 @@ def _ask_demo(config: Config, cache: Path, question: str) -> None:
     info = runs.require_run(store, config.run)
     say(f"\nAsking the tuned model: {question}\n")
     with answer_model(store, info, cache) as model:
-        print(model.ask(question).text, flush=True)
+        print(model.ask(question, max_tokens=_DEMO_TOKENS).text, flush=True)
     say(f"\nReport: {config.store}/{config.run}/report.html")
     where = "" if config.store == str(Path("runs").resolve()) else f" --store {config.store}"
     say(f'Ask more: skutune ask{where} --run {config.run} "What goes well with grilled chicken?"')

@@ -11,7 +11,6 @@ from skutune.errors import InputError
 # Templates of the Llama 3 family write today's date into every prompt and those of Qwen 3 open a monologue, unless told
 # otherwise. Both would make equal requests unequal, or cost tokens that nobody reads.
 TEMPLATE_SETTINGS = {"date_string": "01 Jan 2025", "enable_thinking": False}
-_TEMPLATE_SETTINGS = TEMPLATE_SETTINGS
 
 
 class ChatTokens:

@@ -23,6 +23,11 @@ _OPENINGS = re.compile(
 _MARKDOWN = re.compile(r"\*\*|__|`+|^\s{0,3}#{1,6}\s+|^\s*[-*•]\s+|^\s*\d{1,2}[.)]\s+", re.MULTILINE)
 _QUOTES = "\"'“”‘’«»"
 _SENTENCE = re.compile(r"[^.!?]*(?:[.!?](?![\s\"'”’)]|$)[^.!?]*)*(?:[.!?]+[\"'”’)]*(?=\s|$)|$)")
+# A model that is made to end a sentence at a length may end it here.
+_DANGLING = re.compile(
+    r"(?:[,;:–—-]|\b(?:a|an|the|and|or|but|of|to|for|with|in|on|at|by|from|as|is|are|was|be|that|which|who|it's|they|your|"
+    r"their|its|my|our|his|her|very|so|if|when|because|than|can|will|also|not|I))\s*[.!?…]+$"
+)
 _REFUSALS = re.compile(
     r"\b(?:as an ai\b|i(?:'m| am) (?:sorry|unable)|i can(?:no|')t (?:help|assist|provide))", re.IGNORECASE
 )
@@ -96,4 +101,6 @@ def _unquote(text: str) -> str:
 
 
 def _is_whole(sentence: str) -> bool:
-    return sentence.rstrip(_QUOTES + ")").endswith((".", "!", "?", "…"))
+    """Whether a sentence ends as one: with its mark, and not after a word or comma that asks for more."""
+    body = sentence.rstrip(_QUOTES + ")")
+    return body.endswith((".", "!", "?", "…")) and not _DANGLING.search(body)

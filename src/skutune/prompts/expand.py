@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from skutune.engines.base import Messages
+from skutune.prompts.chat import chat
 
 SYSTEM = "You write the catalog of a store. You answer with plain sentences only: no title, no list, no quotes."
-USER = (
-    "Describe in one or two short sentences what a store sells under this name, and what it is used for.\n\n"
-    "Product: {name}"
+USER = "Product: {name}\nSay in one or two short sentences what {name} is and what it is used for."
+EXAMPLES = (
+    (
+        USER.format(name="Pickles"),
+        "Pickles are cucumbers kept in vinegar with salt and spices. They are eaten as a sour side or on sandwiches.",
+    ),
+    (
+        USER.format(name="Dish Soap"),
+        "Dish soap is a liquid that dissolves grease. It is used to wash plates and pans by hand.",
+    ),
 )
 
 
 def expand(name: str) -> Messages:
     """The messages that ask what a name stands for."""
-    return ({"role": "system", "content": SYSTEM}, {"role": "user", "content": USER.format(name=name)})
+    return chat(SYSTEM, EXAMPLES, USER.format(name=name))

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 from skutune.engines.base import Messages
+from skutune.prompts.chat import chat
 from skutune.records import Product
 
 SYSTEM = "You reword texts. You answer with the new text only: plain sentences, no title, no list, no quotes."
-USER = (
-    "Product: {name}\nText: {text}\n\nSay the same about the same product in other words, in 2 to 4 sentences, {style}."
-)
+USER = "Product: {name}\nText: {text}\nSay the same about {name} in other words, in 2 or 3 sentences, {style}."
 STYLES = (
-    "as a friend would tell it",
-    "in short, sober sentences",
     "starting with how it is used",
-    "as a cook or an expert would put it",
-    "for somebody who has never heard of it",
+    "in short and sober sentences",
     "starting with whom it suits",
     "in a lively tone",
+    "for somebody who has never heard of it",
+    "as an expert would put it",
+    "as a friend would tell it",
+)
+EXAMPLES = (
+    (
+        USER.format(
+            name="Potato Salad",
+            text="Potato salad is a cold side dish of boiled potatoes in a creamy dressing. It suits picnics.",
+            style=STYLES[0],
+        ),
+        "Take potato salad along to a picnic or put it next to the main dish. It is made of boiled potatoes that are "
+        "served cold in a creamy dressing.",
+    ),
+    (
+        USER.format(
+            name="AA Batteries",
+            text="AA batteries are small cells that power toys and remote controls. They suit every household.",
+            style=STYLES[1],
+        ),
+        "AA batteries keep small devices running. Toys and remote controls need them, and so does every home.",
+    ),
 )
 
 
 def paraphrase(product: Product, text: str, number: int) -> Messages:
     """The messages that ask for variant `number` (from 1) of a description."""
     style = STYLES[(number - 1) % len(STYLES)]
-    user = USER.format(name=product.name, text=text, style=style)
-    return ({"role": "system", "content": SYSTEM}, {"role": "user", "content": user})
+    return chat(SYSTEM, EXAMPLES, USER.format(name=product.name, text=text, style=style))

@@ -2,25 +2,58 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from skutune.engines.base import Messages
+from skutune.prompts.chat import chat
+from skutune.prompts.json_schema import QUESTION, text
 from skutune.prompts.product import product_lines
 from skutune.records import Product
 
 INTENTS = {
-    "pairing": "what would go well with a certain dish or thing",
-    "meal": "what to buy for a certain meal or task",
+    "pairing": "what goes with a certain thing",
+    "meal": "what to get for a certain meal or task",
     "diet": "what suits a certain diet, taste or need",
-    "occasion": "what to bring to or prepare for a certain occasion",
+    "occasion": "what to bring to a certain occasion",
     "substitute": "what to take instead of something else",
 }
-SYSTEM = "You think of questions that customers ask in a store. You answer with a JSON list of strings only."
+SYSTEM = "You write down the questions that customers ask in a store. You answer with a JSON list of strings."
 USER = (
-    "{product}\n\n"
-    "Write {count} different questions of customers for which this product is a good answer. A question never names "
-    "the product; it asks\n{asks}\n\n"
-    'Example for another product: ["What can I serve with roast chicken?", "What should I buy for a quick breakfast?"]'
+    "{product}\nWrite {count} questions of customers that this product answers. Never name the product. Ask, in this "
+    "order: {asks}."
+)
+EXAMPLES = (
+    (
+        USER.format(
+            product="Product: Potato Salad",
+            count=4,
+            asks="; ".join(INTENTS[intent] for intent in ("pairing", "occasion", "diet", "meal")),
+        ),
+        json.dumps(
+            [
+                "What should I serve with grilled chicken on a hot day?",
+                "Which side dish can I bring to a picnic in the park?",
+                "I do not like it spicy, which mild dish fills me up?",
+                "What can I get for a quick lunch at work?",
+            ]
+        ),
+    ),
+    (
+        USER.format(
+            product="Product: Tortilla Chips",
+            count=4,
+            asks="; ".join(INTENTS[intent] for intent in ("pairing", "meal", "diet", "substitute")),
+        ),
+        json.dumps(
+            [
+                "What can I dip into fresh salsa?",
+                "What do I need for a movie night with the family?",
+                "Can you name something crunchy without gluten?",
+                "What could I take instead of bread with my soup?",
+            ]
+        ),
+    ),
 )
 
 
@@ -31,11 +64,10 @@ def deal(intents: tuple[str, ...], count: int) -> list[str]:
 
 def question(product: Product, intents: list[str]) -> Messages:
     """The messages that ask for one question for each intent, as a JSON list in their order."""
-    asks = "\n".join(f"{number}. {INTENTS[intent]}" for number, intent in enumerate(intents, start=1))
-    user = USER.format(product=product_lines(product), count=len(intents), asks=asks)
-    return ({"role": "system", "content": SYSTEM}, {"role": "user", "content": user})
+    asks = "; ".join(INTENTS[intent] for intent in intents)
+    return chat(SYSTEM, EXAMPLES, USER.format(product=product_lines(product), count=len(intents), asks=asks))
 
 
 def schema(count: int) -> dict[str, Any]:
-    """A JSON list of `count` strings."""
-    return {"type": "array", "items": {"type": "string"}, "minItems": count, "maxItems": count}
+    """A JSON list of `count` questions."""
+    return {"type": "array", "items": text(QUESTION), "minItems": count, "maxItems": count}

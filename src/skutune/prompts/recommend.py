@@ -5,39 +5,51 @@ from __future__ import annotations
 from typing import Any
 
 from skutune.engines.base import Messages
+from skutune.prompts.chat import chat
+from skutune.prompts.json_schema import NAME, flat_object
 
-SYSTEM = "You recommend products to customers of a store. You answer with JSON only."
-USER = (
-    "Example. Question: What goes with grilled burgers?\nProduct: Old Farm Original Potato Chips 8 oz\n"
-    '{{"recommendation_1": "Potato Chips", "recommendation_2": "Pickles", "recommendation_3": "Lemonade"}}\n\n'
-    "Now name {count} products that answer the question below, each in one to four words, without a brand. "
-    "recommendation_1 is the product below as a shopper would call it; {others}A wish in the question, such as "
-    "nut-free, stays in the name.\n\nProduct: {product}\nQuestion: {question}"
+SYSTEM = (
+    "You recommend products to customers of a store. You answer with JSON. A wish in the question, such as "
+    "nut-free, stays in the name."
 )
-OTHERS = "the others are different things. "
+USER = (
+    "Question: {question}\nProduct: {product}\nName {count} to buy, in one to four words each, without a brand: first "
+    "{product} as a shopper would call it{others}."
+)
+EXAMPLES = tuple(
+    (
+        USER.format(
+            question=question, product=product, count=2, others=", then something different that answers the question"
+        ),
+        '{"recommendation_1": "' + first + '", "recommendation_2": "' + second + '"}',
+    )
+    for question, product, first, second in (
+        (
+            "I eat no sugar, what can I drink?",
+            "Sunny Valley Lemon Tea No Sugar",
+            "Sugar-Free Lemon Tea",
+            "Mineral Water",
+        ),
+        ("What goes with grilled burgers?", "Old Farm Original Potato Chips 8 oz", "Potato Chips", "Pickles"),
+        ("What can I serve for dessert on Sunday?", "Apple Pie", "Apple Pie", "Vanilla Ice Cream"),
+    )
+)
 
 
 def recommend(product_name: str, question: str, count: int) -> Messages:
     """The messages that ask for `count` names, of which the first is to be the product's."""
-    user = USER.format(count=count, others=OTHERS if count > 1 else "", product=product_name, question=question)
-    return ({"role": "system", "content": SYSTEM}, {"role": "user", "content": user})
+    others = {1: "", 2: ", then something different that answers the question"}.get(
+        count, f", then {count - 1} different things that answer the question"
+    )
+    user = USER.format(question=question, product=product_name, count=count, others=others)
+    return chat(SYSTEM, EXAMPLES, user)
 
 
 def schema(count: int) -> dict[str, Any]:
     """`{"recommendation_1": …}` with `count` names, all required. Distinctness is checked afterwards."""
-    return flat_object(slots(count))
+    return flat_object(slots(count), NAME)
 
 
 def slots(count: int) -> list[str]:
     """The keys of the object."""
     return [f"recommendation_{number}" for number in range(1, count + 1)]
-
-
-def flat_object(keys: list[str]) -> dict[str, Any]:
-    """A schema of an object with these string properties, all required, in this order, and no others."""
-    return {
-        "type": "object",
-        "properties": {key: {"type": "string"} for key in keys},
-        "required": keys,
-        "additionalProperties": False,
-    }

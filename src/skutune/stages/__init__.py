@@ -33,10 +33,10 @@ _CLASSES = {
 _PROMPTS = {
     "describe": ("describe",),
     "paraphrase": ("paraphrase",),
-    "question": ("question",),
-    "recommend": ("recommend",),
+    "question": ("question", "json_schema"),
+    "recommend": ("recommend", "json_schema"),
     "expand": ("expand",),
-    "answer": ("answer",),
+    "answer": ("answer", "json_schema"),
     "compose": ("asking", "identify"),
     "evaluate": ("asking",),
 }

@@ -52,7 +52,7 @@ class Recommend:
 
     def accept(self, item: Item, result: Result, attempt: int) -> list[Recommendation]:
         names = distinct(_named(result, item.content.count))
-        if not shares_word(names[0], item.content.product_name):
+        if not may_be(names[0], item.content.product_name):
             raise MalformedError(f"the first name, {names[0]!r}, is not the product's")
         return [self._row(item, names, attempt, None)]
 
@@ -87,11 +87,14 @@ def distinct(names: list[str]) -> list[str]:
     return list(found.values())
 
 
-def shares_word(name: str, product_name: str) -> bool:
-    """Whether two names have a word in common, up to its ending."""
-    stems = {word[:4] for word in words(product_name)}
+def may_be(name: str, product_name: str) -> bool:
+    """Whether a name may be a product's: its last word, which says what it is, comes in the product's name.
+
+    Words count up to their endings and however they are joined. A rough check, worth another try: the linker judges.
+    """
+    *_, head = words(name)
     joined = "".join(words(product_name))
-    return any(word[:4] in stems for word in words(name)) or "".join(words(name)) in joined
+    return head[:4] in {word[:4] for word in words(product_name)} or head in joined or "".join(words(name)) in joined
 
 
 def _named(result: Result, count: int) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from skutune.engines.chat import _TEMPLATE_SETTINGS as TEMPLATE_SETTINGS
+from skutune.engines.chat import TEMPLATE_SETTINGS as TEMPLATE_SETTINGS
 from skutune.errors import InputError
 
 IGNORED = -100
