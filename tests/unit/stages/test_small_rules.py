@@ -1,0 +1,88 @@
+"""The rules that decide what a stage accepts."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from skutune.records import Product
+from skutune.stages.compose import smallest
+from skutune.stages.generation import MalformedError
+from skutune.stages.ingest import default_buckets
+from skutune.stages.question import fault_of, names_product
+from skutune.stages.recommend import distinct, may_be
+from skutune.text import words
+
+
+@pytest.mark.parametrize(
+    ("question", "fault"),
+    [
+        ("What goes with baked beans on toast?", "names the product"),
+        ("Which baked bean should I buy now?", "names the product"),
+        ("What goes with a roast", "not a question"),
+        ("Beans?", "words"),
+        ("Is (closest product) what I want now?", "closest product"),
+    ],
+)
+def test_a_question_that_teaches_nothing_is_refused(question: str, fault: str) -> None:
+    assert fault in str(fault_of(question, Product("1", "Baked Beans", {}, "")))
+
+
+def test_a_question_about_something_like_it_is_fine() -> None:
+    assert fault_of("What goes with a roast chicken and beans?", Product("1", "Baked Beans", {}, "")) is None
+
+
+def test_a_name_is_found_in_its_order_only() -> None:
+    product = Product("1", "Green Tea", {}, "")
+    assert names_product(words("Do you have green teas today"), product)
+    assert not names_product(words("Do you have tea that is green"), product)
+
+
+def test_a_repeated_recommendation_counts_once() -> None:
+    assert distinct(["Baked Beans", "baked beans.", "Coleslaw"]) == ["Baked Beans", "Coleslaw"]
+
+
+@pytest.mark.parametrize("name", ["", "...", "a b c d e f g h i j", "x" * 80, "Beans: id 5"])
+def test_what_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(MalformedError):
+        distinct([name])
+
+
+@pytest.mark.parametrize(
+    ("name", "product", "expected"),
+    [
+        ("Coleslaw", "Freshly Shredded Angel Hair Cole Slaw", True),
+        ("Potato Chips", "Old Farm Original Potato Chips 8 oz", True),
+        ("Mashed Potato", "Mashed Potatoes", True),
+        ("Mash-Up", "Mashed Potatoes", False),
+        ("Apple Juice", "Apple Pie", False),
+        ("Bacon", "Refried Beans", False),
+    ],
+)
+def test_the_first_name_must_be_able_to_mean_the_product(name: str, product: str, expected: bool) -> None:
+    assert may_be(name, product) is expected
+
+
+def test_held_out_ids_are_a_stable_share_and_never_none() -> None:
+    ids = [str(number) for number in range(1000)]
+    chosen = smallest(ids, 0.05, "product")
+    assert len(chosen) == 50
+    assert smallest(reversed(ids), 0.05, "product") == chosen
+    # A new product changes the choice at its margin only.
+    assert len(smallest([*ids, "new"], 0.05, "product") - chosen) <= 1
+    assert len(smallest(ids[:16], 0.01, "product")) == 1
+    assert smallest(ids, 0, "product") == set()
+    assert smallest(["1"], 0.5, "product") == set()
+
+
+def test_the_number_of_buckets_grows_slowly() -> None:
+    assert [default_buckets(count) for count in (1, 16, 50_000)] == [1, 4, 224]
+
+
+def test_the_samples_bucket_evenly() -> None:
+    from skutune.hashing import bucket_hash
+
+    sizes = Counter(bucket_hash(str(number)) % 10 for number in range(10_000))
+    assert len(sizes) == 10
+    assert max(sizes.values()) < 1150
