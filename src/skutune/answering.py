@@ -13,6 +13,7 @@ from skutune.decoding.trie import TokenTrie, build_trie
 from skutune.decoding.vocabulary import Vocabulary, load_vocabulary
 from skutune.errors import InputError
 from skutune.prompts.asking import question_messages
+from skutune.training.tokens import load_tokenizer
 
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]
 MAX_TOKENS = 384
@@ -112,10 +113,11 @@ class AnswerModel:
 
 def _load_model(base: Path, adapter: Path | None, dtype: Dtype, device: str | None) -> tuple[Any, Any]:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     _check_folder(base, "config.json", "the base model")
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    # The adapter's folder holds the tokenizer it was trained with, and with it the template of a base without one.
+    tokenizer = load_tokenizer(adapter or base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
     if adapter is not None:
         from peft import PeftModel

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skutune.chat_template import TEMPLATE_SETTINGS
 from skutune.decoding.draft import Draft, Grammar, Limits
 from skutune.decoding.trie import TokenTrie
 from skutune.decoding.vocabulary import Vocabulary
@@ -136,7 +137,8 @@ def _tokenise(tokenizer: Any, prompts: Sequence[Chat]) -> Any:
     if not tokenizer.chat_template:
         raise InputError("the model's tokenizer has no chat template: use an instruction-tuned base model")
     chats = [
-        tokenizer.apply_chat_template(list(prompt), tokenize=False, add_generation_prompt=True) for prompt in prompts
+        tokenizer.apply_chat_template(list(prompt), tokenize=False, add_generation_prompt=True, **TEMPLATE_SETTINGS)
+        for prompt in prompts
     ]
     # The template has written the special tokens; left padding, so that all answers begin at the same place.
     if tokenizer.pad_token_id is None:

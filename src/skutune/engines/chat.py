@@ -5,12 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from skutune.chat_template import TEMPLATE_SETTINGS
 from skutune.engines.base import Messages
 from skutune.errors import InputError
-
-# Templates of the Llama 3 family write today's date into every prompt and those of Qwen 3 open a monologue, unless told
-# otherwise. Both would make equal requests unequal, or cost tokens that nobody reads.
-TEMPLATE_SETTINGS = {"date_string": "01 Jan 2025", "enable_thinking": False}
 
 
 class ChatTokens:

@@ -6,21 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from skutune.engines.chat import TEMPLATE_SETTINGS as TEMPLATE_SETTINGS
+from skutune.chat_template import DEFAULT_TEMPLATE, TEMPLATE_SETTINGS
 from skutune.errors import InputError
 
 IGNORED = -100
 """The label of a token that carries no loss."""
-
-DEFAULT_TEMPLATE = (
-    "{% for message in messages %}"
-    "{% if message['role'] == 'assistant' %}### Answer:\n{{ message['content'] }}{{ eos_token }}\n"
-    "{% elif message['role'] == 'user' %}### Question:\n{{ message['content'] }}\n\n"
-    "{% else %}{{ message['content'] }}\n\n{% endif %}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}### Answer:\n{% endif %}"
-)
-"""For a base model without chat template: plain headings and the model's own end token, so no token must be added."""
 
 
 def load_tokenizer(folder: Path) -> Any:

@@ -1,0 +1,17 @@
+"""How a chat becomes one text: the same in generation, training and asking, or a model meets what it never saw."""
+
+from __future__ import annotations
+
+# Templates of the Llama 3 family write today's date into every prompt and those of Qwen 3 open a monologue, unless told
+# otherwise. Both would make equal requests unequal, or cost tokens that nobody reads.
+TEMPLATE_SETTINGS = {"date_string": "01 Jan 2025", "enable_thinking": False}
+
+DEFAULT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}### Answer:\n{{ message['content'] }}{{ eos_token }}\n"
+    "{% elif message['role'] == 'user' %}### Question:\n{{ message['content'] }}\n\n"
+    "{% else %}{{ message['content'] }}\n\n{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}### Answer:\n{% endif %}"
+)
+"""For a base model without chat template: plain headings and the model's own end token, so no token must be added."""
