@@ -125,6 +125,9 @@ class _Pipeline:
             runs.save_run(self.store, self.info)
         self.working.pop(stage.name, None)
         self.done[stage.name] = manifest
+        if stage.name == "report" and resumed:  # the page of another config may lie there
+            page = manifest.file("report.html")
+            self.store.put(f"{self.config.run}/report.html", self.store.get(f"{task.folder}/{page.name}"))
         self.observer.stage_finished(stage, manifest, time.monotonic() - started, resumed)
 
     def _task(self, stage: Stage) -> Task:
@@ -169,23 +172,18 @@ class _Pipeline:
         if stage.kind == "fit":
             return [0]
         buckets = self.info.buckets or 0
-        made = self._made(stage, task).parts()
+        made = manifests.made(self.store, task.folder, stage.name, buckets).parts()
         return [part for part in range(buckets) if part not in made]
 
-    def _made(self, stage: Stage, task: Task) -> Manifest:
-        shards = manifests.read_shard_manifests(self.store, task.folder)
-        merged = manifests.merge(stage.name, task.fingerprint, self.info.buckets or 0, shards)
-        return manifests.present(self.store, task.folder, merged)
-
     def _merge(self, stage: Stage, task: Task) -> Manifest:
-        shards = manifests.read_shard_manifests(self.store, task.folder)
-        if stage.kind == "fit":
-            shards = shards[-1:]  # the one that just finished: a fit stage's files belong together
-        merged = manifests.merge(stage.name, task.fingerprint, self.info.buckets or 0, shards)
-        manifest = manifests.present(self.store, task.folder, merged)
-        missing = len(merged.entries) - len(manifest.entries)
+        buckets = self.info.buckets or 0
         if stage.kind == "map":
-            missing += (self.info.buckets or 0) - len(manifest.parts())
+            manifest = manifests.made(self.store, task.folder, stage.name, buckets)
+            missing = buckets - len(manifest.parts())
+        else:  # the attempt that just ended: the files of a fit stage belong together
+            (whole,) = manifests.read_shard_manifests(self.store, task.folder, task.attempt)
+            manifest = manifests.present(self.store, task.folder, whole)
+            missing = len(whole.entries) - len(manifest.entries)
         if missing:
             raise RetryableError(
                 f"{stage.name}: {missing} objects are missing in {self.store.uri}/{task.folder}; run again"

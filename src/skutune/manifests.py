@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from skutune.config import Config
@@ -210,9 +210,10 @@ def write_shard_manifest(store: ObjectStore, task: Task, shard: int, manifest: M
     store.put(f"{task.folder}/shard-a{task.attempt}-{shard}.json", _dump(asdict(manifest)))
 
 
-def read_shard_manifests(store: ObjectStore, folder: str) -> list[Manifest]:
-    """What all shards of all attempts have made so far, in the order of their names."""
-    keys = [info.key for info in store.list(f"{folder}/shard-a")]
+def read_shard_manifests(store: ObjectStore, folder: str, attempt: int | None = None) -> list[Manifest]:
+    """What the shards of one attempt, or of all, have made so far."""
+    prefix = f"{folder}/shard-a" if attempt is None else f"{folder}/shard-a{attempt}-"
+    keys = [info.key for info in store.list(prefix)]
     return [_manifest(_load(store, key, "manifest")) for key in keys]
 
 
@@ -233,19 +234,16 @@ def merge(stage: str, fingerprint_: str, buckets: int, manifests: Iterable[Manif
     return Manifest(stage, fingerprint_, buckets, ordered, stats, figures, versions)
 
 
+def made(store: ObjectStore, folder: str, stage: str, buckets: int) -> Manifest:
+    """All that shards have made so far in a folder, merged; objects that are gone do not count."""
+    sizes = _sizes(store, folder)
+    shards = [_present(manifest, folder, sizes) for manifest in read_shard_manifests(store, folder)]
+    return merge(stage, folder.rpartition("/")[2], buckets, shards)
+
+
 def present(store: ObjectStore, folder: str, manifest: Manifest) -> Manifest:
     """The manifest without the entries whose object is missing or has another size, seen by one listing."""
-    sizes = {info.key: info.size for info in store.list(f"{folder}/")}
-    kept = tuple(entry for entry in manifest.entries if sizes.get(f"{folder}/{entry.name}") == entry.bytes)
-    return Manifest(
-        manifest.stage,
-        manifest.fingerprint,
-        manifest.buckets,
-        kept,
-        manifest.stats,
-        manifest.figures,
-        manifest.versions,
-    )
+    return _present(manifest, folder, _sizes(store, folder))
 
 
 def complete(store: ObjectStore, folder: str) -> Manifest | None:
@@ -254,6 +252,15 @@ def complete(store: ObjectStore, folder: str) -> Manifest | None:
     if manifest is None or len(present(store, folder, manifest).entries) != len(manifest.entries):
         return None
     return manifest
+
+
+def _sizes(store: ObjectStore, folder: str) -> dict[str, int]:
+    return {info.key: info.size for info in store.list(f"{folder}/")}
+
+
+def _present(manifest: Manifest, folder: str, sizes: Mapping[str, int]) -> Manifest:
+    kept = tuple(entry for entry in manifest.entries if sizes.get(f"{folder}/{entry.name}") == entry.bytes)
+    return replace(manifest, entries=kept)
 
 
 def _dump(document: Mapping[str, Any]) -> bytes:

@@ -161,13 +161,22 @@ def _stage_status(store: ObjectStore, info: RunInfo, name: str, waits_for: tuple
     return replace(shown, progress=progress)
 
 
+def is_running(store: ObjectStore, run: str) -> bool:
+    """Whether a runner says that it is at work."""
+    return bool(_noted(store, run).get("state") == "running")
+
+
+def _noted(store: ObjectStore, run: str) -> dict[str, Any]:
+    try:
+        noted: dict[str, Any] = json.loads(store.get(f"{run}/status.json"))
+    except NotFoundError:
+        return {}
+    return noted
+
+
 def _latest_folder(store: ObjectStore, info: RunInfo, name: str) -> str | None:
     """The folder of the attempt that a runner wrote into last, as the run's own record says."""
-    try:
-        noted = json.loads(store.get(f"{info.run}/status.json"))
-    except NotFoundError:
-        return None
-    fingerprint = noted.get("working", {}).get(name)
+    fingerprint = _noted(store, info.run).get("working", {}).get(name)
     return f"{info.run}/{name}/{fingerprint}" if fingerprint else None
 
 

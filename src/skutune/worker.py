@@ -305,9 +305,8 @@ def _reporter(run: _Run) -> Callable[[str, float, float], None]:
 
 def _listed(store: ObjectStore, folder: str) -> Manifest:
     """What an earlier output holds, finished or not."""
-    shards = manifests.read_shard_manifests(store, folder)
-    merged = manifests.merge("", "", 0, shards)
-    return manifests.present(store, folder, manifests.read_manifest(store, folder) or merged)
+    whole = manifests.read_manifest(store, folder)
+    return manifests.present(store, folder, whole) if whole else manifests.made(store, folder, "", 0)
 
 
 def _share(task: Task, shard: int) -> float:

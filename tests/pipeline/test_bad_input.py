@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Pipeline  # type: ignore[import-not-found]
+from scripted_run import Pipeline
 from servers import S3Server
 
 from skutune.cli.app import _run

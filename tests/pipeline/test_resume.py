@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from conftest import Pipeline  # type: ignore[import-not-found]
+from scripted_run import Pipeline
 
 from skutune import runs
 from skutune.store import open_store

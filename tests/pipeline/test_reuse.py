@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import Pipeline  # type: ignore[import-not-found]
+from scripted_run import Pipeline
 
 from skutune import graph, runs
 from skutune.store import open_store

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Pipeline  # type: ignore[import-not-found]
+from scripted_run import Pipeline
 from servers import S3Server
 
 

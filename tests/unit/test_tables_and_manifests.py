@@ -164,3 +164,16 @@ def test_stages_are_ordered_and_known_by_name() -> None:
     assert "describe" not in graph.downstream(["question"])
     with pytest.raises(InputError, match="the stages are: ingest"):
         graph.stage("nothing")
+
+
+def test_a_part_that_was_lost_and_made_anew_counts_once_more(tmp_path: Path) -> None:
+    """Two attempts list part 0 with other bytes, as a model draws; the object of the first is gone."""
+    store = open_store(str(tmp_path))
+    task = Task("r", "describe", "f", 1, {}, {}, (), 1, ((0,),), {})
+    lost = tables.write_part(store, task.folder, Product, 0, [Product("1", "a", {}, "")])
+    manifests.write_shard_manifest(store, task, 0, Manifest("describe", "f", 1, (lost,)))
+    store.delete(f"{task.folder}/{lost.name}")
+    again = tables.write_part(store, task.folder, Product, 0, [Product("1", "b", {}, "")])
+    manifests.write_shard_manifest(store, replace(task, attempt=2), 0, Manifest("describe", "f", 1, (again,)))
+    assert manifests.made(store, task.folder, "describe", 1).entries == (again,)
+    assert manifests.read_shard_manifests(store, task.folder, 1)[0].entries == (lost,)

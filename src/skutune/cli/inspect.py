@@ -41,7 +41,7 @@ def status(
         print(json.dumps(_status_document(info, stages), indent=1) if as_json else "", end="")
         if not as_json:
             Console().print(_status_table(info, stages))
-        if not watch or all(stage.state == "done" for stage in stages):
+        if not watch or not records.is_running(opened, info.run):
             return
         time.sleep(2)
         info = records.require_run(opened, info.run)
@@ -136,19 +136,16 @@ def report(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a copy here.")] = None,
 ) -> None:
     """Say where the run's report is, or write a copy of it."""
-    from skutune.store import NotFoundError
+    from skutune import runs as records
 
     opened, info = _open(store, run)
-    key = f"{info.run}/report.html"
-    try:
-        data = opened.get(key)
-    except NotFoundError:
-        raise InputError(f"run {info.run!r} has no report yet; `skutune run` with the same config goes on") from None
+    folder, manifest = records.stage_output(opened, info, "report")
+    key = f"{folder}/{manifest.file('report.html').name}"
     if output is None:
         print(f"{opened.uri}/{key}")
         return
     try:
-        output.write_bytes(data)
+        output.write_bytes(opened.get(key))
     except OSError as error:
         raise InputError(f"--output {output}: {error.strerror}") from None
     say(f"Wrote {output}")

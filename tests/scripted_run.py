@@ -1,0 +1,97 @@
+"""A run over the sample catalog with the scripted engine: all of the data path, no model."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from skutune import runs
+from skutune.graph import STAGES
+from skutune.manifests import read_manifest
+from skutune.store import open_store
+
+UNTIL = "compose"  # what comes after needs a model
+
+
+@dataclass
+class Pipeline:
+    """A config in a folder of its own, run by the real command in a process of its own."""
+
+    folder: Path
+    store: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.yaml"
+
+    def write(self, **changes: object) -> None:
+        """Write the config; `a__b=c` changes a.b."""
+        document: dict[str, object] = {
+            "run": "sample",
+            "store": self.store,
+            "catalog": {
+                "source": str(self.folder / "grocery.csv"),
+                "columns": {"id": "product_id", "name": "product_name", "attributes": ["aisle", "department"]},
+                "buckets": 6,
+            },
+            "models": {
+                "generator": {"name": "none", "engine": "scripted", "malformed_rate": 0.15},
+                "encoder": {"name": "none", "engine": "scripted"},
+                "base": {"name": "none"},
+            },
+            "stages": {"paraphrase": {"variants": 2}, "question": {"per_product": 4}},
+        }
+        for path, value in changes.items():
+            node = document
+            *parents, leaf = path.split("__")
+            for parent in parents:
+                node = node.setdefault(parent, {})  # type: ignore[assignment]
+            node[leaf] = value
+        self.config.write_text(yaml.safe_dump(document))
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "skutune", "run", "-c", str(self.config), "--until", UNTIL, *options]
+        environment = {**os.environ, **self.environment, "SKUTUNE_CACHE": str(self.folder / "cache")}
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        )
+
+    def run(self, *options: str) -> tuple[int, str]:
+        """Exit code and stderr."""
+        process = self.start(*options)
+        _, stderr = process.communicate(timeout=300)
+        return process.returncode, stderr
+
+    def run_and_kill(self, seconds: float, *options: str) -> bool:
+        """Kill the run, with all its processes, after this time; whether it was still going."""
+        process = self.start(*options)
+        time.sleep(seconds)
+        going = process.poll() is None
+        os.killpg(process.pid, signal.SIGKILL) if going else None
+        process.communicate()
+        return going
+
+    def tables(self, run: str = "sample") -> dict[str, list[str]]:
+        """What each finished stage holds: the names and digests of its objects."""
+        store = open_store(self.store)
+        info = runs.require_run(store, run)
+        found = {}
+        for stage in STAGES:
+            fingerprint = info.fingerprint(stage)
+            manifest = read_manifest(store, f"{run}/{stage}/{fingerprint}") if fingerprint else None
+            if manifest is not None:
+                found[stage] = [fingerprint, *manifest.digests()]
+        return found
+
+    def stage_file(self, stage: str, name: str, run: str = "sample") -> bytes:
+        store = open_store(self.store)
+        folder, manifest = runs.stage_output(store, runs.require_run(store, run), stage)
+        return store.get(f"{folder}/{manifest.file(name).name}")
