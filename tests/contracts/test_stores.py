@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pytest
 from servers import S3Server
 
 from skutune.errors import InputError
-from skutune.store import NotFoundError, ObjectInfo, ObjectStore, check_writable, open_store
+from skutune.store import NotFoundError, ObjectStore, check_writable, open_store
 
 MEBIBYTE = 1 << 20
 UNFIT_KEYS = [
@@ -48,26 +49,36 @@ def keys(store: ObjectStore, prefix: str = "") -> list[str]:
     return [found.key for found in store.list(prefix)]
 
 
+def sizes(store: ObjectStore) -> dict[str, int]:
+    return {found.key: found.size for found in store.list()}
+
+
+def size(store: ObjectStore, key: str) -> int | None:
+    found = store.head(key)
+    assert found is None or found.key == key
+    return found and found.size
+
+
 def test_an_object_reads_back_as_it_was_put(store: ObjectStore) -> None:
     data = bytes(range(256)) * 40
     store.put("run/stage/part-00000.parquet", data)
     assert store.get("run/stage/part-00000.parquet") == data
-    assert store.head("run/stage/part-00000.parquet") == ObjectInfo("run/stage/part-00000.parquet", len(data))
+    assert size(store, "run/stage/part-00000.parquet") == len(data)
 
 
 def test_a_put_replaces_what_was_there_whole(store: ObjectStore) -> None:
     store.put("status.json", b"a much longer first version")
     store.put("status.json", b"short")
     assert store.get("status.json") == b"short"
-    assert list(store.list()) == [ObjectInfo("status.json", 5)]
+    assert sizes(store) == {"status.json": 5}
 
 
 def test_an_empty_object_is_an_object(store: ObjectStore, tmp_path: Path) -> None:
     store.put("empty", b"")
     store.get_file("empty", tmp_path / "copy")
     assert store.get("empty") == b""
-    assert store.head("empty") == ObjectInfo("empty", 0)
-    assert list(store.list()) == [ObjectInfo("empty", 0)]
+    assert size(store, "empty") == 0
+    assert sizes(store) == {"empty": 0}
     assert (tmp_path / "copy").read_bytes() == b""
 
 
@@ -79,7 +90,7 @@ def test_twenty_megabytes_pass_through_files_unchanged(store: ObjectStore, tmp_p
             file.write(bytes([number]) + block[1:])
     store.put_file("weights/model.safetensors", source)
     store.get_file("weights/model.safetensors", copy)
-    assert store.head("weights/model.safetensors") == ObjectInfo("weights/model.safetensors", 20 * MEBIBYTE)
+    assert size(store, "weights/model.safetensors") == 20 * MEBIBYTE
     assert _digest(copy) == _digest(source)
     assert hashlib.sha256(store.get("weights/model.safetensors")).hexdigest() == _digest(source)
 
@@ -109,7 +120,7 @@ def test_unusual_keys_come_back_as_they_went_in(store: ObjectStore, key: str) ->
     assert store.get(key) == key.encode()
     assert keys(store) == [key]
     assert keys(store, key[:-1]) == [key]
-    assert store.head(key) == ObjectInfo(key, len(key.encode()))
+    assert size(store, key) == len(key.encode())
     store.delete(key)
     assert keys(store) == []
 
@@ -157,6 +168,52 @@ def test_a_listing_is_whole_beyond_a_thousand_objects(store: ObjectStore) -> Non
 
 def names_in(names: list[str], prefix: str) -> list[str]:
     return [name for name in names if name.startswith(prefix)]
+
+
+def test_a_replaced_object_has_another_version_even_at_the_same_size(store: ObjectStore) -> None:
+    store.put("model.safetensors", b"weights")
+    store.put("config.json", b"{}")
+    before = {found.key: found for found in store.list()}
+    time.sleep(0.02)  # file systems tell times apart by some milliseconds
+    store.put("model.safetensors", b"WEIGHTS")
+    after = {found.key: found for found in store.list()}
+    assert before["model.safetensors"].size == after["model.safetensors"].size
+    assert before["model.safetensors"].version != after["model.safetensors"].version
+    assert before["config.json"] == after["config.json"]
+
+
+def test_an_object_has_the_same_version_alone_and_in_a_listing(store: ObjectStore, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(bytes(17 * MEBIBYTE))  # so large that S3 takes it in several parts
+    store.put_file("large", tmp_path / "large")
+    store.put("small", b".")
+    assert list(store.list()) == [store.head("large"), store.head("small")]
+    assert all(found.version for found in store.list())
+
+
+def test_folders_are_named_without_what_lies_in_them(store: ObjectStore) -> None:
+    for key in ("latest", "fall/run.yaml", "fall/embed/0a/part-0", "spring 2/ü/x", "fall-2/run.yaml", "fall.yaml"):
+        store.put(key, b".")
+    assert list(store.folders()) == ["fall", "fall-2", "spring 2"]
+    assert list(store.folders("fall/")) == ["embed"]
+    assert list(store.folders("fall/embed/")) == ["0a"]
+    assert list(store.folders("spring 2/")) == ["ü"]
+    assert list(store.folders("fall/embed/0a/")) == list(store.folders("nothing/here/")) == []
+
+
+def test_folders_take_any_prefix_and_are_named_whole(store: ObjectStore) -> None:
+    for key in ("fall/a", "fall-2/a", "spring/a", "fall-2/stage-1/b", "fall-2/stage-2/b", "fall-2/other/b"):
+        store.put(key, b".")
+    assert list(store.folders("fall")) == ["fall", "fall-2"]
+    assert list(store.folders("fall-2/stage")) == ["stage-1", "stage-2"]
+    with pytest.raises(InputError, match="store key"):
+        store.folders("../")
+
+
+def test_folders_are_all_named_beyond_a_thousand(store: ObjectStore) -> None:
+    names = [f"run-{number:04d}" for number in range(1005)]
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda name: store.put(f"{name}/run.yaml", b"."), names))
+    assert list(store.folders()) == names
 
 
 def test_stores_beside_each_other_do_not_see_each_other(place: Place) -> None:
@@ -222,6 +279,16 @@ def test_a_good_store_is_found_writable_and_left_as_it_was(store: ObjectStore) -
     store.put("a", b".")
     check_writable(store)
     assert keys(store) == ["a"]
+
+
+def test_runs_that_start_at_the_same_time_find_the_store_writable(place: Place) -> None:
+    def start(_: int) -> None:
+        for _ in range(5):
+            check_writable(open_store(place.uri))
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(start, range(4)))
+    assert keys(open_store(place.uri)) == []
 
 
 def test_the_address_opens_the_same_store_again(place: Place) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 from skutune.errors import InputError
@@ -10,7 +11,7 @@ from skutune.store.local import LocalStore
 
 __all__ = ["NotFoundError", "ObjectInfo", "ObjectStore", "check_writable", "open_store"]
 
-_PROBE = ".write-check"
+_PROBE = ".write-check-"
 
 
 def open_store(uri: str) -> ObjectStore:
@@ -35,12 +36,17 @@ def open_store(uri: str) -> ObjectStore:
 def check_writable(store: ObjectStore) -> None:
     """Put, read and delete a tiny object, so that a store's faults show before any work is done.
 
+    Its key is new in every call: runs that start at the same time must not delete each other's.
+
     Raises:
         InputError, RetryableError: as every method of the store.
     """
-    store.put(_PROBE, b"ok")
-    store.get(_PROBE)
-    store.delete(_PROBE)
+    key = _PROBE + uuid.uuid4().hex
+    store.put(key, b"ok")
+    try:
+        store.get(key)
+    finally:
+        store.delete(key)
 
 
 def _open_s3(rest: str) -> ObjectStore:

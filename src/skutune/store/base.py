@@ -21,10 +21,18 @@ class NotFoundError(SkutuneError):
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """An object as a listing shows it: key relative to the store's root, size in bytes."""
+    """An object as a listing shows it.
+
+    Attributes:
+        key: relative to the store's root.
+        size: in bytes.
+        version: another one after the object was replaced, also by one of the same size; the same in a listing and
+            alone. It can only be compared (S3: the ETag, local: the time of change in nanoseconds); "" where unknown.
+    """
 
     key: str
     size: int
+    version: str = ""
 
 
 class ObjectStore(Protocol):
@@ -59,8 +67,18 @@ class ObjectStore(Protocol):
         """All objects whose key starts with the prefix (a plain string prefix, as in S3), sorted by key."""
         ...
 
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """The names of the folders directly below a prefix, sorted, without looking into them.
+
+        A folder is what lies before the next `/` of a key. The prefix is one as in `list`: below "run/" are its
+        stages; below "run/em" those of them that begin with "em", named whole ("embed"). A folder without an object
+        may be among them: a killed process leaves one on a disk, and some S3 servers keep it for a while after its
+        last object.
+        """
+        ...
+
     def head(self, key: str) -> ObjectInfo | None:
-        """The object's size, or None where there is none."""
+        """The object's size and version, or None where there is none."""
         ...
 
     def delete(self, key: str) -> None:

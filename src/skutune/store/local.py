@@ -78,15 +78,21 @@ class LocalStore:
         folder, separator, start = check_prefix(prefix).rpartition("/")
         return self._walk(folder + separator, start)
 
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """The names of the folders directly below the prefix, sorted."""
+        folder, separator, start = check_prefix(prefix).rpartition("/")
+        entries = self._entries(folder + separator, start)
+        return iter(sorted(name[:-1] for name, status in entries.items() if status is None))
+
     def head(self, key: str) -> ObjectInfo | None:
-        """The object's size, or None."""
+        """The object's size and version, or None."""
         path = self._path(key)
         with explained("read", path):
             try:
                 status = path.stat()
             except _NO_FILE:
                 return None
-        return ObjectInfo(key, status.st_size) if stat.S_ISREG(status.st_mode) else None
+        return _info(key, status) if stat.S_ISREG(status.st_mode) else None
 
     def delete(self, key: str) -> None:
         """Remove the object, and the folders that it leaves empty."""
@@ -110,15 +116,15 @@ class LocalStore:
         """
         entries = self._entries(folder, start)
         for name in sorted(entries):
-            size = entries[name]
-            if size is None:
+            status = entries[name]
+            if status is None:
                 yield from self._walk(folder + name)
             else:
-                yield ObjectInfo(folder + name, size)
+                yield _info(folder + name, status)
 
-    def _entries(self, folder: str, start: str) -> dict[str, int | None]:
-        """Names in a folder with their sizes; sub-folders end with a slash and have none."""
-        entries: dict[str, int | None] = {}
+    def _entries(self, folder: str, start: str) -> dict[str, os.stat_result | None]:
+        """Names in a folder with the status of files; sub-folders end with a slash and have None."""
+        entries: dict[str, os.stat_result | None] = {}
         with explained("list", self.root / folder), suppress(*_NO_FILE), os.scandir(self.root / folder) as found:
             for entry in found:
                 if not entry.name.startswith(start) or entry.name.startswith(TEMPORARY):
@@ -128,7 +134,7 @@ class LocalStore:
                 elif entry.is_file():
                     # It may have been deleted since it was seen.
                     with suppress(FileNotFoundError):
-                        entries[entry.name] = entry.stat().st_size
+                        entries[entry.name] = entry.stat()
         return entries
 
     def _prune(self, folder: Path) -> None:
@@ -138,3 +144,7 @@ class LocalStore:
                 remove_leftovers(folder)
                 folder.rmdir()
                 folder = folder.parent
+
+
+def _info(key: str, status: os.stat_result) -> ObjectInfo:
+    return ObjectInfo(key, status.st_size, str(status.st_mtime_ns))

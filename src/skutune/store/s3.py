@@ -7,7 +7,7 @@ and as whom is boto3's own business (environment, profile, workload identity); n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -96,18 +96,22 @@ class S3Store:
         """All objects whose key starts with the prefix, sorted by key."""
         return self._list(check_prefix(prefix))
 
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """The names of the folders directly below the prefix, sorted; a request a thousand of them."""
+        return self._folders(check_prefix(prefix))
+
     def head(self, key: str) -> ObjectInfo | None:
-        """The object's size, or None."""
+        """The object's size and version, or None."""
         name = self._name(key)
         with self._translated("read", key):
             try:
-                size = self._client.head_object(Bucket=self.bucket, Key=name)["ContentLength"]
+                found = self._client.head_object(Bucket=self.bucket, Key=name)
             except ClientError as error:
                 if not is_missing_key(error):
                     raise
                 self._check_bucket()
                 return None
-        return ObjectInfo(key, size)
+        return ObjectInfo(key, found["ContentLength"], _version(found))
 
     def delete(self, key: str) -> None:
         """Remove the object; nothing happens where there is none."""
@@ -139,13 +143,30 @@ class S3Store:
     def _list(self, prefix: str) -> Iterator[ObjectInfo]:
         # Some servers list folder by folder, which is not the order of keys: "a/b" before "a-b".
         with self._translated("list", prefix):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=self._root + prefix
-            )
-            found = [(item["Key"], item["Size"]) for page in pages for item in page.get("Contents", ())]
-        for name, size in sorted(found):
+            found = [
+                (item["Key"], item["Size"], _version(item))
+                for page in self._pages(Prefix=self._root + prefix)
+                for item in page.get("Contents", ())
+            ]
+        for name, size, version in sorted(found):
             if is_key(key := name.removeprefix(self._root)):
-                yield ObjectInfo(key, size)
+                yield ObjectInfo(key, size, version)
+
+    def _folders(self, prefix: str) -> Iterator[str]:
+        with self._translated("list", prefix):
+            # A set, because a server may begin a page with the folder that the one before ended with.
+            found = {
+                item["Prefix"].rstrip("/").removeprefix(self._root)
+                for page in self._pages(Prefix=self._root + prefix, Delimiter="/")
+                for item in page.get("CommonPrefixes", ())
+            }
+        yield from sorted(key.rpartition("/")[2] for key in found if is_key(key))
+
+    def _pages(self, **arguments: str) -> Iterable[dict[str, Any]]:
+        pages: Iterable[dict[str, Any]] = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, **arguments
+        )
+        return pages
 
     def _check_bucket(self) -> None:
         """Tell a missing bucket from a missing key: the answer to a HEAD request is 404 for both."""
@@ -158,6 +179,11 @@ class S3Store:
 
     def _translated(self, action: str, key: str) -> AbstractContextManager[None]:
         return translated(action, f"{self.uri}/{key}", self.bucket, self._client.meta.endpoint_url)
+
+
+def _version(found: Mapping[str, Any]) -> str:
+    """The ETag, which some servers quote and others do not."""
+    return str(found.get("ETag", "")).strip('"')
 
 
 def _build_client() -> Any:
