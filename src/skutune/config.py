@@ -150,6 +150,12 @@ class DescribeConfig(GenerationConfig):
     min_sentences: int = Field(3, ge=1, description="Fewer whole sentences are rejected.")
     max_sentences: int = Field(5, ge=1, description="What comes after is cut.")
 
+    @model_validator(mode="after")
+    def _ordered(self) -> DescribeConfig:
+        if self.min_sentences > self.max_sentences:
+            raise ValueError(f"min_sentences {self.min_sentences} is above max_sentences {self.max_sentences}")
+        return self
+
 
 class ParaphraseConfig(GenerationConfig):
     """Variants of a description."""

@@ -51,7 +51,7 @@ def explain_product(store: ObjectStore, info: RunInfo, product_id: str) -> dict[
                 chain[title] = [_shown(row) for row in inputs.part(stage, record, part) if row.product_id == product_id]
         if "compose" in inputs.manifests:
             ledger = inputs.rows("compose", Coverage, "coverage")
-            chain["coverage"] = next(asdict(row) for row in ledger if row.product_id == product_id)
+            chain["coverage"] = [asdict(row) for row in ledger if row.product_id == product_id]
         return chain
 
 
@@ -118,22 +118,22 @@ def _product(inputs: Inputs, part: int, product_id: str, info: RunInfo) -> Produ
 
 
 def _example(inputs: Inputs, buckets: int, example_id: str, info: RunInfo) -> tuple[int, Example]:
-    """An example's id is `<product id>/<what>`, and a product's id may hold a slash: try each place."""
+    """An example's id is `<product id>/<number>` or `<product id>#<text>`; a product's id may hold `/` and `#` too."""
     for product_id in _prefixes(example_id):
         part = bucket_hash(product_id) % buckets
         for example in inputs.part("compose", Example, part):
             if example.id == example_id:
                 return part, example
     raise InputError(
-        f"run {info.run!r} has no example {example_id!r}; ids look like 32717/1 or 32717/description, and "
+        f"run {info.run!r} has no example {example_id!r}; ids look like 32717/1 or 32717#description, and "
         "`skutune explain --product ID` lists a product's"
     )
 
 
 def _prefixes(example_id: str) -> Iterator[str]:
-    pieces = example_id.split("/")
-    for count in range(len(pieces) - 1, 0, -1):
-        yield "/".join(pieces[:count])
+    for place in range(len(example_id) - 1, 0, -1):
+        if example_id[place] in "/#":
+            yield example_id[:place]
 
 
 def _link(inputs: Inputs, buckets: int, name: str) -> dict[str, Any]:

@@ -154,7 +154,7 @@ STAGES: dict[str, Stage] = {
 }
 
 # What changes how fast a model runs, or where it lies, but not what it is.
-_RUNTIME_KEYS = {"name", "revision", "batch_size", "context", "engine"}
+_RUNTIME_KEYS = {"name", "revision", "batch_size", "engine"}
 
 
 def stage(name: str) -> Stage:

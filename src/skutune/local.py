@@ -7,7 +7,6 @@ is a process of its own (`skutune worker`), as in a pod.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -26,10 +25,11 @@ from skutune.progress import Progress
 from skutune.runs import RunInfo
 from skutune.store import check_writable
 from skutune.store.base import NotFoundError, ObjectStore
-from skutune.store.lease import hold
+from skutune.store.lease import Lease, hold
 from skutune.worker import run_shard, source_digest
 
 _POLL_SECONDS = 0.5
+_STOP_SECONDS = 20.0
 _ERRORS: dict[int, type[SkutuneError]] = {
     InputError.exit_code: InputError,
     ShardError.exit_code: ShardError,
@@ -75,19 +75,17 @@ def run_pipeline(
         SkutuneError: a stage failed; what is done stays, and the next call goes on from it.
     """
     wanted = graph.selected(options.until)
-    first = graph.stage(options.first).name if options.first else None
+    done_before = {stage.name for stage in graph.selected(options.first)} - {options.first} if options.first else set()
     earlier = runs.load_run(store, config.run)
     check_writable(store)
-    with hold(store, f"{config.run}/lease.json") as lease:
+    with hold(store, runs.lease_key(config.run)) as lease:
         info = _open_run(store, config, earlier, options.base)
-        pipeline = _Pipeline(config, store, cache, observer, options.shards, info)
+        pipeline = _Pipeline(config, store, cache, _Guarded(observer, lease), options.shards, info)
         try:
+            pipeline.find_models(wanted)
             for stage in wanted:
                 lease.check()
-                before_first = first is not None and list(graph.STAGES).index(stage.name) < list(graph.STAGES).index(
-                    first
-                )
-                pipeline.run(stage, may_work=not before_first)
+                pipeline.run(stage, may_work=stage.name not in done_before)
         except BaseException as error:
             runs.save_status(store, config.run, _state_of(error), pipeline.working, str(error)[:2000])
             raise
@@ -97,6 +95,18 @@ def run_pipeline(
         if options.until is None:
             runs.set_latest(store, config.run)
     return pipeline.done
+
+
+class _Guarded:
+    """Passes on what a run says, and ends the run once another one has taken its place."""
+
+    def __init__(self, observer: Observer, lease: Lease) -> None:
+        self._observer, self._lease = observer, lease
+        self.stage_started, self.stage_finished = observer.stage_started, observer.stage_finished
+
+    def progressed(self, progress: Progress) -> None:
+        self._lease.check()
+        self._observer.progressed(progress)
 
 
 class _Pipeline:
@@ -109,6 +119,11 @@ class _Pipeline:
         self.done: dict[str, Manifest] = {}
         self.working: dict[str, str] = {}
 
+    def find_models(self, wanted: list[Stage]) -> None:
+        """Find all models before any work. Raises InputError for one that cannot be had."""
+        for role in sorted({role for stage in wanted for role in graph.models_of(stage, self.config)}):
+            self.pool.identity(role)
+
     def run(self, stage: Stage, may_work: bool) -> None:
         """Bring one stage to its manifest."""
         started = time.monotonic()
@@ -117,7 +132,9 @@ class _Pipeline:
         resumed = manifest is not None
         if manifest is None:
             if not may_work:
-                raise InputError(f"--from: the stage {stage.name} before it is not done; leave --from away to run it")
+                raise InputError(
+                    f"--from: it needs the stage {stage.name}, which is not done; leave --from away to run it"
+                )
             manifest = self._work(stage, task)
         buckets = manifest.buckets if stage.name == "ingest" else self.info.buckets
         if self.info.fingerprint(stage.name) != task.fingerprint or buckets != self.info.buckets:
@@ -209,11 +226,12 @@ class _Pipeline:
         for run in (self.config.run, self.info.base):
             if run is None:
                 continue
-            buckets = self.info.buckets if run == self.config.run else _buckets_of(self.store, run)
+            info = self.info if run == self.config.run else runs.load_run(self.store, run)
+            current = info.fingerprint(stage.name) if info else None
             prefix = f"{run}/{stage.name}/"
-            names = sorted({info.key.removeprefix(prefix).split("/")[0] for info in self.store.list(prefix)})
-            if buckets == self.info.buckets:
-                found += [f"{run}/{stage.name}/{name}" for name in names if name != task.fingerprint]
+            names = {info.key.removeprefix(prefix).split("/")[0] for info in self.store.list(prefix)}
+            ordered = sorted(names, key=lambda name: (name != current, name))
+            found += [f"{run}/{stage.name}/{name}" for name in ordered if (run, name) != (task.run, task.fingerprint)]
         return found
 
 
@@ -229,15 +247,19 @@ class _Processes:
         for shard in range(len(self.task.shards)):
             log = tempfile.TemporaryFile()
             command = [sys.executable, "-m", "skutune", "--cache", str(self.cache), "worker"]
-            command += ["--task", f"{self.store.uri}/{self.task.key}", "--shard", str(shard)]
-            process = subprocess.Popen(command, stdout=log, stderr=log, env=dict(os.environ))
+            command += ["--task", f"{self.store.uri}/{self.task.key}", "--shard", str(shard), "--with-parent"]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
             self.started.append((process, log))
         return self
 
     def __exit__(self, *_: object) -> None:
+        for process, _log in self.started:
+            process.terminate()  # nothing happens to one that has ended
         for process, log in self.started:
-            if process.poll() is None:
-                process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
                 process.wait()
             log.close()
 
@@ -249,6 +271,11 @@ class _Processes:
     def check(self) -> None:
         """Raise the error of the first shard that failed."""
         for shard, (process, log) in enumerate(self.started):
+            if process.returncode < 0:
+                raise RetryableError(
+                    f"{self.task.stage}, shard {shard}: its process was killed by signal {-process.returncode} (often: "
+                    "out of memory); run again, with fewer --parallel"
+                )
             if process.returncode:
                 log.seek(0)
                 words = log.read()[-4000:].decode("utf-8", "replace").strip().splitlines()
@@ -264,8 +291,7 @@ class _Processes:
             except NotFoundError:
                 continue
             document = json.loads(data)
-            document.pop("time")
-            found.append(Progress(**document))
+            found.append(Progress(**{name: document[name] for name in Progress.__dataclass_fields__}))
         return found
 
 
@@ -275,9 +301,15 @@ def _open_run(store: ObjectStore, config: Config, earlier: RunInfo | None, base:
         raise InputError(f"--base {base}: that run has not read its catalog yet")
     base = base or (earlier.base if earlier else None)
     buckets = earlier.buckets if earlier else None
-    if buckets is None and base is not None:
-        buckets = _buckets_of(store, base)
-    if config.catalog.buckets is not None:
+    if base is not None:
+        inherited = _buckets_of(store, base)
+        if config.catalog.buckets not in (None, inherited):
+            raise InputError(
+                f"catalog.buckets is {config.catalog.buckets}, but the base run {base!r} has {inherited}: its rows "
+                "could not be taken over; leave catalog.buckets away"
+            )
+        buckets = buckets or inherited
+    elif config.catalog.buckets is not None:
         buckets = config.catalog.buckets
     info = RunInfo(config.run, config, base, buckets, dict(earlier.stages or {}) if earlier else {})
     runs.save_run(store, info)

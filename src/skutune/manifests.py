@@ -176,10 +176,21 @@ def write_task(store: ObjectStore, task: Task) -> None:
 
 def read_task(store: ObjectStore, key: str) -> Task:
     """Get a task. Raises InputError where it is missing or of another version."""
-    document = _load(store, key, "task")
-    document["shards"] = tuple(tuple(parts) for parts in document["shards"])
-    document["reuse"] = tuple(document["reuse"])
-    return Task(**document)
+    try:
+        document = _load(store, key, "task")
+        document["shards"] = tuple(tuple(parts) for parts in document["shards"])
+        document["reuse"] = tuple(document["reuse"])
+        return Task(**document)
+    except NotFoundError:
+        raise InputError(f"{store.uri}/{key}: no such task; `skutune run` or the controller writes them") from None
+    except (KeyError, TypeError):
+        raise InputError(f"{store.uri}/{key}: is no task of this version of skutune") from None
+
+
+def latest_task(store: ObjectStore, folder: str) -> Task | None:
+    """The task that was submitted last in a folder, or None."""
+    attempt = next_attempt(store, folder) - 1
+    return read_task(store, f"{folder}/task-a{attempt}.json") if attempt else None
 
 
 def next_attempt(store: ObjectStore, folder: str) -> int:

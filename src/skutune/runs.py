@@ -13,9 +13,10 @@ import yaml
 from skutune import config as configuration
 from skutune.config import Config
 from skutune.errors import InputError
-from skutune.graph import STAGES
-from skutune.manifests import Manifest, complete, read_manifest, read_shard_manifests
+from skutune.graph import STAGES, downstream
+from skutune.manifests import Manifest, complete, latest_task, read_manifest, read_shard_manifests
 from skutune.store.base import NotFoundError, ObjectStore
+from skutune.store.lease import is_held
 
 FORMAT_VERSION = 1
 
@@ -80,8 +81,11 @@ def save_run(store: ObjectStore, info: RunInfo) -> None:
 
 
 def with_stage(info: RunInfo, stage: str, fingerprint: str, buckets: int | None) -> RunInfo:
-    """The run with one more stage done."""
-    return replace(info, stages={**(info.stages or {}), stage: fingerprint}, buckets=buckets)
+    """The run with one more stage done. What was made from another output of that stage is current no more."""
+    stages = dict(info.stages or {})
+    if stages.get(stage, fingerprint) != fingerprint:
+        stages = {name: made for name, made in stages.items() if name not in downstream([stage])}
+    return replace(info, stages={**stages, stage: fingerprint}, buckets=buckets)
 
 
 def list_runs(store: ObjectStore) -> list[str]:
@@ -103,6 +107,13 @@ def stage_output(store: ObjectStore, info: RunInfo, stage: str) -> tuple[str, Ma
     return folder, manifest
 
 
+def stage_config(store: ObjectStore, info: RunInfo, stage: str) -> Config:
+    """The config that a finished stage was made with; the run's own may have changed since."""
+    folder, _ = stage_output(store, info, stage)
+    task = latest_task(store, folder)
+    return configuration.parse(task.config, f"{store.uri}/{folder}") if task else info.config
+
+
 def set_latest(store: ObjectStore, run: str) -> None:
     """Name the run that passed its gate last."""
     store.put("latest", json.dumps({"run": run, "time": time.time()}).encode())
@@ -114,6 +125,8 @@ def latest(store: ObjectStore) -> str | None:
         return str(json.loads(store.get("latest"))["run"])
     except NotFoundError:
         return None
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise InputError(f"{store.uri}/latest: is damaged; delete it, or name a run with --run") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,45 +149,68 @@ class StageStatus:
 def status(store: ObjectStore, info: RunInfo) -> list[StageStatus]:
     """All stages of a run, from its manifests and the progress objects of its workers."""
     found: dict[str, StageStatus] = {}
+    running = run_state(store, info.run).state == "running"
     for name, stage in STAGES.items():
         waits_for = tuple(each for each in stage.reads if found[each].state != "done")
-        found[name] = _stage_status(store, info, name, waits_for)
+        found[name] = _stage_status(store, info, name, waits_for, running)
     return list(found.values())
 
 
-def _stage_status(store: ObjectStore, info: RunInfo, name: str, waits_for: tuple[str, ...]) -> StageStatus:
+def _stage_status(
+    store: ObjectStore, info: RunInfo, name: str, waits_for: tuple[str, ...], is_running: bool
+) -> StageStatus:
     fingerprint = info.fingerprint(name)
-    folder = f"{info.run}/{name}/{fingerprint}"
-    manifest = complete(store, folder) if fingerprint else None
+    manifest = complete(store, f"{info.run}/{name}/{fingerprint}") if fingerprint else None
     if manifest is not None:
         return _of_manifests(name, "done", [manifest], info.buckets or 0, ())
-    running = _latest_folder(store, info, name) if not waits_for else None
-    if running is None:
+    folder = _working_folder(store, info, name) if not waits_for else None
+    if folder is None:
         return StageStatus(name, "waiting", 0, info.buckets or 0, 0, 0, 0, 0, 0.0, waits_for)
-    shards = read_shard_manifests(store, running)
-    progress = tuple(
-        json.loads(store.get(found.key)) for found in store.list(f"{running}/progress-a") if found.key.endswith(".json")
-    )
-    fresh = any(time.time() - each.get("time", 0) < 30 for each in progress)
-    state = "running" if fresh else "partial"
-    shown = _of_manifests(name, state, shards, info.buckets or 0, waits_for)
-    return replace(shown, progress=progress)
+    shards = read_shard_manifests(store, folder)
+    shown = _of_manifests(name, "running" if is_running else "partial", shards, info.buckets or 0, waits_for)
+    return replace(shown, progress=_progress(store, folder))
 
 
-def is_running(store: ObjectStore, run: str) -> bool:
-    """Whether a runner says that it is at work."""
-    return bool(_noted(store, run).get("state") == "running")
+def _progress(store: ObjectStore, folder: str) -> tuple[dict[str, Any], ...]:
+    """What the shards of the newest attempt last said."""
+    task = latest_task(store, folder)
+    if task is None:
+        return ()
+    found = store.list(f"{folder}/progress-a{task.attempt}-")
+    return tuple(json.loads(store.get(info.key)) for info in found)
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """What a run does: running, done, stopped, failed, killed (its runner is gone) or new; and its last message."""
+
+    state: str
+    message: str = ""
+
+
+def run_state(store: ObjectStore, run: str) -> RunState:
+    """What a run does, from its own record and from whether its runner lives."""
+    noted = _noted(store, run)
+    state = str(noted.get("state", "new"))
+    if state == "running" and not is_held(store, lease_key(run)):
+        return RunState("killed", "its runner is gone; `skutune run` with the same config goes on")
+    return RunState(state, str(noted.get("message", "")))
+
+
+def lease_key(run: str) -> str:
+    """Where the object lies that keeps two runners from one run."""
+    return f"{run}/lease.json"
 
 
 def _noted(store: ObjectStore, run: str) -> dict[str, Any]:
     try:
         noted: dict[str, Any] = json.loads(store.get(f"{run}/status.json"))
-    except NotFoundError:
+    except (NotFoundError, json.JSONDecodeError):
         return {}
     return noted
 
 
-def _latest_folder(store: ObjectStore, info: RunInfo, name: str) -> str | None:
+def _working_folder(store: ObjectStore, info: RunInfo, name: str) -> str | None:
     """The folder of the attempt that a runner wrote into last, as the run's own record says."""
     fingerprint = _noted(store, info.run).get("working", {}).get(name)
     return f"{info.run}/{name}/{fingerprint}" if fingerprint else None

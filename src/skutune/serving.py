@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skutune import runs
-from skutune.config import LinkConfig
+from skutune.config import Config, LinkConfig
 from skutune.engines.base import Encoder
 from skutune.engines.pool import ModelPool
+from skutune.errors import InputError
+from skutune.graph import Role
 from skutune.linking import Linker, query_text
+from skutune.manifests import Manifest
 from skutune.records import Product
 from skutune.runs import RunInfo
-from skutune.stages.base import Inputs
+from skutune.stages.base import MODEL_VERSION, Inputs
 from skutune.store.base import ObjectStore
+from skutune.text import normalise_name
 
 if TYPE_CHECKING:
     from skutune.answering import AnswerModel
@@ -32,36 +36,35 @@ def answer_model(store: ObjectStore, info: RunInfo, cache: Path) -> Iterator[Ans
 
     with tempfile.TemporaryDirectory(prefix="skutune-") as scratch:
         inputs = inputs_of(store, info, ("ingest", "finetune"), Path(scratch))
-        pool = ModelPool(info.config.models, cache)
-        base = pool.weights("base").path
-        assert base is not None
+        config = runs.stage_config(store, info, "finetune")
+        pool = _pool(config, inputs.manifest("finetune"), "base", cache)
         products = ((product.id, product.name) for product in inputs.rows("ingest", Product))
-        tuned = inputs.folder("finetune", "adapter" if info.config.stages.finetune.method == "lora" else "model")
-        if info.config.stages.finetune.method == "lora":
-            model = AnswerModel.load(base, tuned, products, dtype=info.config.models.base.dtype)
+        dtype = config.models.base.dtype
+        if config.stages.finetune.method == "lora":
+            base, adapter = pool.weights("base").path, inputs.folder("finetune", "adapter")
+            if base is None:
+                raise InputError("models.base: a scripted model cannot answer; name a real one")
+            yield AnswerModel.load(base, adapter, products, dtype=dtype)
         else:
-            model = AnswerModel.load(tuned, None, products, dtype=info.config.models.base.dtype)
-        yield model
+            yield AnswerModel.load(inputs.folder("finetune", "model"), None, products, dtype=dtype)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedLinker:
-    """A run's linker with its encoder and its names."""
+    """A run's linker with its encoder."""
 
     linker: Linker
     encoder: Encoder
-    names: dict[str, str]
     settings: LinkConfig
 
 
 def linker_of(store: ObjectStore, info: RunInfo, cache: Path) -> LoadedLinker:
     """The linker of a run, loaded. Raises InputError where the run has none yet."""
     with tempfile.TemporaryDirectory(prefix="skutune-") as scratch:
-        inputs = inputs_of(store, info, ("ingest", "classify"), Path(scratch))
+        inputs = inputs_of(store, info, ("classify",), Path(scratch))
         linker = Linker.load(inputs.folder("classify", "linker"))
-        names = {product.id: product.name for product in inputs.rows("ingest", Product)}
-    pool = ModelPool(info.config.models, cache)
-    return LoadedLinker(linker, pool.encoder(), names, info.config.stages.link)
+        pool = _pool(runs.stage_config(store, info, "classify"), inputs.manifest("classify"), "encoder", cache)
+    return LoadedLinker(linker, pool.encoder(), info.config.stages.link)
 
 
 def link_texts(loaded: LoadedLinker, texts: Sequence[str], top: int) -> Iterator[dict[str, Any]]:
@@ -71,7 +74,7 @@ def link_texts(loaded: LoadedLinker, texts: Sequence[str], top: int) -> Iterator
     linked = loaded.linker.link(shortened, vectors, loaded.settings)
     candidates = loaded.linker.top(shortened, vectors, top)
     for text, found, shown in zip(texts, linked, candidates, strict=True):
-        best = found.candidates[0] if found.candidates else None
+        best = found.candidates[0] if found.candidates and normalise_name(text) else None
         yield {
             "text": text,
             "product": _shown(best) if best else None,
@@ -88,6 +91,18 @@ def inputs_of(store: ObjectStore, info: RunInfo, stages: Sequence[str], scratch:
         {stage: manifest for stage, (_, manifest) in outputs.items()},
         scratch,
     )
+
+
+def _pool(config: Config, manifest: Manifest, role: Role, cache: Path) -> ModelPool:
+    """The models of a finished stage. Raises InputError where a model is no longer the one that it was made with."""
+    pool = ModelPool(config.models, cache)
+    made_with = manifest.versions.get(f"{MODEL_VERSION}{role}")
+    if made_with is not None and pool.identity(role) != made_with:
+        raise InputError(
+            f"models.{role}: {getattr(config.models, role).name} is no longer the model that {manifest.stage} was made "
+            "with; put that one back, or `skutune run` again"
+        )
+    return pool
 
 
 def _shown(candidate: Any) -> dict[str, Any]:

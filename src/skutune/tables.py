@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import logging
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,6 +24,7 @@ from skutune.manifests import Entry, Manifest
 from skutune.store.base import ObjectStore
 
 Row = TypeVar("Row")
+_log = logging.getLogger(__name__)
 _SCALARS: dict[Any, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 _BATCH_ROWS = 4096
 
@@ -96,26 +98,45 @@ def read_object(store: ObjectStore, folder: str, entry: Entry) -> bytes:
     """The bytes of one object. Raises SkutuneError where they are not those that the manifest names."""
     data = store.get(f"{folder}/{entry.name}")
     if bytes_digest(data) != entry.digest:
-        raise SkutuneError(
-            f"{store.uri}/{folder}/{entry.name}: its bytes are not those that the manifest lists (it was changed or "
-            "damaged); delete the object, and a new run makes it again"
-        )
+        raise changed_object(store, f"{folder}/{entry.name}")
     return data
 
 
+def changed_object(store: ObjectStore, key: str) -> SkutuneError:
+    """The error for an object that is not what its manifest says."""
+    return SkutuneError(
+        f"{store.uri}/{key}: its bytes are not those that the manifest lists (it was changed or damaged); delete the "
+        "object, and a new run makes it again"
+    )
+
+
 def rows_by_key(
-    store: ObjectStore, folders: Sequence[tuple[str, Manifest]], record: Callable[..., Row], part: int
+    store: ObjectStore,
+    folders: Sequence[tuple[str, Manifest]],
+    record: Callable[..., Row],
+    part: int,
+    wanted: Iterable[str],
 ) -> dict[str, list[Row]]:
-    """The rows of part `part` in earlier outputs of the same stage, by key; of two outputs the first wins."""
+    """The rows with the wanted keys of part `part` in earlier outputs of the same stage; the first output wins.
+
+    Reuse only saves work: an earlier output that cannot be read is passed over with a warning.
+    """
     found: dict[str, list[Row]] = {}
+    missing = set(wanted)
     for folder, manifest in folders:
         entry = manifest.parts().get(part)
-        if entry is None:
+        if entry is None or not missing:
             continue
         fresh: dict[str, list[Row]] = {}
-        for row in read_part(store, folder, record, entry):
-            fresh.setdefault(row.key, []).append(row)  # type: ignore[attr-defined]
-        found = fresh | found
+        try:
+            for row in read_part(store, folder, record, entry):
+                if row.key in missing:  # type: ignore[attr-defined]
+                    fresh.setdefault(row.key, []).append(row)  # type: ignore[attr-defined]
+        except (SkutuneError, pa.ArrowException, KeyError) as error:
+            _log.warning("%s/%s is not reused: %s", folder, entry.name, error)
+            continue
+        found |= fresh
+        missing -= fresh.keys()
     return found
 
 

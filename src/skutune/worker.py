@@ -6,7 +6,9 @@ shard's manifest is put after it, so that a worker killed at any moment loses on
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import platform
 import resource
 import shutil
@@ -23,8 +25,8 @@ from typing import Any
 from skutune import config as configuration
 from skutune import graph, manifests, stages, tables
 from skutune.engines.pool import ModelPool
-from skutune.errors import InputError, ShardError, SkutuneError
-from skutune.hashing import bytes_digest
+from skutune.errors import InputError, RetryableError, ShardError, SkutuneError
+from skutune.hashing import content_key
 from skutune.manifests import Entry, Manifest, Stats, Task
 from skutune.progress import Listener, Progress, Throttle
 from skutune.records import Product
@@ -34,6 +36,7 @@ from skutune.store import open_store
 from skutune.store.base import ObjectStore
 
 PROGRESS_SECONDS = 1.0
+_log = logging.getLogger(__name__)
 
 
 def open_task(uri: str) -> tuple[ObjectStore, Task]:
@@ -91,14 +94,30 @@ def source_file(source: str, scratch: Path) -> Path:
 
 
 def source_digest(source: str) -> str:
-    """What the catalog file's content is, for ingest's fingerprint."""
+    """What the catalog is, for ingest's fingerprint: its content, and its format, which its name says."""
     with tempfile.TemporaryDirectory(prefix="skutune-") as scratch:
-        path = source_file(source, Path(scratch))
-        if not path.exists():
-            raise InputError(f"catalog.source {path}: no such file")
-        if path.is_dir():
-            raise InputError(f"catalog.source {path}: is a folder; name the file in it")
-        return bytes_digest(path.read_bytes())
+        return _file_digest(source_file(source, Path(scratch)))
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise InputError(f"catalog.source {path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"catalog.source {path}: is a folder; name the file in it") from None
+    except OSError as error:
+        raise InputError(f"catalog.source {path}: cannot be read: {error.strerror}") from None
+    return content_key([path.suffixes, digest])
+
+
+def _checked_source(task: Task, source: str, scratch: Path) -> Path:
+    """The catalog that the task is about. Raises RetryableError where the file was replaced since."""
+    path = source_file(source, scratch)
+    if _file_digest(path) != task.source:
+        raise RetryableError(f"catalog.source {source}: was replaced while the run began; run again")
+    return path
 
 
 def versions() -> dict[str, str]:
@@ -183,7 +202,7 @@ class _MapShard:
         self.run, self.stage = run, stage
         self.open: dict[int, _Part] = {}
         self.part_of: dict[str, int] = {}
-        self.earlier = [(folder, _listed(run.store, folder)) for folder in run.task.reuse]
+        self.earlier = list(_reusable(run))
 
     def work(self) -> None:
         manifests.write_shard_manifest(self.run.store, self.run.task, self.run.shard, self.run.manifest())
@@ -195,8 +214,9 @@ class _MapShard:
     def _items(self) -> Iterator[Item]:
         for number in self.run.task.shards[self.run.shard]:
             part = self.open[number] = _Part(number)
-            known = tables.rows_by_key(self.run.store, self.earlier, self.stage.record, number) if self.earlier else {}
-            for item in self.stage.items(number):
+            items = list(self.stage.items(number))
+            known = self._known(number, items)
+            for item in items:
                 part.order.append(item.id)
                 if item.key in known:
                     part.rows[item.id] = known[item.key]
@@ -208,6 +228,12 @@ class _MapShard:
                 yield item
             part.listed = True
             self._close(part)
+
+    def _known(self, part: int, items: list[Item]) -> dict[str, list[Any]]:
+        """Rows that earlier outputs hold for these items, but for items that would now be tried more often."""
+        wanted = (item.key for item in items)
+        found = tables.rows_by_key(self.run.store, self.earlier, self.stage.record, part, wanted)
+        return {key: rows for key, rows in found.items() if not _deserves_another_try(rows, self.stage.attempts)}
 
     def _take(self, made: Made) -> None:
         if not made.rows:
@@ -293,7 +319,7 @@ def _context(
         engine=lambda: pool.text_engine(names),
         encoder=pool.encoder,
         base=base,
-        source=partial(source_file, config.catalog.source, scratch),
+        source=partial(_checked_source, task, config.catalog.source, scratch),
         checkpoints=Checkpoints(run.store, task.folder),
         report=_reporter(run),
     )
@@ -303,10 +329,22 @@ def _reporter(run: _Run) -> Callable[[str, float, float], None]:
     return lambda unit, done, total: run.tell(unit, done, total)
 
 
-def _listed(store: ObjectStore, folder: str) -> Manifest:
-    """What an earlier output holds, finished or not."""
-    whole = manifests.read_manifest(store, folder)
-    return manifests.present(store, folder, whole) if whole else manifests.made(store, folder, "", 0)
+def _reusable(run: _Run) -> Iterator[tuple[str, Manifest]]:
+    """What earlier outputs hold, finished or not. Their parts are those of this task only with as many buckets."""
+    for folder in run.task.reuse:
+        try:
+            whole = manifests.read_manifest(run.store, folder)
+            found = manifests.present(run.store, folder, whole) if whole else manifests.made(run.store, folder, "", 0)
+        except InputError as error:  # of another version: reuse only saves work
+            _log.warning("%s is not reused: %s", folder, error)
+            continue
+        if found.buckets == run.task.buckets:
+            yield folder, found
+
+
+def _deserves_another_try(rows: list[Any], attempts: int) -> bool:
+    """Whether an item failed after fewer tries than it would get now."""
+    return all(getattr(row, "rejected", None) is not None and row.attempts < attempts for row in rows)
 
 
 def _share(task: Task, shard: int) -> float:

@@ -70,8 +70,16 @@ def test_earlier_rows_are_found_by_key_and_the_first_output_wins(tmp_path: Path)
     ):
         entry = tables.write_part(store, name, Description, 0, rows)
         folders.append((name, Manifest("describe", name, 1, (entry,))))
-    found = tables.rows_by_key(store, folders, Description, 0)
+    found = tables.rows_by_key(store, folders, Description, 0, ["a", "b", "c"])
     assert {key: [row.text for row in rows] for key, rows in found.items()} == {"a": ["new"], "b": ["t"]}
+    assert list(tables.rows_by_key(store, folders, Description, 0, ["b"])) == ["b"]
+
+
+def test_an_earlier_output_that_is_damaged_is_passed_over(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    entry = tables.write_part(store, "old", Description, 0, [_description("1", "a")])
+    store.put(f"old/{entry.name}", b"damaged")
+    assert tables.rows_by_key(store, [("old", Manifest("describe", "f", 1, (entry,)))], Description, 0, ["a"]) == {}
 
 
 def test_only_what_is_there_in_its_size_counts(tmp_path: Path) -> None:

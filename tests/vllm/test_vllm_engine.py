@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("vllm", reason="vLLM has an environment of its own: run `make test-vllm`")
 
-from engine_suite import NAMES, TextEngineSuite
+import psutil
+from engine_suite import NAMES, TextEngineSuite, ask
+from jsonschema import validate
 
 from skutune.config import GeneratorConfig
 from skutune.engines import build_text_engine
-from skutune.engines.base import TextEngine
+from skutune.engines.base import Messages, Request, Sampling, TextEngine
 from skutune.engines.weights import Weights
+from skutune.errors import DeviceError, InputError
+from skutune.prompts import answer, question, recommend
+from skutune.records import Product
 
 FOLDER = Path.home() / ".cache" / "skutune" / "models" / "smollm2-135m-instruct"
+ASKED = "What goes well with a chicken fried steak?"
+PRODUCTS = [Product(id=str(number), name=name, attributes={}, key="") for number, name in enumerate(NAMES)]
+
+
+def start(context: int) -> TextEngine:
+    config = GeneratorConfig(name=str(FOLDER), engine="auto", batch_size=8, context=context)
+    return build_text_engine(config, Weights(FOLDER, "tested"), names=lambda: NAMES)
+
+
+def prompts_of(kind: str) -> list[Messages]:
+    if kind == "question":
+        return [question.question(product, ["pairing", "meal", "diet"]) for product in PRODUCTS]
+    if kind == "answer":
+        return [answer.answer(ASKED, [name, "Dinner Rolls"]) for name in NAMES]
+    return [recommend.recommend(name, ASKED, 2) for name in NAMES]
 
 
 @pytest.mark.vllm
@@ -24,7 +46,43 @@ class TestVllm(TextEngineSuite):
     @pytest.fixture(scope="class")
     @classmethod
     def engine(cls) -> Iterator[TextEngine]:
-        config = GeneratorConfig(name=str(FOLDER), engine="auto", batch_size=8, context=512)
-        engine = build_text_engine(config, Weights(FOLDER, "tested"), names=lambda: NAMES)
-        yield engine
-        engine.close()
+        with closing(start(context=1024)) as engine:
+            yield engine
+
+    @pytest.mark.parametrize(
+        ("kind", "schema"),
+        [("question", question.schema(3)), ("answer", answer.schema(2)), ("recommend", recommend.schema(2))],
+        ids=["question", "answer", "recommend"],
+    )
+    def test_what_the_stages_ask_for_is_written_as_their_patterns_say(
+        self, engine: TextEngine, kind: str, schema: dict
+    ) -> None:
+        requests = [
+            Request(f"{number} at {temperature}", messages, Sampling(450, temperature), schema)
+            for number, messages in enumerate(prompts_of(kind))
+            for temperature in (0, 0.9)
+        ]
+        results = list(engine.generate(requests))
+        assert [result.finish_reason for result in results] == ["stop"] * 6
+        for result in results:
+            validate(json.loads(result.text), schema)
+
+    def test_a_schema_that_cannot_be_followed_is_refused_and_disturbs_no_other(self, engine: TextEngine) -> None:
+        requests = [ask("good", "Say hello.", 8), ask("bad", "Say hello.", 8, {"type": "string", "pattern": "("})]
+        with pytest.raises(InputError, match="request 'bad': vLLM refuses its schema"):
+            list(engine.generate(requests))
+        assert [result.id for result in engine.generate([ask("next", "Say hello.", 8)])] == ["next"]
+
+
+@pytest.mark.vllm
+def test_an_engine_that_dies_is_a_fault_of_the_device_now_and_afterwards() -> None:
+    before = set(psutil.Process().children(recursive=True))
+    with closing(start(context=512)) as engine:
+        results = engine.generate(ask(str(number), "Count to a hundred.", 200 if number else 1) for number in range(40))
+        assert next(results).id == "0"
+        for process in set(psutil.Process().children(recursive=True)) - before:
+            process.kill()
+        with pytest.raises(DeviceError, match="engine died"):
+            list(results)
+        with pytest.raises(DeviceError, match="engine died"):
+            list(engine.generate([ask("next", "Say hello.", 8)]))

@@ -74,7 +74,7 @@ def _check_columns(path: Path, table: Table, columns: Columns) -> None:
 
 def _missing(column: str, present: Sequence[str]) -> Problem:
     close = difflib.get_close_matches(column, present, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else "set catalog.columns to the columns there"
+    hint = f"did you mean {close[0]!r}?" if close else "set catalog.columns (or --id and --name) to the columns there"
     return Problem(f"column {column!r}", f"is missing; {hint}")
 
 

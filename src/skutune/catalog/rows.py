@@ -14,6 +14,7 @@ from skutune.config import Columns
 from skutune.errors import InputError, Problem
 from skutune.hashing import content_key
 from skutune.records import Product, Reject
+from skutune.text import words
 
 NAME_CHARACTERS = 300
 """A longer name is rejected: it is a description in the wrong column, or a quote that was never closed."""
@@ -94,6 +95,8 @@ class _Builder:
         name = self._name(record)
         if not name:
             raise _RowError("the name is empty")
+        if not words(name):
+            raise _RowError(f"the name {name[:40]!r} has neither a letter nor a digit")
         if len(name) > NAME_CHARACTERS:
             raise _RowError(
                 f"the name has {len(name):,} characters, more than {NAME_CHARACTERS}; is a quote not closed?"

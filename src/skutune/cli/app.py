@@ -42,6 +42,7 @@ catalog_app.command("check")(catalog.check)
 config_app.command("schema")(catalog.config_schema)
 config_app.command("show")(catalog.config_show)
 
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
 _UsageError: Any = typer.BadParameter.__mro__[1]  # typer brings its own click, and exports only the subclass
 
 
@@ -66,11 +67,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def _run(arguments: list[str] | None) -> int:
     try:
         code = app(args=arguments, standalone_mode=False)
+        if code == _INTERRUPTED:
+            raise KeyboardInterrupt
     except _UsageError as error:
         hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
         return report_error(InputError(f"{error.format_message()}{hint}"))
     except (KeyboardInterrupt, typer.Abort):
-        return report_error(StoppedError("stopped; what is done stays, and the same command goes on from it"))
+        return report_error(StoppedError("told to stop; what is done stays, and the same command goes on from it"))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -83,7 +86,8 @@ def _run(arguments: list[str] | None) -> int:
 
 
 def _stop(signal_number: int, frame: object) -> NoReturn:
-    raise StoppedError("told to stop; what is done stays, and the same command goes on from it")
+    # As Ctrl-C does: libraries catch ordinary exceptions in their callbacks, and would go on.
+    raise KeyboardInterrupt
 
 
 def _quiet_libraries() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from types import TracebackType
@@ -27,14 +28,24 @@ def is_terminal() -> bool:
 
 
 def say(text: str) -> None:
-    """A line for a person, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """A line on stderr. Nobody may be reading any more; that is no reason to end the work."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - stays open until the process ends
 
 
 def event(name: str, **fields: Any) -> None:
     """One JSON line on stderr."""
-    print(json.dumps({"event": name, "time": round(time.time(), 3), **fields}, ensure_ascii=False), file=sys.stderr)
-    sys.stderr.flush()
+    say(json.dumps({"event": name, "time": round(time.time(), 3), **fields}, ensure_ascii=False))
+
+
+def closing(text: str, **fields: Any) -> None:
+    """The last word of a command: words for a person, an event for a log."""
+    if is_terminal():
+        say(text)
+    else:
+        event("finished", **fields)
 
 
 def report_error(error: SkutuneError) -> int:
@@ -148,6 +159,7 @@ def summary(stage: Stage, manifest: Manifest, seconds: float) -> dict[str, Any]:
         "stage": stage.name,
         "rows": manifest.rows(),
         "rejected": manifest.rejected(),
+        "items": manifest.stats.items,
         "reused": manifest.stats.reused,
         "completion_tokens": manifest.stats.completion_tokens,
         "seconds": round(seconds, 2),

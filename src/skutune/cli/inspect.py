@@ -17,13 +17,14 @@ from rich.table import Table
 
 from skutune.cli.console import say
 from skutune.errors import InputError
-from skutune.runs import RunInfo, StageStatus
+from skutune.runs import RunInfo, RunState, StageStatus
 from skutune.store.base import ObjectStore
 
 StoreOption = Annotated[str, typer.Option("--store", help="Local folder or s3://bucket/prefix.")]
 RunOption = Annotated[str | None, typer.Option("--run", help="Name of the run. Default: the last that finished.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 _LINK_BATCH = 1000
+_PIPE_COLUMNS = 160
 
 
 def status(
@@ -37,11 +38,15 @@ def status(
 
     opened, info = _open(store, run)
     while True:
-        stages = records.status(opened, info)
-        print(json.dumps(_status_document(info, stages), indent=1) if as_json else "", end="")
-        if not as_json:
-            Console().print(_status_table(info, stages))
-        if not watch or not records.is_running(opened, info.run):
+        stages, state = records.status(opened, info), records.run_state(opened, info.run)
+        if as_json:
+            print(json.dumps(_status_document(info, state, stages), indent=None if watch else 1), flush=True)
+        else:
+            console = Console() if sys.stdout.isatty() else Console(width=_PIPE_COLUMNS)
+            console.print(_status_table(info, state, stages))
+            if state.message:
+                console.print(state.message, markup=False)
+        if not watch or state.state != "running":
             return
         time.sleep(2)
         info = records.require_run(opened, info.run)
@@ -192,25 +197,16 @@ def _print_link(linked: dict[str, Any]) -> None:
         print(f"    {candidate['p']:.2f}  {candidate['name']}: id {candidate['id']}")
 
 
-def _status_document(info: RunInfo, stages: list[StageStatus]) -> dict[str, Any]:
-    return {"run": info.run, "buckets": info.buckets, "stages": [asdict(stage) for stage in stages]}
+def _status_document(info: RunInfo, state: RunState, stages: list[StageStatus]) -> dict[str, Any]:
+    return {**asdict(state), "run": info.run, "buckets": info.buckets, "stages": [asdict(stage) for stage in stages]}
 
 
-def _status_table(info: RunInfo, stages: list[StageStatus]) -> Table:
-    table = Table(title=f"run {info.run}", title_justify="left")
-    for column in (
-        "stage",
-        "state",
-        "parts",
-        "rows",
-        "rejected",
-        "reused",
-        "tokens",
-        "tokens/s",
-        "seconds",
-        "waits for",
-    ):
-        table.add_column(column, justify="left" if column in ("stage", "state", "waits for") else "right")
+def _status_table(info: RunInfo, state: RunState, stages: list[StageStatus]) -> Table:
+    table = Table(title=f"run {info.run}: {state.state}", title_justify="left", box=None)
+    for column in ("stage", "state", "parts", "rows", "rejected", "tokens", "tokens/s", "seconds"):
+        left = column in ("stage", "state")
+        table.add_column(column, justify="left" if left else "right", no_wrap=True)
+    table.add_column("waits for")
     for each in stages:
         speed = each.completion_tokens / each.seconds if each.seconds and each.completion_tokens else 0
         table.add_row(
@@ -219,7 +215,6 @@ def _status_table(info: RunInfo, stages: list[StageStatus]) -> Table:
             f"{each.parts}/{each.buckets}" if each.buckets else "",
             f"{each.rows:,}",
             f"{each.rejected:,}",
-            f"{each.reused:,}",
             f"{each.completion_tokens:,}",
             f"{speed:,.0f}" if speed else "",
             f"{each.seconds:,.1f}",

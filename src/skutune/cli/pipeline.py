@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
+import threading
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 import yaml
 
 from skutune import config as configuration
-from skutune.cli.console import event, is_terminal, say, watcher
+from skutune.cli.console import closing, event, is_terminal, say, watcher
 from skutune.config import Config
 from skutune.documents import apply_overrides
-from skutune.errors import InputError
+from skutune.errors import InputError, StoppedError
+
+if TYPE_CHECKING:
+    from skutune.local import Options
 
 StoreOption = Annotated[str | None, typer.Option("--store", help="Local folder or s3://bucket/prefix.")]
 
@@ -71,7 +77,7 @@ def run(
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a setting.")] = None,
     until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
     first: Annotated[
-        str | None, typer.Option("--from", help="Begin at this stage; fails where an earlier one is not done.")
+        str | None, typer.Option("--from", help="Begin at this stage; fails where one that it needs is not done.")
     ] = None,
     store: StoreOption = None,
     name: Annotated[str | None, typer.Option("--run", help="Another run name than the config's.")] = None,
@@ -87,23 +93,26 @@ def run(
             graph.stage(each)
     changes = list(overrides or [])
     if name is not None:
-        changes.append(f"run={name}")
+        changes.append(f"run={json.dumps(name)}")
     config = configuration.load(config_file, changes)
     if store is not None:
         config = config.model_copy(update={"store": _absolute(store)})
     _run(config, context.obj, Options(until, first, base, parallel))
-    say(f"Results in {config.store}/{config.run}")
+    closing(f"Results in {config.store}/{config.run}", results=f"{config.store}/{config.run}")
 
 
 def worker(
     context: typer.Context,
     task: Annotated[str, typer.Option(help="Address of the task document in the store.")],
     shard: Annotated[int, typer.Option(min=0, help="Which of the task's shards.")],
+    with_parent: Annotated[bool, typer.Option(hidden=True, help="End when stdin ends.")] = False,
 ) -> None:
     """Work one shard of one task (what a pod runs)."""
     from skutune.engines.pool import ModelPool
     from skutune.worker import open_task, run_shard
 
+    if with_parent:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
     store, found = open_task(task)
     config = configuration.parse(found.config, f"task {task}")
     event(
@@ -118,11 +127,10 @@ def worker(
     event("worker_finished", stage=found.stage, shard=shard)
 
 
-def _run(config: Config, cache: Path, options: object) -> None:
-    from skutune.local import Options, run_pipeline
+def _run(config: Config, cache: Path, options: Options) -> None:
+    from skutune.local import run_pipeline
     from skutune.store import open_store
 
-    assert isinstance(options, Options)
     store = open_store(config.store)
     with watcher() as seen:
         run_pipeline(config, store, cache, seen, options)
@@ -141,16 +149,11 @@ def _demo_config(cache: Path, size: str, store: str | None, overrides: list[str]
         say("Preparing the small language model (once, about half a minute) …")
     generator, encoder = prepare_generator(cache), prepare_encoder()
     document = yaml.safe_load(demo_config())
-    changes = [
-        *(_TINY if size == "tiny" else ()),
-        f"store={_absolute(store or './runs')}",
-        f"catalog.source={catalog}",
-        f"models.generator.name={generator}",
-        f"models.encoder.name={encoder}",
-        f"models.base.name={generator}",
-        *overrides,
-    ]
-    apply_overrides(document, changes)
+    document["store"] = _absolute(store or "./runs")
+    document["catalog"]["source"] = str(catalog)
+    for role, folder in (("generator", generator), ("encoder", encoder), ("base", generator)):
+        document["models"][role]["name"] = str(folder)
+    apply_overrides(document, [*(_TINY if size == "tiny" else ()), *overrides])
     return configuration.parse(document, "the demo's config")
 
 
@@ -161,12 +164,21 @@ def _ask_demo(config: Config, cache: Path, question: str) -> None:
 
     store = open_store(config.store)
     info = runs.require_run(store, config.run)
-    say(f"\nAsking the tuned model: {question}\n")
+    if is_terminal():
+        say(f"\nAsking the tuned model: {question}\n")
     with answer_model(store, info, cache) as model:
         print(model.ask(question, max_tokens=_DEMO_TOKENS).text, flush=True)
-    say(f"\nReport: {config.store}/{config.run}/report.html")
+    report = f"{config.store}/{config.run}/report.html"
     where = "" if config.store == str(Path("runs").resolve()) else f" --store {config.store}"
-    say(f'Ask more: skutune ask{where} --run {config.run} "What goes well with grilled chicken?"')
+    more = f'skutune ask{where} --run {config.run} "What goes well with grilled chicken?"'
+    closing(f"\nReport: {report}\nAsk more: {more}", report=report)
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of stdin, which the parent holds open while it lives, and end with it."""
+    while os.read(sys.stdin.fileno(), 1024):  # unbuffered: a buffer's lock would be held at the interpreter's end
+        pass
+    os._exit(StoppedError.exit_code)
 
 
 def _absolute(store: str) -> str:

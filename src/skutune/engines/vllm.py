@@ -7,6 +7,7 @@ cores) from the environment; its own defaults work. No seed is set for a single 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,13 @@ from skutune.config import GeneratorConfig
 from skutune.engines.base import Request, Result
 from skutune.engines.chat import ChatTokens
 from skutune.errors import DeviceError, InputError
+
+try:
+    from vllm.exceptions import VLLMValidationError
+except ImportError:  # older releases raise ValueError alone
+    VLLMValidationError = ValueError
+
+_DEAD = (EngineDeadError, EngineGenerateError)
 
 _AHEAD = 2
 """Windows of `batch_size` handed to vLLM: one being written, one waiting, so that its scheduler never runs dry."""
@@ -67,6 +75,10 @@ class VllmEngine:
         """See `TextEngine`. A prompt that leaves no room gives an empty text with finish_reason `length`.
 
         A stream that is dry is asked again after each result, so that it may hold what a result brought up.
+
+        Raises:
+            DeviceError: the engine died.
+            InputError: vLLM refuses a request, as for a schema that its grammars cannot follow.
         """
         stream = iter(requests)
         running: dict[str, Request] = {}
@@ -79,8 +91,10 @@ class VllmEngine:
                     if output.finished:
                         yield _result(self.chat, running.pop(output.request_id), output)
         finally:
-            # A caller that stops reading leaves requests behind; they must not show up in the next stream.
-            self.engine.abort_request(list(running))
+            # A caller that stops reading leaves requests behind; they must not show up in the next stream. A dead
+            # engine holds none, and to hear of its death here would hide the error that already tells of it.
+            with suppress(*_DEAD):
+                self.engine.abort_request(list(running))
 
     def close(self) -> None:
         """Stop the engine's process and free its memory; the engine is of no use afterwards."""
@@ -96,15 +110,32 @@ class VllmEngine:
             if room <= 0:
                 yield Result(request.id, "", "length", len(prompt), 0)
                 continue
+            self._add(request, prompt, room)
             running[request.id] = request
-            self.engine.add_request(request.id, {"prompt_token_ids": prompt}, _parameters(request, room))
+
+    def _add(self, request: Request, prompt: list[int], room: int) -> None:
+        try:
+            with _death_told():
+                self.engine.add_request(request.id, {"prompt_token_ids": prompt}, _parameters(request, room))
+        except (ValueError, VLLMValidationError) as error:
+            raise InputError(
+                f"request {request.id!r}: vLLM refuses its schema, its sampling or its prompt: {error}"
+            ) from error
 
     def _step(self) -> list[Any]:
-        try:
+        with _death_told():
             outputs: list[Any] = self.engine.step()
-        except (EngineDeadError, EngineGenerateError) as error:
-            raise DeviceError(f"vLLM's engine died while generating: {error}") from error
         return outputs
+
+
+@contextmanager
+def _death_told() -> Iterator[None]:
+    try:
+        yield
+    except _DEAD as error:
+        raise DeviceError(
+            f"vLLM's engine died: {error} Its log says why; where nothing there helps, try another device"
+        ) from error
 
 
 def _parameters(request: Request, room: int) -> Any:

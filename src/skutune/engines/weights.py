@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skutune.config import ModelConfig
+from skutune.engines import hub
+from skutune.engines.folders import made_whole
 from skutune.errors import InputError
 from skutune.hashing import content_key
 
@@ -29,13 +31,14 @@ class Weights:
 
 
 def resolve(model: ModelConfig, cache: Path) -> Weights:
-    """Find a model, and download it into `cache` where it is not local.
+    """Find a model, and download it where it is not local: from a store into `cache`, from the hub into its own cache.
 
-    A folder or prefix is identified by the digest of its files, a hub model by its name and commit.
+    A folder or prefix is identified by the digest of its files, which `cache` remembers; a hub model by its name and
+    commit.
 
     Raises:
-        InputError: there is no such model, it cannot be reached, or its folder holds no config.json.
-        RetryableError: the store failed for now.
+        InputError: there is no such model, it is not open to this user, or its folder holds no config.json.
+        RetryableError: the store, the hub or the disk failed for now.
     """
     if getattr(model, "engine", None) == "scripted":
         return Weights(None, SCRIPTED_IDENTITY)
@@ -86,55 +89,27 @@ def _write_whole(path: Path, text: str) -> None:
 
 
 def _download_prefix(uri: str, cache: Path) -> Path:
-    """The objects under a prefix as a folder, downloaded once for each state of the prefix (its keys and sizes)."""
+    """The objects under a prefix as a folder, downloaded once for each state of the prefix.
+
+    Keys, sizes and versions make a state: weights that were trained again have the same keys and sizes as before.
+    """
     from skutune.store import open_store
 
     store = open_store(uri)
-    listing = [(item.key, item.size) for item in store.list() if not item.key.endswith("/")]
-    if not any(key == "config.json" for key, _ in listing):
+    listing = [(item.key, item.size, item.version) for item in store.list() if not item.key.endswith("/")]
+    if not any(key == "config.json" for key, _, _ in listing):
         raise InputError(f"model {uri}: holds no config.json; name the prefix that lies directly above it")
     folder = cache / "models" / f"s3-{content_key([uri, listing])}"
     if folder.is_dir():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".downloading-") as temporary:
-        for key, _ in listing:
-            store.get_file(key, Path(temporary) / "model" / key)
-        move_into_place(Path(temporary) / "model", folder)
+    with made_whole(folder, "downloading") as made:
+        for key, _, _ in listing:
+            store.get_file(key, made / key)
     return folder
 
 
-def move_into_place(made: Path, folder: Path) -> None:
-    """Give a finished folder its name; where another process was faster, its folder stays: it holds the same."""
-    try:
-        made.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
-
-
 def _from_hub(model: ModelConfig) -> Weights:
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-    except ImportError as error:
-        raise InputError(
-            f"model {model.name}: a hub model needs the package huggingface_hub: run `pip install 'skutune[generate]'`"
-        ) from error
-    try:
-        folder = Path(snapshot_download(model.name, revision=model.revision))
-    except HFValidationError as error:
-        raise InputError(f"model {model.name}: neither a folder (./… or /…), s3://… nor a hub name: {error}") from error
-    except LocalEntryNotFoundError as error:
-        raise InputError(
-            f"model {model.name}: the hub cannot be reached and the model is not in the local cache; "
-            "connect, set HF_HOME to a filled cache, or name a local folder or an s3:// prefix"
-        ) from error
-    except HfHubHTTPError as error:
-        raise InputError(
-            f"model {model.name} (revision {model.revision or 'main'}): the hub refuses it: {error}; "
-            "check name and revision, accept the model's licence, and set HF_TOKEN for a gated model"
-        ) from error
+    folder = hub.download(model)
     _check_folder(folder, model.name)
     # A snapshot's folder is named by its commit.
     return Weights(folder, f"{model.name}@{folder.name}")

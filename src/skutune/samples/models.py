@@ -7,11 +7,10 @@ The LLM arrives as a quantised GGUF file. It is turned once into an ordinary mod
 from __future__ import annotations
 
 import importlib.util
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from skutune.engines.weights import move_into_place
+from skutune.engines.folders import made_whole
 from skutune.errors import InputError
 
 _OWN_MODELS = "or name models of your own under `models:` in the config"
@@ -35,10 +34,8 @@ def prepare_generator(cache: Path) -> Path:
         ("accelerate", "'skutune[demo]'"),
     ):
         _package_folder(module, f"pip install {command}")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as made:
-        _convert(source, Path(made) / folder.name)
-        move_into_place(Path(made) / folder.name, folder)
+    with made_whole(folder, "converting") as made:
+        _convert(source, made)
     return folder
 
 

@@ -10,6 +10,7 @@ from skutune.config import Config
 from skutune.hashing import content_key
 from skutune.manifests import Manifest
 from skutune.stages.base import Context, FitStage, MapStage
+from skutune.stages.versions import version_of
 
 # stage → (module, class). Imported when a worker needs it: finetune pulls in torch, ingest must not.
 _CLASSES = {
@@ -40,8 +41,6 @@ _PROMPTS = {
     "compose": ("asking", "identify"),
     "evaluate": ("asking",),
 }
-# Raise a number when a stage's code changes what it writes from the same inputs.
-_VERSIONS: dict[str, int] = {}
 
 
 def build_map(name: str, context: Context) -> MapStage:
@@ -64,7 +63,7 @@ def prompts_digest(name: str) -> str:
     for module_name in _PROMPTS.get(name, ()):
         module = importlib.import_module(f"skutune.prompts.{module_name}")
         templates[module_name] = {key: value for key, value in vars(module).items() if key.isupper()}
-    return content_key([name, _VERSIONS.get(name, 1), templates])
+    return content_key([name, version_of(name), templates])
 
 
 def expected_items(name: str, config: Config, inputs: Mapping[str, Manifest]) -> int:

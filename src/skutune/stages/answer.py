@@ -30,6 +30,7 @@ class Answers:
 
     def __init__(self, context: Context) -> None:
         self.context, self.config = context, context.config.stages.answer
+        self.attempts = self.config.attempts
         self._links: LinkTable | None = None
 
     def items(self, part: int) -> Iterator[Item]:

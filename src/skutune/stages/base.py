@@ -86,7 +86,11 @@ class Inputs:
         entry = self._manifests[stage].file(name)
         path = self._scratch / stage / self._manifests[stage].fingerprint / name
         if not path.exists():
-            self._store.get_file(f"{self._folders[stage]}/{entry.name}", path)
+            key = f"{self._folders[stage]}/{entry.name}"
+            self._store.get_file(key, path)
+            if _file_digest(path) != (entry.digest, entry.bytes):
+                path.unlink()
+                raise tables.changed_object(self._store, key)
         return path
 
     def folder(self, stage: str, prefix: str) -> Path:
@@ -157,9 +161,13 @@ class Context:
 
 
 class MapStage(Protocol):
-    """Makes part k of its table from part k of what it reads."""
+    """Makes part k of its table from part k of what it reads.
+
+    `attempts` is how often an item is tried; one that was rejected after fewer tries is not taken over.
+    """
 
     record: type
+    attempts: int
 
     def items(self, part: int) -> Iterator[Item]:
         """The units of work of one part, in the order in which their rows are written."""

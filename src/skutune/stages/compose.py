@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, TextIO
 
@@ -17,6 +17,7 @@ from skutune.prompts.identify import identify_messages, render_identity
 from skutune.records import Answer, Coverage, Description, Example, Link, Product, Question, Recommendation, Variant
 from skutune.stages.base import Context, Outputs
 
+_ENOUGH = 4  # of fewer, one is too many to hold out
 TRAIN, HELD_OUT_PRODUCT, HELD_OUT_QUESTION = "train", "held_out_product", "held_out_question"
 
 
@@ -46,7 +47,8 @@ class Compose:
 
     def run(self, outputs: Outputs) -> None:
         self.names = {product.id: product.name for product in self.inputs.rows("ingest", Product)}
-        held_products = smallest(self.names, self.config.hold_out_products, "product")
+        held = how_many(len(self.names), self.config.hold_out_products)
+        held_products = set(by_hash(self.names, "product")[:held])
         held_questions = self._held_questions(held_products)
         links = LinkTable(self.inputs.rows("link", Link))
         train, validation = self.context.scratch / "train.jsonl", self.context.scratch / "validation.jsonl"
@@ -129,13 +131,13 @@ class Compose:
     def _descriptions(self, part: int) -> Iterator[Example]:
         texts = [(row.product_id, "description", row.text, row.rejected) for row in self._read(Description, part)]
         texts += [
-            (row.product_id, f"variant/{row.number}", row.text, row.rejected) for row in self._read(Variant, part)
+            (row.product_id, f"variant-{row.number}", row.text, row.rejected) for row in self._read(Variant, part)
         ]
         for product_id, kind, text, rejected in texts:
             if rejected is None:
                 completion = render_identity(Reference(product_id, self.names[product_id]))
                 prompt = identify_messages(text)[-1]["content"]
-                example_id = f"{product_id}/{kind}"
+                example_id = f"{product_id}#{kind}"
                 yield _example(example_id, "description", product_id, "", prompt, completion, [product_id])
 
     def _read(self, record: Any, part: int) -> Iterator[Any]:
@@ -143,12 +145,19 @@ class Compose:
         return self.inputs.part(stage, record, part)
 
     def _held_questions(self, held_products: set[str]) -> set[str]:
-        ids = (
-            row.id
-            for row in self.inputs.rows("question", Question)
-            if row.rejected is None and row.product_id not in held_products
-        )
-        return smallest(ids, self.config.hold_out_questions, "question")
+        """A share of the answered questions, from products that keep enough of them for their coverage."""
+        answered: list[str] = []
+        spare: list[str] = []
+        for part in self.inputs.part_numbers("answer"):
+            by_product: dict[str, list[str]] = {}
+            for row in self.inputs.part("answer", Answer, part):
+                if row.rejected is None and row.product_id not in held_products:
+                    by_product.setdefault(row.product_id, []).append(row.question_id)
+            for ids in by_product.values():
+                answered += ids
+                spare += by_hash(ids, "question")[: max(0, len(ids) - self.coverage.min_examples)]
+        wanted = how_many(len(answered), self.config.hold_out_questions)
+        return set(by_hash(spare or answered, "question")[:wanted])
 
     def _write(self, example: Example, file: TextIO) -> None:
         if example.rejected is not None:
@@ -208,13 +217,14 @@ def prompt_of(example: Example) -> Messages:
     return ({"role": "user", "content": example.prompt},)
 
 
-def smallest(ids: Any, share: float, salt: str) -> set[str]:
-    """This share of the ids (at least one where there are two or more and the share is not 0), chosen by their hash."""
-    listed = sorted(ids, key=lambda each: unit_hash("hold out", salt, each))
-    count = round(share * len(listed))
-    if share > 0 and len(listed) > 1:
-        count = max(1, count)
-    return set(listed[:count])
+def by_hash(ids: Iterable[str], salt: str) -> list[str]:
+    """The ids in the order of a hash, which a new id hardly changes."""
+    return sorted(ids, key=lambda each: unit_hash("hold out", salt, each))
+
+
+def how_many(count: int, share: float) -> int:
+    """This share of a number, rounded; at least 1 where there are enough to spare one."""
+    return max(round(share * count), 1 if share > 0 and count >= _ENOUGH else 0)
 
 
 def _answer_text(answer: Answer, chosen: Chosen) -> AnswerText:

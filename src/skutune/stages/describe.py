@@ -11,6 +11,7 @@ from skutune.prompts.describe import describe, describe_by_template
 from skutune.records import Description, Product
 from skutune.stages.base import Context, Item, Made
 from skutune.stages.generation import MalformedError, Prompt, ask, sampling_of
+from skutune.stages.versions import version_of
 
 
 class Describe:
@@ -20,6 +21,7 @@ class Describe:
 
     def __init__(self, context: Context) -> None:
         self.context, self.config = context, context.config.stages.describe
+        self.attempts = self.config.attempts
 
     def items(self, part: int) -> Iterator[Item]:
         model = self.context.identity("generator")
@@ -51,6 +53,7 @@ class DescribeByTemplate:
     """Product → Description, from name and attributes alone."""
 
     record = Description
+    attempts = 1
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -58,7 +61,7 @@ class DescribeByTemplate:
     def items(self, part: int) -> Iterator[Item]:
         for product in self.context.inputs.part("ingest", Product, part):
             text = describe_by_template(product)
-            yield Item(product.id, content_key(["describe", product.id, text]), text)
+            yield Item(product.id, content_key(["describe", version_of("describe"), product.id, text]), text)
 
     def rows(self, items: Iterable[Item]) -> Iterator[Made]:
         for item in items:

@@ -9,6 +9,7 @@ from itertools import islice
 from skutune.hashing import content_key
 from skutune.records import Description, Embedding, Product, Variant
 from skutune.stages.base import Context, Item, Made
+from skutune.stages.versions import version_of
 
 _WINDOW = 2048  # texts sorted by length before they are encoded together
 
@@ -25,6 +26,7 @@ class Embed:
     """Texts of a product → Embeddings; rejected texts are left out."""
 
     record = Embedding
+    attempts = 1
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -34,7 +36,7 @@ class Embed:
         model = self.context.identity("encoder")
         for text in self._texts(part):
             item_id = f"{text.product_id}/{text.kind}/{text.number}"
-            key = content_key(["embed", item_id, text.text, model, self.max_tokens])
+            key = content_key(["embed", version_of("embed"), item_id, text.text, model, self.max_tokens])
             yield Item(item_id, key, text)
 
     def rows(self, items: Iterable[Item]) -> Iterator[Made]:

@@ -21,6 +21,7 @@ class Expand:
 
     def __init__(self, context: Context) -> None:
         self.context, self.config = context, context.config.stages.expand
+        self.attempts = self.config.attempts
 
     def items(self, part: int) -> Iterator[Item]:
         model = self.context.identity("generator")

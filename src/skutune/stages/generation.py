@@ -16,6 +16,7 @@ from skutune.config import SamplingConfig
 from skutune.engines.base import Messages, Request, Result, Sampling, TextEngine
 from skutune.hashing import content_key
 from skutune.stages.base import Item, Made
+from skutune.stages.versions import version_of
 
 _RETRY_TEMPERATURE = 0.7  # a greedy retry would give the same malformed text again
 
@@ -36,7 +37,7 @@ class Prompt:
         """A hash of all that the item's rows are made from."""
         return content_key(
             [
-                *(stage, item_id, model, list(self.messages), self.schema),
+                *(stage, version_of(stage), item_id, model, list(self.messages), self.schema),
                 *(self.sampling.max_tokens, self.sampling.temperature, self.sampling.top_p),
             ]
         )

@@ -10,6 +10,7 @@ from skutune.hashing import content_key
 from skutune.linking import Linker, query_text
 from skutune.records import Expansion, Link, Name
 from skutune.stages.base import Context, Item, Made
+from skutune.stages.versions import version_of
 
 _WINDOW = 1024
 
@@ -24,6 +25,7 @@ class Links:
     """Name + Expansion → Link. Pure: which of several candidates an answer gets is decided where it is composed."""
 
     record = Link
+    attempts = 1
 
     def __init__(self, context: Context) -> None:
         self.context, self.config = context, context.config.stages.link
@@ -41,7 +43,7 @@ class Links:
         }
         for name in inputs.part("distinct", Name, part):
             text = query_text(name.text, expansions.get(name.normalised))
-            key = content_key(["link", name.normalised, name.text, text, classifier, settings])
+            key = content_key(["link", version_of("link"), name.normalised, name.text, text, classifier, settings])
             yield Item(name.normalised, key, _Query(name, text))
 
     def rows(self, items: Iterable[Item]) -> Iterator[Made]:

@@ -30,6 +30,7 @@ class Paraphrase:
 
     def __init__(self, context: Context) -> None:
         self.context, self.config = context, context.config.stages.paraphrase
+        self.attempts = self.config.attempts
 
     def items(self, part: int) -> Iterator[Item]:
         model = self.context.identity("generator")

@@ -34,6 +34,7 @@ class Questions:
 
     def __init__(self, context: Context) -> None:
         self.context, self.config = context, context.config.stages.question
+        self.attempts = self.config.attempts
 
     def items(self, part: int) -> Iterator[Item]:
         model = self.context.identity("generator")

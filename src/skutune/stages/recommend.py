@@ -34,6 +34,7 @@ class Recommend:
 
     def __init__(self, context: Context) -> None:
         self.context, self.config = context, context.config.stages.recommend
+        self.attempts = self.config.attempts
 
     def items(self, part: int) -> Iterator[Item]:
         model = self.context.identity("generator")
@@ -76,7 +77,7 @@ def distinct(names: list[str]) -> list[str]:
     """The names without repetitions, in order. Raises MalformedError for a name that is none."""
     found: dict[str, str] = {}
     for raw in names:
-        name = clean_name(raw)
+        name = clean_name(raw.replace(": ", " "))
         if not words(name):
             raise MalformedError("an empty name")
         if len(words(name)) > _MAX_WORDS or len(name) > _MAX_CHARACTERS:

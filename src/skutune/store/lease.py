@@ -160,6 +160,12 @@ def hold(
         lease._release()
 
 
+def is_held(store: ObjectStore, key: str, *, ttl_seconds: float = 60) -> bool:
+    """Whether somebody who seems alive holds the lease at `key`."""
+    holder = _read(store, key)
+    return holder is not None and holder.is_alive(ttl_seconds)
+
+
 def _read(store: ObjectStore, key: str) -> Holder | None:
     try:
         data = store.get(key)

@@ -21,7 +21,7 @@ from skutune.catalog import read
 from skutune.config import Columns
 from skutune.hashing import content_key
 from skutune.records import Product
-from skutune.text import fold
+from skutune.text import fold, words
 
 
 def test_the_key_is_made_of_id_name_and_attributes(catalog) -> None:
@@ -141,7 +141,7 @@ def test_only_who_reads_parquet_loads_pyarrow() -> None:
 _text = st.text(st.characters(codec="utf-8"), max_size=30)
 _ids = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S"]), min_size=1, max_size=12)
 _rows = st.lists(
-    st.tuples(_ids, _text.filter(fold), _text, _text), min_size=1, max_size=8, unique_by=lambda row: row[0]
+    st.tuples(_ids, _text.filter(words), _text, _text), min_size=1, max_size=8, unique_by=lambda row: row[0]
 )
 _HEADER = ("id", "name", "aisle", "note")
 
