@@ -228,8 +228,7 @@ class _Pipeline:
                 continue
             info = self.info if run == self.config.run else runs.load_run(self.store, run)
             current = info.fingerprint(stage.name) if info else None
-            prefix = f"{run}/{stage.name}/"
-            names = {info.key.removeprefix(prefix).split("/")[0] for info in self.store.list(prefix)}
+            names = self.store.folders(f"{run}/{stage.name}/")
             ordered = sorted(names, key=lambda name: (name != current, name))
             found += [f"{run}/{stage.name}/{name}" for name in ordered if (run, name) != (task.run, task.fingerprint)]
         return found

@@ -90,8 +90,7 @@ def with_stage(info: RunInfo, stage: str, fingerprint: str, buckets: int | None)
 
 def list_runs(store: ObjectStore) -> list[str]:
     """The names of the runs in a store."""
-    keys = (info.key.split("/") for info in store.list())
-    return sorted({parts[0] for parts in keys if len(parts) == 2 and parts[1] == "run.yaml"})
+    return sorted(name for name in store.folders() if store.head(f"{name}/run.yaml") is not None)
 
 
 def stage_output(store: ObjectStore, info: RunInfo, stage: str) -> tuple[str, Manifest]:

@@ -39,7 +39,7 @@ _TINY = (
     "stages.recommend.attempts=2",
     "stages.expand.attempts=1",
     "stages.expand.sampling.max_tokens=32",
-    "stages.answer.attempts=2",
+    "stages.answer.attempts=1",
     "stages.answer.sampling.max_tokens=160",
     "stages.compose.hold_out_products=0.25",
     "stages.compose.hold_out_questions=0",
@@ -49,7 +49,7 @@ _TINY = (
     "coverage.min_examples=1",
 )
 _TINY_PRODUCTS = 4
-_DEMO_TOKENS = 256
+_DEMO_TOKENS = {"full": 256, "tiny": 144}
 
 
 def demo(
@@ -68,7 +68,7 @@ def demo(
     _run(config, context.obj, Options(until=until, shards=parallel))
     if until is not None:
         return
-    _ask_demo(config, context.obj, DEMO_QUESTION)
+    _ask_demo(config, context.obj, DEMO_QUESTION, _DEMO_TOKENS[size])
 
 
 def run(
@@ -157,7 +157,7 @@ def _demo_config(cache: Path, size: str, store: str | None, overrides: list[str]
     return configuration.parse(document, "the demo's config")
 
 
-def _ask_demo(config: Config, cache: Path, question: str) -> None:
+def _ask_demo(config: Config, cache: Path, question: str, max_tokens: int) -> None:
     from skutune import runs
     from skutune.serving import answer_model
     from skutune.store import open_store
@@ -167,7 +167,7 @@ def _ask_demo(config: Config, cache: Path, question: str) -> None:
     if is_terminal():
         say(f"\nAsking the tuned model: {question}\n")
     with answer_model(store, info, cache) as model:
-        print(model.ask(question, max_tokens=_DEMO_TOKENS).text, flush=True)
+        print(model.ask(question, max_tokens=max_tokens).text, flush=True)
     report = f"{config.store}/{config.run}/report.html"
     where = "" if config.store == str(Path("runs").resolve()) else f" --store {config.store}"
     more = f'skutune ask{where} --run {config.run} "What goes well with grilled chicken?"'

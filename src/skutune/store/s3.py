@@ -143,12 +143,13 @@ class S3Store:
     def _list(self, prefix: str) -> Iterator[ObjectInfo]:
         # Some servers list folder by folder, which is not the order of keys: "a/b" before "a-b".
         with self._translated("list", prefix):
-            found = [
-                (item["Key"], item["Size"], _version(item))
+            # By key, because a server may name an object twice while it is being replaced.
+            found = {
+                item["Key"]: (item["Size"], _version(item))
                 for page in self._pages(Prefix=self._root + prefix)
                 for item in page.get("Contents", ())
-            ]
-        for name, size, version in sorted(found):
+            }
+        for name, (size, version) in sorted(found.items()):
             if is_key(key := name.removeprefix(self._root)):
                 yield ObjectInfo(key, size, version)
 
