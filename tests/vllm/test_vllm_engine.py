@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -26,6 +27,10 @@ from skutune.records import Product
 FOLDER = Path.home() / ".cache" / "skutune" / "models" / "smollm2-135m-instruct"
 ASKED = "What goes well with a chicken fried steak?"
 PRODUCTS = [Product(id=str(number), name=name, attributes={}, key="") for number, name in enumerate(NAMES)]
+
+
+# In GiB: by itself vLLM claims nearly all memory, and does not start beside anything else.
+os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
 
 
 def start(context: int) -> TextEngine:

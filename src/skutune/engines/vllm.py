@@ -1,7 +1,8 @@
 """The engine for GPUs: vLLM's offline engine, fed continuously from the stream of requests.
 
 On a CPU build vLLM reads `VLLM_CPU_KVCACHE_SPACE` (GiB for keys and values) and `VLLM_CPU_OMP_THREADS_BIND` (which
-cores) from the environment; its own defaults work. No seed is set for a single request: the CPU engine dies of it.
+cores) from the environment. Without the first it claims nearly all memory of a node, and does not start where that is
+not free. No seed is set for a single request: the CPU engine dies of it.
 """
 
 from __future__ import annotations
