@@ -20,6 +20,8 @@ from skutune.errors import InputError, StoppedError
 
 if TYPE_CHECKING:
     from skutune.local import Options
+    from skutune.runs import RunInfo
+    from skutune.store import ObjectStore
 
 StoreOption = Annotated[str | None, typer.Option("--store", help="Local folder or s3://bucket/prefix.")]
 
@@ -159,19 +161,32 @@ def _demo_config(cache: Path, size: str, store: str | None, overrides: list[str]
 
 def _ask_demo(config: Config, cache: Path, question: str, max_tokens: int) -> None:
     from skutune import runs
-    from skutune.serving import answer_model
-    from skutune.store import open_store
+    from skutune.store import NotFoundError, open_store
 
     store = open_store(config.store)
     info = runs.require_run(store, config.run)
     if is_terminal():
         say(f"\nAsking the tuned model: {question}\n")
-    with answer_model(store, info, cache) as model:
-        print(model.ask(question, max_tokens=max_tokens).text, flush=True)
+    # The same model answers the same question alike: a demo that is run again need not load it again.
+    folder, _ = runs.stage_output(store, info, "finetune")
+    kept = f"{folder}/demo-answer.txt"
+    try:
+        text = store.get(kept).decode()
+    except NotFoundError:
+        text = _answer(store, info, cache, question, max_tokens)
+        store.put(kept, text.encode())
+    print(text, flush=True)
     report = f"{config.store}/{config.run}/report.html"
     where = "" if config.store == str(Path("runs").resolve()) else f" --store {config.store}"
     more = f'skutune ask{where} --run {config.run} "What goes well with grilled chicken?"'
     closing(f"\nReport: {report}\nAsk more: {more}", report=report)
+
+
+def _answer(store: ObjectStore, info: RunInfo, cache: Path, question: str, max_tokens: int) -> str:
+    from skutune.serving import answer_model
+
+    with answer_model(store, info, cache) as model:
+        return model.ask(question, max_tokens=max_tokens).text
 
 
 def _end_with_parent() -> None:
