@@ -82,10 +82,11 @@ def run_pipeline(
         info = _open_run(store, config, earlier, options.base)
         pipeline = _Pipeline(config, store, cache, _Guarded(observer, lease), options.shards, info)
         try:
-            pipeline.find_models(wanted)
             for stage in wanted:
                 lease.check()
                 pipeline.run(stage, may_work=stage.name not in done_before)
+                if stage.name == "ingest":  # a faulty catalog is told first, and quickly
+                    pipeline.find_models(wanted)
         except BaseException as error:
             runs.save_status(store, config.run, _state_of(error), pipeline.working, str(error)[:2000])
             raise
@@ -120,8 +121,9 @@ class _Pipeline:
         self.working: dict[str, str] = {}
 
     def find_models(self, wanted: list[Stage]) -> None:
-        """Find all models before any work. Raises InputError for one that cannot be had."""
-        for role in sorted({role for stage in wanted for role in graph.models_of(stage, self.config)}):
+        """Find all models before any is put to work, those that need no network first. Raises InputError."""
+        roles = {role for stage in wanted for role in graph.models_of(stage, self.config)}
+        for role in sorted(roles, key=lambda role: (self.pool.is_remote(role), role)):
             self.pool.identity(role)
 
     def run(self, stage: Stage, may_work: bool) -> None:

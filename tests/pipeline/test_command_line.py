@@ -122,11 +122,11 @@ def test_workers_end_with_their_parent(pipeline: Pipeline) -> None:
     assert not [worker for worker in workers if _alive(worker)]
 
 
-def test_wrong_models_are_found_before_any_work(pipeline: Pipeline) -> None:
+def test_wrong_models_are_found_before_any_model_works(pipeline: Pipeline) -> None:
     process = _skutune("run", "-c", str(pipeline.config), "--set", "models.base.name=./nowhere")
     assert process.returncode == 10
     assert "nowhere" in process.stderr
-    assert "stage_started" not in process.stderr
+    assert '"stage": "describe"' not in process.stderr
 
 
 def _children(pid: int) -> list[int]:

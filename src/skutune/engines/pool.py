@@ -28,6 +28,11 @@ class ModelPool:
         config: GeneratorConfig | EncoderConfig = getattr(self.models, role)
         return engines.engine_identity(config, None if config.engine == "scripted" else self.weights(role))
 
+    def is_remote(self, role: Role) -> bool:
+        """Whether finding this model may need a network."""
+        config = self._config(role)
+        return getattr(config, "engine", None) != "scripted" and not config.name.startswith(("/", ".", "~"))
+
     def weights(self, role: Role) -> Weights:
         """Where the model lies on this machine. Raises InputError where it cannot be had."""
         config = self._config(role)
