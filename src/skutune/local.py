@@ -7,36 +7,27 @@ is a process of its own (`skutune worker`), as in a pod.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 from skutune import graph, manifests, runs, stages
 from skutune.config import Config
 from skutune.engines.pool import ModelPool
-from skutune.errors import DeviceError, InputError, RetryableError, ShardError, SkutuneError, StoppedError
+from skutune.errors import InputError, RetryableError, StoppedError
 from skutune.graph import Stage
 from skutune.manifests import Manifest, Task
+from skutune.processes import Processes
 from skutune.progress import Progress
 from skutune.runs import RunInfo
+from skutune.sources import source_digest
 from skutune.store import check_writable
-from skutune.store.base import NotFoundError, ObjectStore
+from skutune.store.base import ObjectStore
 from skutune.store.lease import Lease, hold
-from skutune.worker import run_shard, source_digest
+from skutune.worker import run_shard
 
 _POLL_SECONDS = 0.5
-_STOP_SECONDS = 20.0
-_ERRORS: dict[int, type[SkutuneError]] = {
-    InputError.exit_code: InputError,
-    ShardError.exit_code: ShardError,
-    RetryableError.exit_code: RetryableError,
-    DeviceError.exit_code: DeviceError,
-    StoppedError.exit_code: StoppedError,
-}
 
 
 class Observer(Protocol):
@@ -215,7 +206,7 @@ class _Pipeline:
             run_shard(self.store, task, 0, self.pool, self.observer.progressed)
             return
         self.pool.close()  # each worker loads its own
-        with _Processes(self.store, task, self.cache) as processes:
+        with Processes(self.store, task, self.cache) as processes:
             while processes.running():
                 for progress in processes.progress():
                     self.observer.progressed(progress)
@@ -233,66 +224,6 @@ class _Pipeline:
             names = self.store.folders(f"{run}/{stage.name}/")
             ordered = sorted(names, key=lambda name: (name != current, name))
             found += [f"{run}/{stage.name}/{name}" for name in ordered if (run, name) != (task.run, task.fingerprint)]
-        return found
-
-
-class _Processes:
-    """The shards of one task, each as a process; ended with this one."""
-
-    def __init__(self, store: ObjectStore, task: Task, cache: Path) -> None:
-        self.store, self.task = store, task
-        self.started: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
-        self.cache = cache
-
-    def __enter__(self) -> _Processes:
-        for shard in range(len(self.task.shards)):
-            log = tempfile.TemporaryFile()
-            command = [sys.executable, "-m", "skutune", "--cache", str(self.cache), "worker"]
-            command += ["--task", f"{self.store.uri}/{self.task.key}", "--shard", str(shard), "--with-parent"]
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
-            self.started.append((process, log))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for process, _log in self.started:
-            process.terminate()  # nothing happens to one that has ended
-        for process, log in self.started:
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            log.close()
-
-    def running(self) -> bool:
-        """Whether a shard still works, and none has failed."""
-        codes = [process.poll() for process, _ in self.started]
-        return any(code is None for code in codes) and not any(code for code in codes)
-
-    def check(self) -> None:
-        """Raise the error of the first shard that failed."""
-        for shard, (process, log) in enumerate(self.started):
-            if process.returncode < 0:
-                raise RetryableError(
-                    f"{self.task.stage}, shard {shard}: its process was killed by signal {-process.returncode} (often: "
-                    "out of memory); run again, with fewer --parallel"
-                )
-            if process.returncode:
-                log.seek(0)
-                words = log.read()[-4000:].decode("utf-8", "replace").strip().splitlines()
-                kind = _ERRORS.get(process.returncode, SkutuneError)
-                raise kind(f"{self.task.stage}, shard {shard}: " + _last_words(words, process.returncode))
-
-    def progress(self) -> list[Progress]:
-        """What the shards last said."""
-        found = []
-        for shard in range(len(self.started)):
-            try:
-                data = self.store.get(f"{self.task.folder}/progress-a{self.task.attempt}-{shard}.json")
-            except NotFoundError:
-                continue
-            document = json.loads(data)
-            found.append(Progress(**{name: document[name] for name in Progress.__dataclass_fields__}))
         return found
 
 
@@ -324,15 +255,3 @@ def _buckets_of(store: ObjectStore, run: str) -> int | None:
 
 def _state_of(error: BaseException) -> str:
     return "stopped" if isinstance(error, (StoppedError, KeyboardInterrupt)) else "failed"
-
-
-def _last_words(lines: list[str], code: int) -> str:
-    """The message of a worker's last JSON event, or its last line."""
-    for line in reversed(lines):
-        try:
-            document = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(document, dict) and document.get("event") == "error":
-            return str(document["message"])
-    return lines[-1] if lines else f"ended with exit code {code}"

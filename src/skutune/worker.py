@@ -6,7 +6,6 @@ shard's manifest is put after it, so that a worker killed at any moment loses on
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import platform
@@ -25,11 +24,11 @@ from typing import Any
 from skutune import config as configuration
 from skutune import graph, manifests, stages, tables
 from skutune.engines.pool import ModelPool
-from skutune.errors import InputError, RetryableError, ShardError, SkutuneError
-from skutune.hashing import content_key
+from skutune.errors import InputError, ShardError, SkutuneError
 from skutune.manifests import Entry, Manifest, Stats, Task
 from skutune.progress import Listener, Progress, Throttle
 from skutune.records import Product
+from skutune.sources import checked_source
 from skutune.stages.base import MODEL_VERSION, Context, FitStage, Inputs, Item, Made, MapStage, Outputs
 from skutune.stages.checkpoints import Checkpoints
 from skutune.store import open_store
@@ -76,48 +75,6 @@ def run_shard(
             _fit(run, stages.build_fit(task.stage, context, task.buckets))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def source_file(source: str, scratch: Path) -> Path:
-    """The catalog as a local file. Raises InputError where there is none."""
-    if not source.startswith("s3://"):
-        return Path(source)
-    folder, _, name = source.rpartition("/")
-    path = scratch / "source" / name
-    if folder.count("/") < 2 or not name:
-        raise InputError(f"catalog.source {source}: write it as s3://bucket/path/file.csv")
-    store = open_store(folder)
-    if store.head(name) is None:
-        raise InputError(f"catalog.source {source}: no such object")
-    store.get_file(name, path)
-    return path
-
-
-def source_digest(source: str) -> str:
-    """What the catalog is, for ingest's fingerprint: its content, and its format, which its name says."""
-    with tempfile.TemporaryDirectory(prefix="skutune-") as scratch:
-        return _file_digest(source_file(source, Path(scratch)))
-
-
-def _file_digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise InputError(f"catalog.source {path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"catalog.source {path}: is a folder; name the file in it") from None
-    except OSError as error:
-        raise InputError(f"catalog.source {path}: cannot be read: {error.strerror}") from None
-    return content_key([path.suffixes, digest])
-
-
-def _checked_source(task: Task, source: str, scratch: Path) -> Path:
-    """The catalog that the task is about. Raises RetryableError where the file was replaced since."""
-    path = source_file(source, scratch)
-    if _file_digest(path) != task.source:
-        raise RetryableError(f"catalog.source {source}: was replaced while the run began; run again")
-    return path
 
 
 def versions() -> dict[str, str]:
@@ -319,7 +276,7 @@ def _context(
         engine=lambda: pool.text_engine(names),
         encoder=pool.encoder,
         base=base,
-        source=partial(_checked_source, task, config.catalog.source, scratch),
+        source=partial(checked_source, config.catalog.source, task.source, scratch),
         checkpoints=Checkpoints(run.store, task.folder),
         report=_reporter(run),
     )
