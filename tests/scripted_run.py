@@ -74,6 +74,20 @@ class Pipeline:
         _, stderr = process.communicate(timeout=300)
         return process.returncode, stderr
 
+    def wait_for(self, pattern: str, seconds: float = 60) -> None:
+        """Wait until an object of the sample run is there (a glob in the store's folder)."""
+        until = time.monotonic() + seconds
+        while not any(Path(self.store).glob(f"sample/{pattern}")):
+            assert time.monotonic() < until, f"no {pattern} after {seconds} s"
+            time.sleep(0.01)
+
+    def kill_at(self, pattern: str, *options: str) -> None:
+        """Kill a run, with all its processes, as soon as an object is there."""
+        process = self.start(*options)
+        self.wait_for(pattern)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
     def run_and_kill(self, seconds: float, *options: str) -> bool:
         """Kill the run, with all its processes, after this time; whether it was still going."""
         process = self.start(*options)

@@ -16,7 +16,7 @@ from skutune.store import open_store
 def test_twenty_kills_at_random_moments_change_nothing(pipeline: Pipeline, undisturbed: Pipeline) -> None:
     moments, killed = random.Random(7), 0
     while killed < 20:
-        if not pipeline.run_and_kill(moments.uniform(0.5, 3.0)):
+        if not pipeline.run_and_kill(moments.uniform(0.5, 2.5)):
             # It finished first: begin again, so that every kill hits a run at work.
             assert pipeline.tables() == undisturbed.tables()
             pipeline = Pipeline(pipeline.folder, f"{pipeline.store}-{killed}")
@@ -32,7 +32,7 @@ def test_twenty_kills_at_random_moments_change_nothing(pipeline: Pipeline, undis
 
 def test_a_run_told_to_stop_says_so_and_goes_on_later(pipeline: Pipeline, undisturbed: Pipeline) -> None:
     process = pipeline.start()
-    time.sleep(2.0)
+    pipeline.wait_for("describe/*/task-a1.json")
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 143
