@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -79,7 +80,8 @@ def run_pipeline(
                 if stage.name == "ingest":  # a faulty catalog is told first, and quickly
                     pipeline.find_models(wanted)
         except BaseException as error:
-            runs.save_status(store, config.run, _state_of(error), pipeline.working, str(error)[:2000])
+            with suppress(InputError, RetryableError):  # a store that fails now is what `error` tells of already
+                runs.save_status(store, config.run, _state_of(error), pipeline.working, str(error)[:2000])
             raise
         finally:
             pipeline.pool.close()
