@@ -253,6 +253,8 @@ def _utf8(character: bytes, byte: int) -> bytes | None:
     Characters that go on alike share a representative, which keeps the states few.
     """
     longer = character + bytes([byte])
+    if b"\xed\xa0" <= longer[:2] <= b"\xed\xbf":  # half of a surrogate pair: Python's decoder says so a byte later
+        return None
     try:
         whole = codecs.getincrementaldecoder("utf-8")().decode(longer)
     except UnicodeDecodeError:

@@ -41,6 +41,25 @@ def test_what_the_parser_would_refuse_or_misread_cannot_be_written(before, after
     assert build_template(BYTES).walk(START, WHOLE.replace(before, after, 1).encode()) == DEAD
 
 
+@pytest.mark.parametrize("second", range(0x80, 0xC0))
+@pytest.mark.parametrize("lead", [0xC2, 0xE0, 0xE1, 0xED, 0xEF, 0xF0, 0xF1, 0xF4])
+def test_no_beginning_of_a_character_is_let_in_that_no_character_has(lead: int, second: int) -> None:
+    written = bytes([lead, second])
+    endings = ([0x80], [0xA5], [0xBF]) if lead < 0xF0 else ([0x80, 0x80], [0xA5, 0xA5], [0xBF, 0xBF])
+    whole = [written] if lead < 0xE0 else [written + bytes(ending) for ending in endings]
+    exists = any(_is_utf8(character) for character in whole)
+    state = build_template(BYTES).walk(START, b"Hi" + written)
+    if not exists:
+        assert state == DEAD
+
+
+def _is_utf8(character: bytes) -> bool:
+    try:
+        return bool(character.decode())
+    except UnicodeDecodeError:
+        return False
+
+
 @pytest.mark.parametrize(("items", "fits"), [(1, False), (2, True), (3, True), (4, False)])
 def test_the_number_of_recommendations_is_bounded(items, fits):
     block = " * B: G\n(no close product)\n\n\n"
