@@ -62,3 +62,11 @@ class StoppedError(SkutuneError):
     """Told to stop (SIGTERM, Ctrl-C); what was written stays and the next run goes on from it."""
 
     exit_code = 143
+
+
+class StopSignal(BaseException):
+    """SIGTERM or Ctrl-C arrived.
+
+    No `Exception`, because libraries catch those in their callbacks and would go on; and no `KeyboardInterrupt`,
+    because CPython ends a process by SIGINT once one has passed through `exec`, even where it is caught afterwards.
+    """

@@ -16,7 +16,7 @@ from typing import Protocol
 from skutune import graph, manifests, runs, stages
 from skutune.config import Config
 from skutune.engines.pool import ModelPool
-from skutune.errors import InputError, RetryableError, StoppedError
+from skutune.errors import InputError, RetryableError, StoppedError, StopSignal
 from skutune.graph import Stage
 from skutune.manifests import Manifest, Task
 from skutune.processes import Processes
@@ -256,4 +256,4 @@ def _buckets_of(store: ObjectStore, run: str) -> int | None:
 
 
 def _state_of(error: BaseException) -> str:
-    return "stopped" if isinstance(error, (StoppedError, KeyboardInterrupt)) else "failed"
+    return "stopped" if isinstance(error, (StoppedError, StopSignal)) else "failed"

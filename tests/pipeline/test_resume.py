@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
 from scripted_run import Pipeline
 
 from skutune import runs
@@ -30,10 +31,13 @@ def test_twenty_kills_at_random_moments_change_nothing(pipeline: Pipeline, undis
         assert pipeline.stage_file("compose", name) == undisturbed.stage_file("compose", name)
 
 
-def test_a_run_told_to_stop_says_so_and_goes_on_later(pipeline: Pipeline, undisturbed: Pipeline) -> None:
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_told_to_stop_says_so_and_goes_on_later(
+    pipeline: Pipeline, undisturbed: Pipeline, told: signal.Signals
+) -> None:
     process = pipeline.start()
     pipeline.wait_for("describe/*/task-a1.json")
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(told)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 143
     assert "goes on from it" in stderr

@@ -14,7 +14,7 @@ import typer
 
 from skutune.cli import catalog, inspect, pipeline
 from skutune.cli.console import report_error
-from skutune.errors import InputError, SkutuneError, StoppedError
+from skutune.errors import InputError, SkutuneError, StoppedError, StopSignal
 
 app = typer.Typer(
     name="skutune",
@@ -42,7 +42,6 @@ catalog_app.command("check")(catalog.check)
 config_app.command("schema")(catalog.config_schema)
 config_app.command("show")(catalog.config_show)
 
-_INTERRUPTED = 130  # what typer makes of Ctrl-C
 _UsageError: Any = typer.BadParameter.__mro__[1]  # typer brings its own click, and exports only the subclass
 
 
@@ -60,19 +59,18 @@ def _options(
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command and leave with its exit code."""
     _quiet_libraries()
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
     sys.exit(_run(arguments))
 
 
 def _run(arguments: list[str] | None) -> int:
     try:
         code = app(args=arguments, standalone_mode=False)
-        if code == _INTERRUPTED:
-            raise KeyboardInterrupt
     except _UsageError as error:
         hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
         return report_error(InputError(f"{error.format_message()}{hint}"))
-    except (KeyboardInterrupt, typer.Abort):
+    except (StopSignal, typer.Abort):
         return report_error(StoppedError("told to stop; what is done stays, and the same command goes on from it"))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -86,8 +84,7 @@ def _run(arguments: list[str] | None) -> int:
 
 
 def _stop(signal_number: int, frame: object) -> NoReturn:
-    # As Ctrl-C does: libraries catch ordinary exceptions in their callbacks, and would go on.
-    raise KeyboardInterrupt
+    raise StopSignal
 
 
 def _quiet_libraries() -> None:
