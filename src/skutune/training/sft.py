@@ -1,8 +1,8 @@
 """Supervised fine-tuning: setup → data → model → fit → save.
 
 Runs on one process; everything that depends on how many there are is in `_arguments`. TRL's trainer does the stepping,
-PEFT the adapter. Three things differ from TRL's own defaults, because they cost most of the time on a CPU: no gradient
-checkpointing there, the output layer only for tokens that carry loss, and micro-batches of like length.
+PEFT the adapter. Three things differ from TRL's own defaults, to save work on a CPU: no gradient checkpointing there,
+the output layer only for tokens that carry loss, and micro-batches of like length.
 """
 
 from __future__ import annotations
