@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+Messages = tuple[dict[str, str], ...]
+"""A chat: `({"role": "system" | "user" | "assistant", "content": …}, …)`."""
+
 # Templates of the Llama 3 family write today's date into every prompt and those of Qwen 3 open a monologue, unless told
 # otherwise. Both would make equal requests unequal, or cost tokens that nobody reads.
 TEMPLATE_SETTINGS = {"date_string": "01 Jan 2025", "enable_thinking": False}

@@ -17,7 +17,7 @@ Role = Literal["generator", "encoder", "base"]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage.
+    """One stage; `step` is the step of the pipeline that it belongs to, 0 what comes before the first.
 
     `map` stages make part k of their table from part k of what they read; `fit` stages run once. `buckets` says what
     their parts are bucketed by, `models` which models decide what they write, `sections` which further sections of the
@@ -153,6 +153,11 @@ STAGES: dict[str, Stage] = {
     )
 }
 
+MODELS = Stage("models", 0, "fit", buckets="none", sections=("models",), title="mirror the models")
+"""Only on a cluster, before all others: puts the weights of hub models into the store, from where every pod reads."""
+
+CLUSTER_STAGES: dict[str, Stage] = {MODELS.name: MODELS, **STAGES}
+
 # What changes how fast a model runs, or where it lies, but not what it is.
 _RUNTIME_KEYS = {"name", "revision", "batch_size", "engine"}
 
@@ -204,5 +209,5 @@ def models_of(stage_: Stage, config: Config) -> tuple[Role, ...]:
 
 
 def _own_settings(name: str, config: Config) -> dict[str, Any]:
-    dumped: dict[str, Any] = getattr(config.stages, name).model_dump(mode="json")
-    return dumped
+    section = getattr(config.stages, name, None)  # the models stage has none of its own
+    return section.model_dump(mode="json") if section is not None else {}

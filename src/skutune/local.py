@@ -6,14 +6,13 @@ is a process of its own (`skutune worker`), as in a pod.
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from skutune import graph, manifests, runs, stages
+from skutune import graph, manifests, runs, submission
 from skutune.config import Config
 from skutune.engines.pool import ModelPool
 from skutune.errors import InputError, RetryableError, StoppedError, StopSignal
@@ -68,10 +67,10 @@ def run_pipeline(
     """
     wanted = graph.selected(options.until)
     done_before = {stage.name for stage in graph.selected(options.first)} - {options.first} if options.first else set()
-    earlier = runs.load_run(store, config.run)
+    runs.load_run(store, config.run)  # one of another version is told of before anything is written beside it
     check_writable(store)
     with hold(store, runs.lease_key(config.run)) as lease:
-        info = _open_run(store, config, earlier, options.base)
+        info = submission.open_run(store, config, options.base)
         pipeline = _Pipeline(config, store, cache, _Guarded(observer, lease), options.shards, info)
         try:
             for stage in wanted:
@@ -131,10 +130,7 @@ class _Pipeline:
                     f"--from: it needs the stage {stage.name}, which is not done; leave --from away to run it"
                 )
             manifest = self._work(stage, task)
-        buckets = manifest.buckets if stage.name == "ingest" else self.info.buckets
-        if self.info.fingerprint(stage.name) != task.fingerprint or buckets != self.info.buckets:
-            self.info = runs.with_stage(self.info, stage.name, task.fingerprint, buckets)
-            runs.save_run(self.store, self.info)
+        self.info = submission.noted(self.store, self.info, stage, task, manifest)
         self.working.pop(stage.name, None)
         self.done[stage.name] = manifest
         if stage.name == "report" and resumed:  # the page of another config may lie there
@@ -143,63 +139,21 @@ class _Pipeline:
         self.observer.stage_finished(stage, manifest, time.monotonic() - started, resumed)
 
     def _task(self, stage: Stage) -> Task:
-        """The stage's task, without attempt, shards and reuse, which only matter where there is work to do."""
         models: dict[str, str] = {role: self.pool.identity(role) for role in graph.models_of(stage, self.config)}
-        inputs = {name: self.done[name] for name in stage.reads}
         source = source_digest(self.config.catalog.source) if stage.name == "ingest" else ""
-        fingerprint = manifests.fingerprint(
-            stage,
-            self.config,
-            prompts=stages.prompts_digest(stage.name),
-            models=models,
-            inputs=inputs,
-            source=source,
-        )
-        folders = {
-            name: manifests.stage_folder(self.config.run, name, manifest.fingerprint)
-            for name, manifest in inputs.items()
-        }
-        document = json.loads(self.config.model_dump_json())
-        return Task(
-            self.config.run, stage.name, fingerprint, 0, document, folders, (), self.info.buckets, (), models, source
-        )
+        return submission.draft(self.config, self.info, stage, self.done, models, source)
 
     def _work(self, stage: Stage, task: Task) -> Manifest:
         """Submit what is missing, and merge what came out."""
         self.working[stage.name] = task.fingerprint
         runs.save_status(self.store, self.config.run, "running", self.working)
-        parts = self._missing(stage, task)
+        parts = submission.missing(self.store, stage, task, self.info.buckets)
         self.observer.stage_started(stage, len(parts))
         if parts:
-            width = min(self.shards, len(parts)) if stage.kind == "map" else 1
-            attempt = manifests.next_attempt(self.store, task.folder)
-            shards = tuple(tuple(parts[shard::width]) for shard in range(width))
-            reuse = tuple(self._reusable(stage, task)) if stage.kind == "map" else ()
-            task = replace(task, attempt=attempt, shards=shards, reuse=reuse)
+            task = submission.numbered(self.store, self.info, stage, task, parts, self.shards)
             manifests.write_task(self.store, task)
             self._submit(task)
-        return self._merge(stage, task)
-
-    def _missing(self, stage: Stage, task: Task) -> list[int]:
-        if stage.kind == "fit":
-            return [0]
-        buckets = self.info.buckets or 0
-        made = manifests.made(self.store, task.folder, stage.name, buckets).parts()
-        return [part for part in range(buckets) if part not in made]
-
-    def _merge(self, stage: Stage, task: Task) -> Manifest:
-        buckets = self.info.buckets or 0
-        if stage.kind == "map":
-            manifest = manifests.made(self.store, task.folder, stage.name, buckets)
-            missing = buckets - len(manifest.parts())
-        else:  # the attempt that just ended: the files of a fit stage belong together
-            (whole,) = manifests.read_shard_manifests(self.store, task.folder, task.attempt)
-            manifest = manifests.present(self.store, task.folder, whole)
-            missing = len(whole.entries) - len(manifest.entries)
-        if missing:
-            raise RetryableError(
-                f"{stage.name}: {missing} objects are missing in {self.store.uri}/{task.folder}; run again"
-            )
+        manifest = submission.merged(self.store, stage, task, self.info.buckets)
         manifests.write_manifest(self.store, task.folder, manifest)
         return manifest
 
@@ -214,45 +168,6 @@ class _Pipeline:
                     self.observer.progressed(progress)
                 time.sleep(_POLL_SECONDS)
             processes.check()
-
-    def _reusable(self, stage: Stage, task: Task) -> list[str]:
-        """Folders of earlier outputs of this stage, in this run and in the base run, with the same buckets."""
-        found = []
-        for run in (self.config.run, self.info.base):
-            if run is None:
-                continue
-            info = self.info if run == self.config.run else runs.load_run(self.store, run)
-            current = info.fingerprint(stage.name) if info else None
-            names = self.store.folders(f"{run}/{stage.name}/")
-            ordered = sorted(names, key=lambda name: (name != current, name))
-            found += [f"{run}/{stage.name}/{name}" for name in ordered if (run, name) != (task.run, task.fingerprint)]
-        return found
-
-
-def _open_run(store: ObjectStore, config: Config, earlier: RunInfo | None, base: str | None) -> RunInfo:
-    """The run's record, made or brought up to date with this config."""
-    if base is not None and runs.require_run(store, base).buckets is None:
-        raise InputError(f"--base {base}: that run has not read its catalog yet")
-    base = base or (earlier.base if earlier else None)
-    buckets = earlier.buckets if earlier else None
-    if base is not None:
-        inherited = _buckets_of(store, base)
-        if config.catalog.buckets not in (None, inherited):
-            raise InputError(
-                f"catalog.buckets is {config.catalog.buckets}, but the base run {base!r} has {inherited}: its rows "
-                "could not be taken over; leave catalog.buckets away"
-            )
-        buckets = buckets or inherited
-    elif config.catalog.buckets is not None:
-        buckets = config.catalog.buckets
-    info = RunInfo(config.run, config, base, buckets, dict(earlier.stages or {}) if earlier else {})
-    runs.save_run(store, info)
-    return info
-
-
-def _buckets_of(store: ObjectStore, run: str) -> int | None:
-    info = runs.load_run(store, run)
-    return info.buckets if info else None
 
 
 def _state_of(error: BaseException) -> str:

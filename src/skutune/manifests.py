@@ -109,7 +109,8 @@ class Task:
     """One attempt at a stage, as the submitter (local runner or controller) writes it and workers read it.
 
     `inputs` names the folder of each stage read; `reuse` lists folders of the same stage whose rows may be taken over
-    by key, best first; `shards[i]` are the parts of shard i; `models` are the identities of the models' weights.
+    by key, best first; `shards[i]` are the parts of shard i; `models` are the identities of the models' weights;
+    `submitter` says who works on it (on a cluster the name of the Job).
     """
 
     run: str
@@ -123,6 +124,7 @@ class Task:
     shards: tuple[tuple[int, ...], ...]
     models: dict[str, str]
     source: str = ""
+    submitter: str = ""
 
     @property
     def folder(self) -> str:

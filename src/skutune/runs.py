@@ -25,7 +25,8 @@ FORMAT_VERSION = 1
 class RunInfo:
     """A run as `run.yaml` keeps it.
 
-    `buckets` is fixed by the first ingest; `stages` maps each stage that is done to its current fingerprint.
+    `buckets` is fixed by the first ingest; `stages` maps each stage that is done to its current fingerprint; `owner`
+    is the release that runs it on a cluster.
     """
 
     run: str
@@ -33,6 +34,7 @@ class RunInfo:
     base: str | None = None
     buckets: int | None = None
     stages: Mapping[str, str] | None = None
+    owner: str | None = None
 
     def fingerprint(self, stage: str) -> str | None:
         """The current output of a stage, or None."""
@@ -55,7 +57,8 @@ def load_run(store: ObjectStore, run: str) -> RunInfo | None:
             "use that version, or another run name with --run"
         )
     config = configuration.parse(document["config"], where)
-    return RunInfo(run, config, document.get("base"), document.get("buckets"), document.get("stages"))
+    kept = {name: document.get(name) for name in ("base", "buckets", "stages", "owner")}
+    return RunInfo(run, config, **kept)
 
 
 def require_run(store: ObjectStore, run: str) -> RunInfo:
@@ -73,6 +76,7 @@ def save_run(store: ObjectStore, info: RunInfo) -> None:
         "version": FORMAT_VERSION,
         "run": info.run,
         "base": info.base,
+        "owner": info.owner,
         "buckets": info.buckets,
         "stages": dict(info.stages or {}),
         "config": json.loads(info.config.model_dump_json()),
@@ -215,9 +219,23 @@ def _working_folder(store: ObjectStore, info: RunInfo, name: str) -> str | None:
     return f"{info.run}/{name}/{fingerprint}" if fingerprint else None
 
 
-def save_status(store: ObjectStore, run: str, state: str, working: Mapping[str, str], message: str = "") -> None:
-    """Put `status.json`: what the run is doing, and which folder each unfinished stage writes into."""
-    document = {
+def save_status(
+    store: ObjectStore,
+    run: str,
+    state: str,
+    working: Mapping[str, str],
+    message: str = "",
+    cluster: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Put `status.json` and return it.
+
+    Args:
+        state: running, done, failed or stopped.
+        working: which folder, by its fingerprint, each unfinished stage writes into.
+        message: for a person.
+        cluster: what a controller says of its Jobs.
+    """
+    document: dict[str, Any] = {
         "version": FORMAT_VERSION,
         "run": run,
         "state": state,
@@ -225,7 +243,10 @@ def save_status(store: ObjectStore, run: str, state: str, working: Mapping[str, 
         "message": message,
         "time": time.time(),
     }
+    if cluster is not None:
+        document["cluster"] = dict(cluster)
     store.put(f"{run}/status.json", json.dumps(document, indent=1).encode())
+    return document
 
 
 def _of_manifests(

@@ -33,6 +33,7 @@ from skutune.stages.base import MODEL_VERSION, Context, FitStage, Inputs, Item, 
 from skutune.stages.checkpoints import Checkpoints
 from skutune.store import open_store
 from skutune.store.base import ObjectStore
+from skutune.versions import prompts_digest
 
 PROGRESS_SECONDS = 1.0
 _log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def run_shard(
         _check_fingerprint(task, config, inputs, pool)
         run = _Run(store, task, shard, listener)
         context = _context(config, inputs, task, pool, scratch, run)
-        if graph.stage(task.stage).kind == "map":
+        if graph.CLUSTER_STAGES[task.stage].kind == "map":
             run.expected = stages.expected_items(task.stage, config, inputs.manifests) * _share(task, shard)
             _MapShard(run, stages.build_map(task.stage, context)).work()
         else:
@@ -237,11 +238,11 @@ def _inputs(store: ObjectStore, task: Task, scratch: Path) -> Inputs:
 
 def _check_fingerprint(task: Task, config: configuration.Config, inputs: Inputs, pool: ModelPool) -> None:
     """A worker of another version would write other rows under the same name: refuse."""
-    stage = graph.stage(task.stage)
+    stage = graph.CLUSTER_STAGES[task.stage]
     computed = manifests.fingerprint(
         stage,
         config,
-        prompts=stages.prompts_digest(stage.name),
+        prompts=prompts_digest(stage.name),
         models={role: pool.identity(role) for role in graph.models_of(stage, config)},
         inputs=inputs.manifests,
         source=task.source,

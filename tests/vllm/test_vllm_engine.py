@@ -16,9 +16,10 @@ import psutil
 from engine_suite import NAMES, TextEngineSuite, ask
 from jsonschema import validate
 
+from skutune.chat_template import Messages
 from skutune.config import GeneratorConfig
 from skutune.engines import build_text_engine
-from skutune.engines.base import Messages, Request, Sampling, TextEngine
+from skutune.engines.base import Request, Sampling, TextEngine
 from skutune.engines.weights import Weights
 from skutune.errors import DeviceError, InputError
 from skutune.prompts import answer, question, recommend

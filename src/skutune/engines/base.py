@@ -17,8 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Messages = tuple[dict[str, str], ...]
-"""A chat: `({"role": "system" | "user" | "assistant", "content": …}, …)`."""
+from skutune.chat_template import Messages
 
 
 @dataclass(frozen=True, slots=True)

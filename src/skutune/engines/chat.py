@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from skutune.chat_template import TEMPLATE_SETTINGS
-from skutune.engines.base import Messages
+from skutune.chat_template import TEMPLATE_SETTINGS, Messages
 from skutune.errors import InputError
 
 

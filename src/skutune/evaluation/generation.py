@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from skutune.engines.base import Messages
+from skutune.chat_template import Messages
 from skutune.engines.chat import stop_tokens
 from skutune.training.models import device, load_model, load_tuned, number_format
 from skutune.training.tokens import load_tokenizer, prompt_tokens

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skutune.engines.base import Messages
+from skutune.chat_template import Messages
 
 
 def question_messages(question: str) -> Messages:

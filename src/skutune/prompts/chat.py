@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from skutune.engines.base import Messages
+from skutune.chat_template import Messages
 
 
 def chat(system: str, examples: Sequence[tuple[str, str]], user: str) -> Messages:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skutune.engines.base import Messages
+from skutune.chat_template import Messages
 from skutune.prompts.chat import chat
 from skutune.prompts.product import product_lines
 from skutune.records import Product

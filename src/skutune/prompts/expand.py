@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skutune.engines.base import Messages
+from skutune.chat_template import Messages
 from skutune.prompts.chat import chat
 
 SYSTEM = "You write the catalog of a store. You answer with plain sentences only: no title, no list, no quotes."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skutune.answers import Reference
-from skutune.engines.base import Messages
+from skutune.chat_template import Messages
 
 USER = "Which product is this? {description}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from skutune.engines.base import Messages
+from skutune.chat_template import Messages
 from skutune.prompts.chat import chat
 from skutune.prompts.json_schema import QUESTION, text
 from skutune.prompts.product import product_lines

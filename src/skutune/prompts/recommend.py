@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from skutune.engines.base import Messages
+from skutune.chat_template import Messages
 from skutune.prompts.chat import chat
 from skutune.prompts.json_schema import NAME, flat_object
 

@@ -1,4 +1,4 @@
-"""The stages by name: how each is built, and what of it goes into fingerprints."""
+"""The stages by name: how each is built, and how much it has to do."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from skutune.config import Config
-from skutune.hashing import content_key
 from skutune.manifests import Manifest
 from skutune.stages.base import Context, FitStage, MapStage
-from skutune.stages.versions import version_of
 
 # stage → (module, class). Imported when a worker needs it: finetune pulls in torch, ingest must not.
 _CLASSES = {
@@ -30,17 +28,6 @@ _CLASSES = {
     "evaluate": ("evaluate", "Evaluate"),
     "report": ("report", "Report"),
 }
-# Prompt modules whose templates change what a stage writes.
-_PROMPTS = {
-    "describe": ("describe",),
-    "paraphrase": ("paraphrase",),
-    "question": ("question", "json_schema"),
-    "recommend": ("recommend", "json_schema"),
-    "expand": ("expand",),
-    "answer": ("answer", "json_schema"),
-    "compose": ("asking", "identify"),
-    "evaluate": ("asking",),
-}
 
 
 def build_map(name: str, context: Context) -> MapStage:
@@ -55,15 +42,6 @@ def build_fit(name: str, context: Context, buckets: int | None) -> FitStage:
     if name == "ingest":
         return cast(FitStage, _load(*_CLASSES[name])(context, buckets))
     return cast(FitStage, _load(*_CLASSES[name])(context))
-
-
-def prompts_digest(name: str) -> str:
-    """A digest of the stage's prompt templates and code version, for its fingerprint."""
-    templates = {}
-    for module_name in _PROMPTS.get(name, ()):
-        module = importlib.import_module(f"skutune.prompts.{module_name}")
-        templates[module_name] = {key: value for key, value in vars(module).items() if key.isupper()}
-    return content_key([name, version_of(name), templates])
 
 
 def expected_items(name: str, config: Config, inputs: Mapping[str, Manifest]) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TextIO
 
 from skutune.answers import AnswerText, FormatError, Item, Reference, parse, render
-from skutune.engines.base import Messages
+from skutune.chat_template import Messages
 from skutune.hashing import content_key, unit_hash
 from skutune.linking.choice import Chosen, LinkTable, choose
 from skutune.prompts.asking import question_messages

@@ -11,7 +11,7 @@ from skutune.prompts.describe import describe, describe_by_template
 from skutune.records import Description, Product
 from skutune.stages.base import Context, Item, Made
 from skutune.stages.generation import MalformedError, Prompt, ask, sampling_of
-from skutune.stages.versions import version_of
+from skutune.versions import version_of
 
 
 class Describe:

@@ -9,7 +9,7 @@ from itertools import islice
 from skutune.hashing import content_key
 from skutune.records import Description, Embedding, Product, Variant
 from skutune.stages.base import Context, Item, Made
-from skutune.stages.versions import version_of
+from skutune.versions import version_of
 
 _WINDOW = 2048  # texts sorted by length before they are encoded together
 

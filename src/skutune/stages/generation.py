@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from skutune.chat_template import Messages
 from skutune.config import SamplingConfig
-from skutune.engines.base import Messages, Request, Result, Sampling, TextEngine
+from skutune.engines.base import Request, Result, Sampling, TextEngine
 from skutune.hashing import content_key
 from skutune.stages.base import Item, Made
-from skutune.stages.versions import version_of
+from skutune.versions import version_of
 
 _RETRY_TEMPERATURE = 0.7  # a greedy retry would give the same malformed text again
 

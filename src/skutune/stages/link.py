@@ -10,7 +10,7 @@ from skutune.hashing import content_key
 from skutune.linking import Linker, query_text
 from skutune.records import Expansion, Link, Name
 from skutune.stages.base import Context, Item, Made
-from skutune.stages.versions import version_of
+from skutune.versions import version_of
 
 _WINDOW = 1024
 
