@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from skutune.errors import DeviceError, InputError, RetryableError, ShardError, SkutuneError, StoppedError
+from skutune.last_words import last_words
 from skutune.manifests import Task
 from skutune.progress import Progress
 from skutune.store.base import NotFoundError, ObjectStore
@@ -67,9 +68,9 @@ class Processes:
                 )
             if process.returncode:
                 log.seek(0)
-                words = log.read()[-4000:].decode("utf-8", "replace").strip().splitlines()
+                words = log.read()[-4000:].decode("utf-8", "replace")
                 kind = _ERRORS.get(process.returncode, SkutuneError)
-                raise kind(f"{self.task.stage}, shard {shard}: " + _last_words(words, process.returncode))
+                raise kind(f"{self.task.stage}, shard {shard}: " + last_words(words, process.returncode))
 
     def progress(self) -> list[Progress]:
         """What the shards last said."""
@@ -82,15 +83,3 @@ class Processes:
             document = json.loads(data)
             found.append(Progress(**{name: document[name] for name in Progress.__dataclass_fields__}))
         return found
-
-
-def _last_words(lines: list[str], code: int) -> str:
-    """The message of a worker's last JSON event, or its last line."""
-    for line in reversed(lines):
-        try:
-            document = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(document, dict) and document.get("event") == "error":
-            return str(document["message"])
-    return lines[-1] if lines else f"ended with exit code {code}"

@@ -78,9 +78,10 @@ class Lease:
                 "what it has written stays. Let one of them finish"
             )
 
-    def _acquire(self, settle_seconds: float) -> None:
+    def _acquire(self, settle_seconds: float, succeed: bool) -> None:
         holder = _read(self._store, self._key)
-        if holder is not None and holder.is_alive(self._ttl_seconds):
+        same_owner = holder is not None and holder.owner is not None and holder.owner == self.holder.owner
+        if holder is not None and holder.is_alive(self._ttl_seconds) and not (succeed and same_owner):
             raise self._held(holder)
         if holder is not None:
             _log.warning("taking over %s/%s from a run that is gone: %s", self._store.uri, self._key, holder)
@@ -135,7 +136,13 @@ class Lease:
 
 @contextmanager
 def hold(
-    store: ObjectStore, key: str, *, owner: str | None = None, ttl_seconds: float = 60, settle_seconds: float = 0.5
+    store: ObjectStore,
+    key: str,
+    *,
+    owner: str | None = None,
+    ttl_seconds: float = 60,
+    settle_seconds: float = 0.5,
+    succeed: bool = False,
 ) -> Iterator[Lease]:
     """Hold the lease at `key` while the block lasts, and give it back however the block ends.
 
@@ -145,6 +152,8 @@ def hold(
         owner: shown to others beside host and process, such as a release's name.
         ttl_seconds: a holder on another machine that was silent for longer counts as dead; the same for all holders.
         settle_seconds: how long to wait for a simultaneous start to show; above the time of a put.
+        succeed: take over from a holder of the same owner at once, alive or not: where something else (a cluster) sees
+            to it that an owner has one runner at a time.
 
     Raises:
         InputError: another holds it.
@@ -154,7 +163,7 @@ def hold(
     holder = Holder(uuid.uuid4().hex, owner, socket.gethostname(), current_process(), now, now)
     lease = Lease(store, key, holder, ttl_seconds)
     try:
-        lease._acquire(settle_seconds)
+        lease._acquire(settle_seconds, succeed)
         yield lease
     finally:
         lease._release()

@@ -1,0 +1,51 @@
+"""The command that a pod of the chart runs: the controller."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from skutune.cli.console import event, is_terminal, say
+
+_Environment = "Set by the chart, by the downward API."
+
+
+def controller(
+    config_file: Annotated[
+        Path, typer.Option("--config", "-c", help="The controller's file, which the chart renders.")
+    ],
+    namespace: Annotated[str, typer.Option(envvar="SKUTUNE_NAMESPACE", help=_Environment)],
+    job_name: Annotated[str, typer.Option(envvar="SKUTUNE_JOB_NAME", help=_Environment)],
+    job_uid: Annotated[str, typer.Option(envvar="SKUTUNE_JOB_UID", help=_Environment)],
+    port: Annotated[int, typer.Option(envvar="SKUTUNE_METRICS_PORT", help="Of /metrics and /healthz; 0: none.")] = 9090,
+    pace: Annotated[
+        float, typer.Option(envvar="SKUTUNE_PACE", min=0.01, hidden=True, help="Factor of all its waits, for tests.")
+    ] = 1.0,
+) -> int:
+    """Run the pipeline on a cluster: submit the stages' Jobs in order (what the chart's Job runs)."""
+    from skutune.cluster.controller import Pace, run_controller
+    from skutune.cluster.jobs import Controller
+    from skutune.cluster.plan import load_controller_file
+
+    logging.basicConfig(handlers=[_JsonLines()], level=logging.WARNING, force=True)
+    file = load_controller_file(config_file)
+    waits = Pace()
+    faster = Pace(waits.debounce * pace, waits.tick * pace, waits.resync * pace, waits.progress * pace, waits.outage)
+    identity = Controller(namespace, file.release, job_name, job_uid)
+    event("controller_started", release=file.release, run=file.config.run, store=file.config.store)
+    code, message = run_controller(file, identity, event, faster, port or None)
+    if is_terminal():
+        say(message)
+    # The last line: a pod's termination message, which CI prints, is the end of its log.
+    event("finished" if code == 0 else "error", message=message, exit_code=code)
+    return code
+
+
+class _JsonLines(logging.Handler):
+    """Warnings of libraries and of the loop, as events like all others."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event("log", level=record.levelname.lower(), logger=record.name, message=record.getMessage())

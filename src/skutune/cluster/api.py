@@ -1,0 +1,237 @@
+"""The Kubernetes API, as far as the controller uses it; the only place that imports the client.
+
+Requests and answers are plain JSON: the client's models would refuse what a newer API server knows and they do not, and
+a thousand pods as models take a hundred megabytes. The client still finds the cluster, its certificates and the token,
+which is renewed underneath us.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+from kubernetes import client, config
+
+from skutune.errors import InputError, RetryableError, SkutuneError
+
+_log = logging.getLogger(__name__)
+_PAGE = 200
+_CONNECT_SECONDS, _READ_SECONDS = 5.0, 30.0
+_TRIES = 6
+_AGAIN = {429, 500, 502, 503, 504}
+_PATCH = {"json": "application/json-patch+json", "merge": "application/merge-patch+json"}
+
+
+class ConflictError(SkutuneError):
+    """An object of this name is there already, or was changed in between."""
+
+
+class ExpiredError(SkutuneError):
+    """The version asked for is no longer known to the server: list again."""
+
+
+class RefusedError(InputError):
+    """The API server refuses a request; `status` is the HTTP status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ClusterApi:
+    """One namespace of a cluster, through one client.
+
+    Every method raises RetryableError where the API server does not answer, after some tries, and RefusedError where
+    it says no.
+    """
+
+    def __init__(self, namespace: str, stop: threading.Event | None = None) -> None:
+        try:
+            settings = client.Configuration()
+            try:
+                config.load_incluster_config(client_configuration=settings)
+            except config.ConfigException:
+                config.load_kube_config(client_configuration=settings)
+        except config.ConfigException as error:
+            raise InputError(
+                f"no cluster to talk to: {error}; run inside a pod, or name a kubeconfig with KUBECONFIG"
+            ) from None
+        self._settings = settings
+        self._client = client.ApiClient(settings)
+        self._stop = stop or threading.Event()
+        self.namespace = namespace
+        self.calls: Counter[str] = Counter()
+
+    def list_objects(self, plural: str, labels: str = "", fields: str = "") -> tuple[list[dict[str, Any]], str]:
+        """All objects that match, and the version that a watch of them begins at."""
+        while True:
+            try:
+                return self._list(plural, labels, fields)
+            except ExpiredError:
+                continue  # a page's token ended while we read; the whole list begins anew
+
+    def get(self, plural: str, name: str) -> dict[str, Any] | None:
+        """An object, or None."""
+        return self._send("GET", plural, name)
+
+    def create(self, plural: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Make an object. Raises ConflictError where its name is taken."""
+        return self._send("POST", plural, body=body, query={"fieldManager": "skutune"}) or {}
+
+    def patch(self, plural: str, name: str, body: Any, kind: str = "merge") -> dict[str, Any] | None:
+        """Change an object; None where it is gone."""
+        return self._send("PATCH", plural, name, body, {"fieldManager": "skutune"}, _PATCH[kind])
+
+    def delete(self, plural: str, name: str, uid: str | None = None, grace_seconds: int | None = None) -> None:
+        """Delete an object and all that it owns; nothing happens where it is gone or is another one by now."""
+        body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
+        if grace_seconds is not None:
+            body["gracePeriodSeconds"] = grace_seconds
+        try:
+            self._send("DELETE", plural, name, body)
+        except ConflictError:
+            _log.info("%s %s is another one by now and stays", plural, name)
+
+    def watch(self, plural: str, version: str, labels: str, fields: str, seconds: int) -> Iterator[dict[str, Any]]:
+        """Changes since a version, until the server or the network ends the stream.
+
+        Raises ExpiredError where the version is too old.
+        """
+        query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(seconds)}
+        query |= _selectors(labels, fields) | {"allowWatchBookmarks": "true"}
+        response = self._request("GET", self._path(plural), query, None, "application/json", seconds + _READ_SECONDS)
+        try:
+            if response.status >= 400:
+                raise _refusal(response.status, response.read(), f"watch {plural}")
+            yield from _changes(response)
+        except urllib3.exceptions.HTTPError as error:
+            raise RetryableError(f"the watch of {plural} broke off: {error}") from error
+        finally:
+            response.close()
+
+    def _list(self, plural: str, labels: str, fields: str) -> tuple[list[dict[str, Any]], str]:
+        items: list[dict[str, Any]] = []
+        query = _selectors(labels, fields) | {"limit": str(_PAGE)}
+        while True:
+            page = self._send("GET", plural, query=query) or {}
+            items += page.get("items") or []
+            following = page["metadata"].get("continue")
+            if not following:
+                return items, str(page["metadata"].get("resourceVersion", ""))
+            query["continue"] = following
+
+    def _send(
+        self,
+        method: str,
+        plural: str,
+        name: str = "",
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> dict[str, Any] | None:
+        """One request, tried again while the server asks for it or does not answer. None: not found."""
+        what = f"{method} {plural} {name}".strip()
+        for attempt in range(1, _TRIES + 1):
+            try:
+                response = self._request(method, self._path(plural, name), query or {}, body, content_type)
+                data = response.read()
+                response.release_conn()
+            except urllib3.exceptions.HTTPError as error:
+                failure: SkutuneError = RetryableError(f"the API server does not answer ({what}): {error}")
+            else:
+                if response.status < 300:
+                    return dict(json.loads(data))
+                if response.status == 404 and name:
+                    return None
+                failure = _refusal(response.status, data, what)
+                if response.status not in _AGAIN:
+                    raise failure
+                self._pause(attempt, response.headers.get("Retry-After"))
+                continue
+            self._pause(attempt, None)
+        raise failure
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Any,
+        content_type: str,
+        read_seconds: float = _READ_SECONDS,
+    ) -> urllib3.BaseHTTPResponse:
+        self.calls[f"{method} {path.rpartition('/namespaces/')[2].split('/')[1]}"] += 1
+        url = f"{self._settings.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": "skutune-controller"}
+        for setting in self._settings.auth_settings().values():  # renews a token that is about to end
+            if setting["in"] == "header" and setting["value"]:
+                headers[setting["key"]] = setting["value"]
+        response: urllib3.BaseHTTPResponse = self._client.rest_client.pool_manager.request(
+            method,
+            url,
+            body=None if body is None else json.dumps(body),
+            headers=headers,
+            timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=read_seconds),
+            preload_content=False,
+            retries=False,
+        )
+        return response
+
+    def _path(self, plural: str, name: str = "") -> str:
+        group = "/apis/batch/v1" if plural == "jobs" else "/api/v1"
+        return f"{group}/namespaces/{self.namespace}/{plural}" + (f"/{name}" if name else "")
+
+    def _pause(self, attempt: int, retry_after: str | None) -> None:
+        wait = min(30.0, 0.25 * 2**attempt) * random.uniform(0.5, 1.0)
+        if retry_after and retry_after.isdecimal():
+            wait = max(wait, min(60.0, float(retry_after)))
+        self._stop.wait(wait)
+
+
+def _selectors(labels: str, fields: str) -> dict[str, str]:
+    chosen = {"labelSelector": labels, "fieldSelector": fields}
+    return {name: value for name, value in chosen.items() if value}
+
+
+def _changes(response: urllib3.BaseHTTPResponse) -> Iterator[dict[str, Any]]:
+    """The lines of a watch. A stream that is cut in the middle of a line ends with the last whole one."""
+    rest = b""
+    for block in response.stream(65536, decode_content=True):
+        *lines, rest = (rest + block).split(b"\n")
+        for line in filter(None, lines):
+            change: dict[str, Any] = json.loads(line)
+            if change["type"] == "ERROR":
+                code = change["object"].get("code", 500)
+                raise _refusal(code, json.dumps(change["object"]).encode(), "watch")
+            yield change
+
+
+def _refusal(status: int, data: bytes, what: str) -> SkutuneError:
+    try:
+        document = json.loads(data)
+        message, reason = str(document.get("message", "")), str(document.get("reason", ""))
+    except (ValueError, AttributeError):
+        message, reason = data[:300].decode("utf-8", "replace"), ""
+    said = f"the API server refuses {what}: {message or f'status {status}'}"
+    if status == 410:
+        return ExpiredError(said)
+    if status == 409 and reason in {"AlreadyExists", "Conflict", ""}:
+        return ConflictError(said)
+    if status in _AGAIN or status == 409:
+        return RetryableError(said)
+    return RefusedError(status, said)
+
+
+def now() -> float:
+    """Seconds since the epoch."""
+    return time.time()

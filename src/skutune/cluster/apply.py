@@ -1,0 +1,139 @@
+"""What was decided, done: each action may be repeated, and a crash after any line leaves what the next round mends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from skutune.cluster import names
+from skutune.cluster.api import ClusterApi, ConflictError, RefusedError, now
+from skutune.cluster.decide import Action, Close, Finish, ForceDelete, Remove, Resize, Start
+from skutune.cluster.events import Teller
+from skutune.cluster.jobs import Controller, build_job
+from skutune.cluster.ledger import Ledger
+from skutune.cluster.outcomes import Outcome
+from skutune.cluster.plan import ClusterPlan
+from skutune.errors import InputError, RetryableError
+from skutune.manifests import Manifest, Task
+
+
+@dataclass
+class Applier:
+    """Carries out actions; `templates` are the stages' PodTemplates, read once."""
+
+    api: ClusterApi
+    ledger: Ledger
+    plan: ClusterPlan
+    controller: Controller
+    templates: Mapping[str, dict[str, Any]]
+    teller: Teller
+    refused: dict[str, tuple[float, str]] = field(default_factory=dict)
+    """Stages whose Job the API server refuses: since when, and what it says."""
+
+    def apply(self, action: Action) -> None:
+        """Carry out one action but Finish, which is the caller's."""
+        match action:
+            case Start():
+                self._start(action)
+            case Resize(stage=stage, job=job, parallelism=parallelism):
+                self.api.patch("jobs", job, {"spec": {"parallelism": parallelism}})
+                self.teller.tell("StageWidened", f"{stage}: {parallelism} pods at the same time", stage=stage)
+            case Close():
+                self._close(action)
+            case Remove(job=job, reason=reason):
+                self.api.delete("jobs", job.name, job.uid)
+                self.teller.tell("JobRemoved", f"{job.name}: {reason}", stage=job.stage)
+            case ForceDelete(pod=pod):
+                self.api.delete("pods", pod, grace_seconds=0)
+                self.teller.tell("PodForceDeleted", f"{pod}: its node does not answer", warning=True)
+            case Finish():
+                raise ValueError("the caller ends the run")
+
+    def _start(self, action: Start) -> None:
+        task = self.ledger.begin(action.stage)
+        body = self._job(task, action)
+        try:
+            self.api.create("jobs", body)
+        except ConflictError:
+            self._adopt(task, body)
+        except RefusedError as error:
+            self._note_refusal(action.stage, str(error))
+        else:
+            self.refused.pop(action.stage, None)
+            parts = sum(len(shard) for shard in task.shards)
+            self.teller.tell(
+                "StageStarted",
+                f"{action.stage}: attempt {task.attempt} over {parts} parts, {action.parallelism} pods",
+                stage=action.stage,
+                job=body["metadata"]["name"],
+                attempt=task.attempt,
+            )
+
+    def _job(self, task: Task, action: Start) -> dict[str, Any]:
+        return build_job(
+            self.templates[action.stage],
+            task,
+            f"{self.ledger.store.uri}/{task.key}",
+            self.plan.stages[action.stage],
+            action.parallelism,
+            action.avoid,
+            self.controller,
+            self.ledger.store.uri,
+        )
+
+    def _adopt(self, task: Task, body: dict[str, Any]) -> None:
+        """A Job of this name is there: ours from before a crash, or an ending one of the controller before us."""
+        name = body["metadata"]["name"]
+        there = self.api.get("jobs", name)
+        if there is None:
+            return  # gone in between: the next round makes it
+        metadata = there["metadata"]
+        if metadata.get("labels", {}).get(names.INSTANCE) != self.controller.release:
+            self.ledger.fail(
+                task.stage, f"a Job named {name} is there that is not of this release; delete it", 10, now()
+            )
+            return
+        same = metadata.get("annotations", {}).get(names.SPEC_HASH) == body["metadata"]["annotations"][names.SPEC_HASH]
+        owners = [owner["uid"] for owner in metadata.get("ownerReferences") or []]
+        if self.controller.job_uid in owners:
+            words = "as it was asked for" if same else "made from other templates"
+            self.teller.tell("JobAdopted", f"{name} is there already, {words}", stage=task.stage)
+
+    def _note_refusal(self, stage: str, message: str) -> None:
+        """A quota may free itself; what else is refused is given a short time to heal."""
+        since, _ = self.refused.setdefault(stage, (now(), message))
+        self.refused[stage] = (since, message)
+        is_quota = "exceeded quota" in message
+        limit = self.plan.stages[stage].queued_seconds if is_quota else self.plan.grace_seconds
+        if now() - since > limit:
+            code = RetryableError.exit_code if is_quota else InputError.exit_code
+            self.ledger.fail(stage, message, code, now())
+
+    def _close(self, action: Close) -> None:
+        job = action.job
+        task = self.ledger.task(action.stage)
+        result = self.ledger.close(action.stage, job.attempt, action.ending, now())
+        if isinstance(result, Manifest):
+            self.teller.tell(
+                "StageDone",
+                f"{action.stage}: {result.rows()} rows in {len(result.parts())} parts, {result.rejected()} rejected",
+                stage=action.stage,
+                attempt=job.attempt,
+                rows=result.rows(),
+                tokens=result.stats.completion_tokens,
+            )
+            if job.finished == "complete":
+                return  # stays: `kubectl get jobs` reads as the pipeline
+        else:
+            self._tell_failure(action.stage, task, result)
+            if job.finished and self.ledger.views()[action.stage].failed is not None:
+                return  # stays with its pods and their logs for whoever looks into it
+        self.api.delete("jobs", job.name, job.uid)
+
+    def _tell_failure(self, stage: str, task: Task | None, outcome: Outcome) -> None:
+        view = self.ledger.views()[stage]
+        made = sum(len(shard) for shard in task.shards) - len(self.ledger.missing(stage)) if task else 0
+        words = f"{stage}: attempt {outcome.attempt} made {made} parts and failed: {outcome.reason}"
+        kind = "StageFailed" if view.failed is not None else "AttemptFailed"
+        self.teller.tell(kind, words, warning=True, stage=stage, attempt=outcome.attempt, code=outcome.code)

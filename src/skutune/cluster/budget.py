@@ -1,0 +1,75 @@
+"""Who gets the devices: never more in flight than the budget, the longest way to the end first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from skutune.cluster.observed import Observed
+from skutune.graph import CLUSTER_STAGES
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A stage that could use pods: it holds `held` of `pods`, and begins with no fewer than `least`."""
+
+    stage: str
+    devices: int
+    pods: int
+    held: int
+    least: int
+
+
+def in_flight(seen: Observed) -> int:
+    """Devices that are taken, or may be taken without a further decision.
+
+    An unfinished Job may hold its parallelism at any time, but no more than what is left to do; pods that still end,
+    also those of Jobs that are gone, hold theirs until they have ended.
+    """
+    live: dict[str, int] = {}
+    for pod in seen.pods:
+        if pod.live:
+            live[pod.job] = live.get(pod.job, 0) + pod.devices
+    total = 0
+    for job in seen.jobs:
+        there = live.pop(job.name, 0)
+        may_start = not job.finished and not job.deleting
+        total += max(there, min(job.parallelism, job.remaining) * job.devices if may_start else 0)
+    return total + sum(live.values())
+
+
+def grant(free: int, wants: Iterable[Want]) -> dict[str, int]:
+    """How many pods each stage may hold, in the order of their urgency.
+
+    A stage that needs more devices than are free keeps those behind it from taking what it waits for.
+    """
+    granted: dict[str, int] = {}
+    for want in wants:
+        if want.devices == 0:
+            granted[want.stage] = want.pods
+            continue
+        more = min(want.pods - want.held, max(free, 0) // want.devices)
+        if want.held == 0 and more < want.least:
+            free = 0
+            continue
+        granted[want.stage] = want.held + more
+        free -= more * want.devices
+    return granted
+
+
+def by_urgency(stages: Iterable[str]) -> list[str]:
+    """The stages with the longest way to the end of the pipeline first."""
+    order = list(CLUSTER_STAGES)
+    return sorted(stages, key=lambda name: (-_way_to_end()[name], order.index(name)))
+
+
+@cache
+def _way_to_end() -> Mapping[str, int]:
+    """The number of stages on the longest way from each stage to the end."""
+    ways: dict[str, int] = {}
+    for name in reversed(CLUSTER_STAGES):
+        readers = [other.name for other in CLUSTER_STAGES.values() if name in other.reads]
+        ways[name] = 1 + max((ways[reader] for reader in readers), default=0)
+    ways["models"] = max(ways.values()) + 1
+    return ways

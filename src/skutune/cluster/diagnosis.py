@@ -1,0 +1,226 @@
+"""What is wrong with an attempt: why it ended, whether it must be ended, and what it waits for, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from skutune.cluster.jobs import KILLED
+from skutune.cluster.observed import Observed, StageView
+from skutune.cluster.views import JobView, PodView
+from skutune.errors import DeviceError, InputError, RetryableError, ShardError, SkutuneError, StoppedError
+from skutune.last_words import last_words
+
+UNREACHABLE_SECONDS = 120.0
+"""How long a pod may take to end beyond its grace period before its node counts as unreachable."""
+
+_CANNOT_START = {
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "ImageInspectError",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+}
+_CANNOT_RUN = {"StartError", "ContainerCannotRun"}
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why an attempt is over; `final` where another would end alike."""
+
+    code: int
+    reason: str
+    final: bool = False
+    avoid: tuple[str, ...] = ()
+
+
+def ending(seen: Observed, stage: StageView, job: JobView) -> Ending | None:
+    """Why a Job's attempt is over or must be ended, or None while it may go on."""
+    pods = seen.pods_of(job)
+    if job.finished == "complete":
+        return Ending(
+            RetryableError.exit_code, "its pods ended well, but the store does not hold all that they should have made"
+        )
+    if job.finished == "failed":
+        return _failure(stage, job, pods)
+    if job.deleting:
+        return None
+    for check in _CHECKS:
+        found = check(seen, stage, job, pods)
+        if found is not None:
+            return found
+    return None
+
+
+def waiting(seen: Observed, stage: StageView, job: JobView) -> str | None:
+    """What a Job's pods wait for, in plain words, or None where they work."""
+    if job.suspended:
+        return "waits for Kueue to admit it"
+    if job.deleting:
+        return "waits for an earlier Job of it to end"
+    pods = seen.pods_of(job)
+    for pod in pods:
+        if is_unreachable(pod, seen.now):
+            return (
+                f"node {pod.node} does not answer, so pod {pod.name} cannot end and is not replaced; "
+                "delete the node or the pod by force once the machine is surely off"
+            )
+    for pod in pods:
+        if pod.live and pod.unschedulable:
+            return f"waits for a node: {pod.unschedulable}"
+    for pod in pods:
+        if pod.live and pod.started is None and pod.waiting in _CANNOT_START:
+            return f"its program cannot start: {pod.waiting}: {pod.waiting_message}"
+    for pod in pods:
+        if pod.live and pod.started is None and pod.scheduled is not None:
+            warnings = seen.warnings_about(pod.name)
+            return f"starts on {pod.node}: {warnings[-1].message}" if warnings else f"starts on {pod.node}"
+    if not any(pod.live for pod in pods):
+        warnings = seen.warnings_about(job.name)
+        if warnings:
+            return f"the cluster makes no pod for it: {warnings[-1].message}"
+    return None
+
+
+def is_unreachable(pod: PodView, now: float) -> bool:
+    """Whether a pod should long have ended: its node's kubelet does not answer."""
+    return pod.live and pod.deleted is not None and now - pod.deleted > UNREACHABLE_SECONDS
+
+
+def _failure(stage: StageView, job: JobView, pods: list[PodView]) -> Ending:
+    """The worst cause among a failed Job's pods."""
+    failed = [pod for pod in pods if pod.phase == "Failed" and not pod.disrupted]
+    if not failed:
+        words = f"{job.reason}: {job.message}" if job.message else job.reason
+        return Ending(RetryableError.exit_code, words or "its Job failed")
+    causes = [_cause(stage, pod) for pod in failed]
+    worst = max(causes, key=lambda cause: (cause.final, cause.code == InputError.exit_code, cause.code))
+    avoid = sorted({node for cause in causes for node in cause.avoid})
+    return Ending(worst.code, worst.reason, worst.final, tuple(avoid))
+
+
+def _cause(stage: StageView, pod: PodView) -> Ending:
+    code = pod.exit_code if pod.exit_code is not None else SkutuneError.exit_code
+    said = f"shard {pod.index}: {last_words(pod.exit_message, code)}"
+    if pod.exit_reason == "OOMKilled":  # also exit code 137, but trying again changes nothing
+        return Ending(
+            InputError.exit_code,
+            f"shard {pod.index} used more memory than its limit (OOMKilled); raise "
+            f"stages.{stage.name}.resources.limits.memory",
+            final=True,
+        )
+    if pod.exit_reason in _CANNOT_RUN:
+        return Ending(InputError.exit_code, f"its program cannot start: {said}", final=True)
+    if code in (InputError.exit_code, ShardError.exit_code):
+        return Ending(code, said, final=True)
+    if code == DeviceError.exit_code:
+        return Ending(code, f"{said} (on node {pod.node})", avoid=(pod.node,) if pod.node else ())
+    if code in (KILLED, StoppedError.exit_code):
+        return Ending(RetryableError.exit_code, f"shard {pod.index}: was killed (exit code {code}) on node {pod.node}")
+    return Ending(code, said)
+
+
+def _refused(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -> Ending | None:
+    """Image, config and admission errors, which heal within minutes or never."""
+    for since, words in _refusals(seen, job, pods):
+        if seen.now - since > seen.plan.grace_seconds:
+            return Ending(InputError.exit_code, words, final=True)
+    return None
+
+
+def _refusals(seen: Observed, job: JobView, pods: list[PodView]) -> Iterator[tuple[float, str]]:
+    for pod in pods:
+        if not pod.live or pod.started is not None:
+            continue
+        placed = pod.scheduled or pod.created
+        if pod.waiting in _CANNOT_START:
+            yield placed, f"its program cannot start: {pod.waiting}: {pod.waiting_message}"
+        # Only their words tell what will never heal from what takes its time.
+        if "persistentvolumeclaim" in pod.unschedulable and "not found" in pod.unschedulable:
+            yield pod.created, pod.unschedulable
+        for event in seen.warnings_about(pod.name):
+            if event.reason == "FailedMount" and "not found" in event.message:
+                yield placed, event.message
+    if not any(pod.live for pod in pods):
+        for event in seen.warnings_about(job.name):
+            if event.reason == "FailedCreate" and "exceeded quota" not in event.message:
+                yield job.created, f"the cluster refuses its pods: {event.message}"
+
+
+def _evicted(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -> Ending | None:
+    evicted = [pod for pod in pods if pod.disrupted]
+    if len(evicted) <= stage.plan.disruptions:
+        return None
+    return Ending(
+        RetryableError.exit_code,
+        f"{len(evicted)} of its pods were evicted (last: {evicted[-1].disrupted}), more than {stage.plan.disruptions}; "
+        f"run it where it may stay, or raise stages.{stage.name}.disruptions",
+        final=True,
+    )
+
+
+def _queued(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -> Ending | None:
+    if any(pod.live and pod.scheduled is not None for pod in pods):
+        return None
+    since = seen.quiet_since.get(job.name, job.created)
+    if seen.now - since <= stage.plan.queued_seconds:
+        return None
+    words = waiting(seen, stage, job) or "no pod was made for it"
+    return Ending(
+        RetryableError.exit_code,
+        f"no place for it in {stage.plan.queued_seconds:g} s: {words}; free the devices it asks for, or raise "
+        f"stages.{stage.name}.queuedTimeout",
+        final=True,
+    )
+
+
+def _starting(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -> Ending | None:
+    for pod in pods:
+        if not pod.live or pod.started is not None or pod.scheduled is None or pod.deleted is not None:
+            continue
+        if seen.now - pod.scheduled > stage.plan.starting_seconds:
+            words = waiting(seen, stage, job) or f"starts on {pod.node}"
+            return Ending(
+                RetryableError.exit_code,
+                f"pod {pod.name} did not start in {stage.plan.starting_seconds:g} s: {words}",
+                final=True,
+            )
+    return None
+
+
+def _running(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -> Ending | None:
+    if not stage.plan.running_seconds:
+        return None
+    started = [pod.started for pod in pods if pod.live and pod.started is not None]
+    if not started or seen.now - min(started) <= stage.plan.running_seconds:
+        return None
+    return Ending(
+        RetryableError.exit_code,
+        f"it ran longer than {stage.plan.running_seconds:g} s; what it made stays: raise "
+        f"stages.{stage.name}.runningTimeout and go on",
+        final=True,
+    )
+
+
+def _stalled(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -> Ending | None:
+    """Pods run, and nothing of them reaches the store."""
+    if not stage.plan.stalled_seconds:
+        return None
+    started = [pod.started for pod in pods if pod.live and pod.started is not None]
+    if not started:
+        return None
+    since = max(stage.progressed or 0.0, min(started))
+    if seen.now - since <= stage.plan.stalled_seconds:
+        return None
+    nodes = sorted({pod.node for pod in pods if pod.live and pod.started is not None and pod.node})
+    return Ending(
+        RetryableError.exit_code,
+        f"no progress for {seen.now - since:.0f} s (on {', '.join(nodes)}); it is started again",
+    )
+
+
+_Check = Callable[[Observed, StageView, JobView, list[PodView]], Ending | None]
+_CHECKS: tuple[_Check, ...] = (_refused, _evicted, _queued, _starting, _running, _stalled)

@@ -1,0 +1,74 @@
+"""All that a decision is made from, at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from skutune.cluster.outcomes import Outcome
+from skutune.cluster.plan import ClusterPlan, StagePlan
+from skutune.cluster.views import EventView, JobView, PodView
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """A stage as the store shows it.
+
+    Attributes:
+        state: done by its manifest, ready when all that it reads is done, else blocked.
+        attempt: number of the newest task in its folder, 0 where there is none.
+        is_open: whether that task is this controller's and has no outcome.
+        pods: what the open attempt has, or the next would have.
+        outcomes: of this controller's attempts, oldest first.
+        progressed: when progress in the store was last seen to change.
+    """
+
+    name: str
+    plan: StagePlan
+    state: Literal["blocked", "ready", "done"]
+    waits_for: tuple[str, ...] = ()
+    fingerprint: str = ""
+    attempt: int = 0
+    is_open: bool = False
+    pods: int = 1
+    outcomes: tuple[Outcome, ...] = ()
+    progressed: float | None = None
+
+    @property
+    def failed(self) -> Outcome | None:
+        """The outcome after which no attempt follows."""
+        if self.state == "done" or not self.outcomes:
+            return None
+        last = self.outcomes[-1]
+        return last if last.final or len(self.outcomes) >= self.plan.attempts else None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Stages in their order; the release's Jobs and pods of this run; warnings about those that do not start."""
+
+    plan: ClusterPlan
+    uid: str
+    now: float
+    stages: Mapping[str, StageView]
+    jobs: tuple[JobView, ...] = ()
+    pods: tuple[PodView, ...] = ()
+    events: tuple[EventView, ...] = ()
+    quiet_since: Mapping[str, float] = field(default_factory=dict)
+    """Since when a Job was seen without any running pod."""
+
+    def pods_of(self, job: JobView) -> list[PodView]:
+        """The pods of a Job that have not succeeded."""
+        return [pod for pod in self.pods if pod.job == job.name]
+
+    def current(self, stage: StageView) -> JobView | None:
+        """The Job of a stage's open attempt, if it is there."""
+        for job in self.jobs:
+            if (job.stage, job.attempt, job.fingerprint) == (stage.name, stage.attempt, stage.fingerprint):
+                return job if stage.is_open else None
+        return None
+
+    def warnings_about(self, name: str) -> list[EventView]:
+        """Warnings about one object, newest last."""
+        return sorted((event for event in self.events if event.object == name), key=lambda event: event.time)

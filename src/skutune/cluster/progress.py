@@ -1,0 +1,65 @@
+"""What workers say of themselves in the store: one small object a shard, read again only after it changed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from skutune.manifests import Task
+from skutune.store.base import NotFoundError, ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class StageProgress:
+    """The sum of what an attempt's shards last said."""
+
+    done: float = 0.0
+    total: float = 0.0
+    unit: str = "items"
+    rows: int = 0
+    rejected: int = 0
+    tokens_per_second: float = 0.0
+
+
+class ProgressReader:
+    """Reads the progress of attempts; `changed_at` tells when an attempt's was last seen to change."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._seen: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.changed_at: dict[str, float] = {}
+
+    def read(self, task: Task, now: float) -> StageProgress:
+        """The progress of a task's shards: one listing, and what changed since the last one."""
+        prefix = f"{task.folder}/progress-a{task.attempt}-"
+        documents = []
+        for info in self._store.list(prefix):
+            version, document = self._seen.get(info.key, ("", {}))
+            if version != info.version or not version:
+                try:
+                    document = json.loads(self._store.get(info.key))
+                except NotFoundError:
+                    continue
+                self._seen[info.key] = (info.version, document)
+                self.changed_at[task.key] = now
+            documents.append(document)
+        return _summed(documents)
+
+    def forget(self, task: Task) -> None:
+        """Drop what is kept of an attempt that is over."""
+        for key in [key for key in self._seen if key.startswith(f"{task.folder}/")]:
+            del self._seen[key]
+        self.changed_at.pop(task.key, None)
+
+
+def _summed(documents: list[dict[str, Any]]) -> StageProgress:
+    speed = sum(each["completion_tokens"] / each["seconds"] for each in documents if each["seconds"] > 0)
+    return StageProgress(
+        sum(each["done"] for each in documents),
+        sum(each["total"] for each in documents),
+        documents[0]["unit"] if documents else "items",
+        sum(each["rows"] for each in documents),
+        sum(each["rejected"] for each in documents),
+        speed,
+    )
