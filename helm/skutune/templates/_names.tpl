@@ -1,0 +1,53 @@
+{{/* Names and labels. */}}
+
+{{/* Name of everything of a release: at most 52 characters, which is what a CronJob may have; cut names keep apart by a hash. */}}
+{{- define "skutune.fullname" -}}
+{{- $name := printf "%s-skutune" .Release.Name -}}
+{{- if contains "skutune" .Release.Name -}}{{- $name = .Release.Name -}}{{- end -}}
+{{- if gt (len $name) 52 -}}
+{{- printf "%s-%s" ($name | trunc 43 | trimSuffix "-") (sha256sum $name | trunc 8) -}}
+{{- else -}}
+{{- $name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Labels of every object. */}}
+{{- define "skutune.labels" -}}
+app.kubernetes.io/name: skutune
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* Labels that select the pods of a component. Takes: root, component. */}}
+{{- define "skutune.selector" -}}
+app.kubernetes.io/name: skutune
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "skutune.serviceAccount.controller" -}}
+{{- .Values.serviceAccounts.controller.name | default (printf "%s-controller" (include "skutune.fullname" .)) -}}
+{{- end -}}
+
+{{- define "skutune.serviceAccount.stages" -}}
+{{- .Values.serviceAccounts.stages.name | default (printf "%s-stages" (include "skutune.fullname" .)) -}}
+{{- end -}}
+
+{{/* Reference of a container image. Takes: root, image. */}}
+{{- define "skutune.image" -}}
+{{- $image := index .root.Values.images .image -}}
+{{- $repository := printf "%s/%s" (trimSuffix "/" .root.Values.images.registry) $image.repository -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $repository $image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $repository ($image.tag | default .root.Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Name of the controller's Job: another pod, config, stage template or `rerun` gives another one, and so another run. */}}
+{{- define "skutune.job" -}}
+{{- $parts := list (include "skutune.controller.podTemplate" .) (include "skutune.controller.file" .) (include (print $.Template.BasePath "/stages/podtemplates.yaml") .) (.Values.rerun | int64 | toString) -}}
+{{- printf "%s-%s" (include "skutune.fullname" .) ($parts | join "\n" | sha256sum | trunc 10) -}}
+{{- end -}}

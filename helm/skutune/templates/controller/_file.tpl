@@ -1,0 +1,36 @@
+{{/* The file that `skutune controller` reads: the run's config, and how each stage is placed. */}}
+{{- define "skutune.controller.file" -}}
+{{- $root := . -}}
+{{- $plan := include "skutune.plan" . | fromJson -}}
+release: {{ .Release.Name | quote }}
+config:
+  {{- toYaml .Values.config | nindent 2 }}
+cluster:
+  devices: {{ .Values.gpu.devices | int64 }}
+  resource: {{ .Values.gpu.resource | quote }}
+  status_config_map: {{ include "skutune.fullname" . }}-status
+  scheduled: {{ ne .Values.schedule.cron "" }}
+  base: {{ .Values.base | default nil | toJson }}
+  until: {{ .Values.until | default nil | toJson }}
+  kueue: {{ ne .Values.kueue.queueName "" }}
+  force_delete: {{ .Values.controller.forceDelete }}
+  grace_seconds: {{ .Values.controller.graceSeconds | int64 }}
+  retry_seconds: {{ .Values.controller.retrySeconds | int64 }}
+  stages:
+    {{- range $row := (.Files.Get "files/stages.yaml" | fromYaml).stages }}
+    {{- with (index $plan $row.name).settings }}
+    {{ $row.name }}:
+      template: {{ include "skutune.fullname" $root }}-{{ $row.name }}
+      devices: {{ .devices | int64 }}
+      shards: {{ .shards | int64 }}
+      nodes: {{ .nodes | int64 }}
+      attempts: {{ .attempts | int64 }}
+      retries: {{ .retries | int64 }}
+      queued_seconds: {{ .queuedSeconds | int64 }}
+      starting_seconds: {{ .startingSeconds | int64 }}
+      running_seconds: {{ .runningSeconds | int64 }}
+      stalled_seconds: {{ .stalledSeconds | int64 }}
+      disruptions: {{ .disruptions | int64 }}
+    {{- end }}
+    {{- end }}
+{{- end -}}

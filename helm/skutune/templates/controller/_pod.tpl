@@ -1,0 +1,86 @@
+{{/* The controller's pod. */}}
+
+{{/* YAML list: who the controller is, from its own labels; the Job owns all that it makes. */}}
+{{- define "skutune.controller.env" -}}
+- {name: SKUTUNE_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
+- {name: SKUTUNE_POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+- {name: SKUTUNE_JOB_NAME, valueFrom: {fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/job-name']"}}}
+- {name: SKUTUNE_JOB_UID, valueFrom: {fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/controller-uid']"}}}
+{{- end -}}
+
+{{- define "skutune.controller.podTemplate" -}}
+{{- $controller := .Values.controller -}}
+metadata:
+  labels:
+    {{- merge (dict) (include "skutune.selector" (dict "root" . "component" "controller") | fromYaml) .Values.podLabels | toYaml | nindent 4 }}
+  annotations:
+    {{- $scrape := dict "prometheus.io/scrape" "true" "prometheus.io/port" "9090" "prometheus.io/path" "/metrics" }}
+    {{- $stay := include "skutune.undisrupted" . | fromYaml }}
+    {{- merge (dict) .Values.podAnnotations (ternary $scrape (dict) $controller.metricsAnnotations) $stay | toYaml | nindent 4 }}
+spec:
+  {{- include "skutune.pod.common" (dict "root" . "priorityClassName" "") | nindent 2 }}
+  serviceAccountName: {{ include "skutune.serviceAccount.controller" . }}
+  automountServiceAccountToken: true
+  terminationGracePeriodSeconds: {{ $controller.terminationGracePeriodSeconds | int64 }}
+  {{- with $controller.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $controller.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $controller.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: controller
+      {{- include "skutune.container.common" (dict "root" . "image" "controller") | nindent 6 }}
+      command: [skutune, controller, -c, /etc/skutune/controller.yaml]
+      env:
+        {{- $lists := list (include "skutune.env.common" . | fromYamlArray) (include "skutune.controller.env" . | fromYamlArray) .Values.extraEnv }}
+        {{- include "skutune.env.unique" $lists | fromJsonArray | toYaml | nindent 8 }}
+      ports:
+        - {name: metrics, containerPort: 9090, protocol: TCP}
+      livenessProbe:
+        httpGet: {path: /healthz, port: metrics}
+        initialDelaySeconds: 60
+        periodSeconds: 30
+        timeoutSeconds: 10
+        failureThreshold: 10
+      resources:
+        {{- toYaml $controller.resources | nindent 8 }}
+      volumeMounts:
+        - {name: config, mountPath: /etc/skutune, readOnly: true}
+        {{- include "skutune.mounts.common" . | nindent 8 }}
+        {{- with .Values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+  volumes:
+    - {name: config, configMap: {name: {{ include "skutune.fullname" . }}-config}}
+    {{- include "skutune.volumes.common" . | nindent 4 }}
+    {{- with .Values.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end -}}
+
+{{/*
+The Job's spec. An eviction is no failure; neither is being told to stop: the next pod goes on. An exit code that says who must
+act ends the Job with that code at once. No TTL: the Job owns all stage Jobs, and they would go with it.
+*/}}
+{{- define "skutune.controller.jobSpec" -}}
+backoffLimit: 3
+podReplacementPolicy: Failed
+podFailurePolicy:
+  rules:
+    - action: Ignore
+      onPodConditions:
+        - {type: DisruptionTarget, status: "True"}
+    - action: Ignore
+      onExitCodes: {containerName: controller, operator: In, values: [143]}
+    - action: FailJob
+      onExitCodes: {containerName: controller, operator: In, values: [10, 20, 75, 76]}
+template:
+  {{- include "skutune.controller.podTemplate" . | nindent 2 }}
+{{- end -}}

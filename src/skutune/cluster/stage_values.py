@@ -1,0 +1,108 @@
+"""The chart's values for stages: what every stage has, and what one of them may say otherwise.
+
+A stage takes a setting from `stages.<name>`, else from `defaults`, else from the table that `placement` holds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.alias_generators import to_camel
+
+from skutune.graph import CLUSTER_STAGES, Stage
+
+
+class Part(BaseModel):
+    """A part of the values: camelCase outside, strict about its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class Tries(Part):
+    """How often a stage is tried, and how long it may take."""
+
+    attempts: int = Field(3, ge=1, description="Jobs before the stage fails.")
+    retries: int = Field(2, ge=0, description="Pods that may fail for each index of a Job before the index does.")
+    disruptions: int = Field(20, ge=0, description="Evictions of one attempt's pods before the stage fails.")
+    queued_seconds: int = Field(
+        21600, ge=0, description="Longest wait for a place: unschedulable, over quota, not admitted by Kueue."
+    )
+    starting_seconds: int = Field(
+        1800, ge=0, description="Longest time from a place on a node to a running program: images are large."
+    )
+    running_seconds: int = Field(0, ge=0, description="Longest time that an attempt runs. 0: no limit.")
+    stalled_seconds: int = Field(
+        1200, ge=0, description="Longest time without progress in the store before the attempt is ended. 0: no limit."
+    )
+    watchdog_seconds: int = Field(
+        600, ge=0, description="Longest time without progress before a worker ends itself and is replaced. 0: never."
+    )
+
+
+class Pods(Part):
+    """What a stage's pods ask of the cluster."""
+
+    resources: dict[str, Any] = Field(
+        {}, description="Requests and limits, merged over the stage's own. Devices are not written here."
+    )
+    node_selector: dict[str, str] = Field({}, description="Labels of the nodes.")
+    tolerations: list[dict[str, Any]] = Field([], description="Tolerations.")
+    affinity: dict[str, Any] = Field({}, description="Affinity.")
+    termination_grace_period_seconds: int = Field(120, ge=1, description="Time to finish when told to stop.")
+    priority_class_name: str = Field("", description="PriorityClass; empty: the release's.")
+    pod_annotations: dict[str, str] = Field({}, description="Further annotations.")
+    extra_env: list[dict[str, Any]] = Field([], description="Further environment variables.")
+    extra_volumes: list[dict[str, Any]] = Field([], description="Further volumes.")
+    extra_volume_mounts: list[dict[str, Any]] = Field([], description="Further volume mounts.")
+
+
+class Defaults(Tries, Pods):
+    """What every stage has unless it says otherwise."""
+
+    shards: int | None = Field(
+        None,
+        ge=1,
+        description="Pods of a map stage at most. Default: gpu.devices over the devices of a pod; 4 without devices.",
+    )
+
+
+def _optional(source: type[Part]) -> dict[str, Any]:
+    """The fields of a part, each with nothing as its default: what is not said is taken from `defaults`."""
+    fields: dict[str, Any] = {}
+    for name, field in source.model_fields.items():
+        kind: Any = field.annotation
+        fields[name] = (kind | None, Field(None, description=field.description, **_limits(field.metadata)))
+    return fields
+
+
+def _limits(metadata: list[Any]) -> dict[str, Any]:
+    return {
+        key: value for limit in metadata for key in ("ge", "le") if (value := getattr(limit, key, None)) is not None
+    }
+
+
+def _stage_model(stage: Stage) -> type[Part]:
+    """The settings of one stage: devices only where a program can use them, shards only where the work is dealt out."""
+    fields = _optional(Tries) | _optional(Pods)
+    if stage.image != "controller":
+        fields["devices"] = (int | None, Field(None, ge=0, description="Devices of one pod."))
+        fields["shm_size"] = (str | None, Field(None, description="Size of /dev/shm; default: shm.size."))
+    if stage.kind == "map":
+        fields["shards"] = (int | None, Field(None, ge=1, description="Pods at most."))
+    if stage.name == "finetune":
+        fields["nodes"] = (
+            int | None,
+            Field(None, ge=1, description="Pods that train together, each with its devices."),
+        )
+    return create_model(f"{stage.name.capitalize()}Values", __base__=Part, __doc__=f"The stage {stage.name}.", **fields)
+
+
+STAGE_MODELS: dict[str, type[Part]] = {name: _stage_model(stage) for name, stage in CLUSTER_STAGES.items()}
+
+_STAGE_FIELDS: dict[str, Any] = {
+    name: (model, Field(model(), description=CLUSTER_STAGES[name].title)) for name, model in STAGE_MODELS.items()
+}
+StagesValues: type[Part] = create_model(
+    "StagesValues", __base__=Part, __doc__="What single stages have otherwise.", **_STAGE_FIELDS
+)
