@@ -1,0 +1,200 @@
+"""A cluster and a store in memory, for the decisions alone: Jobs, pods and parts without processes or HTTP.
+
+It keeps to what a real one guarantees and no more: pods start some time after their Job, end in any order, well or
+badly, and a controller may crash between any two of its actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from skutune.cluster.budget import in_flight
+from skutune.cluster.decide import Action, Close, Finish, Remove, Resize, Start, decide
+from skutune.cluster.observed import Observed, StageView
+from skutune.cluster.outcomes import Outcome
+from skutune.cluster.plan import ClusterPlan, StagePlan
+from skutune.cluster.views import JobView, PodView
+from skutune.graph import CLUSTER_STAGES
+
+UID = "controller-1"
+PARTS = 4
+
+
+@dataclass
+class Stage:
+    """What the store holds of a stage."""
+
+    plan: StagePlan
+    made: set[int] = field(default_factory=set)
+    done: bool = False
+    attempt: int = 0
+    task: list[list[int]] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+@dataclass
+class Simulation:
+    """A run on a simulated cluster. `draw(n)` gives the next choice below n."""
+
+    plan: ClusterPlan
+    draw: Callable[[int], int]
+    stages: dict[str, Stage] = field(default_factory=dict)
+    jobs: dict[str, JobView] = field(default_factory=dict)
+    pods: dict[str, PodView] = field(default_factory=dict)
+    now: float = 1000.0
+    peak: int = 0
+    created: list[str] = field(default_factory=list)
+    made_by: dict[tuple[str, int], int] = field(default_factory=dict)
+    finish: Finish | None = None
+    names: int = 0
+
+    def __post_init__(self) -> None:
+        self.stages = {name: Stage(plan) for name, plan in self.plan.stages.items()}
+
+    def observe(self) -> Observed:
+        """What the controller would see now."""
+        return Observed(
+            self.plan,
+            UID,
+            self.now,
+            {name: self._view(name) for name in self.stages},
+            tuple(self.jobs.values()),
+            tuple(pod for pod in self.pods.values() if pod.phase != "Succeeded"),
+        )
+
+    def controller_round(self, crash: bool) -> None:
+        """Decide and apply; a crash comes before one of the actions, or in the middle of it."""
+        actions = decide(self.observe()).actions
+        stop = self.draw(len(actions) + 1) if crash else len(actions)
+        for position, action in enumerate(actions):
+            if position == stop:
+                self._apply(action, half=True)
+                return
+            self._apply(action)
+
+    def cluster_round(self) -> None:
+        """Let one thing happen on the cluster."""
+        self.now += 1
+        self._fill_jobs()
+        live = [pod for pod in self.pods.values() if pod.live]
+        if live:
+            pod = live[self.draw(len(live))]
+            if pod.started is None:
+                self.pods[pod.name] = replace(pod, phase="Running", node="n", scheduled=self.now, started=self.now)
+            else:
+                self._end(pod, self.draw(8))
+        self._finish_jobs()
+        held = sum(pod.devices for pod in self.pods.values() if pod.live)
+        self.peak = max(self.peak, held)
+
+    def _view(self, name: str) -> StageView:
+        stage = self.stages[name]
+        reads = [each for each in CLUSTER_STAGES[name].reads if each in self.stages]
+        waits = tuple(each for each in reads if not self.stages[each].done)
+        state = "done" if stage.done else "blocked" if waits else "ready"
+        is_open = stage.attempt > 0 and all(each.attempt != stage.attempt for each in stage.outcomes)
+        missing = self._parts(name) - len(stage.made)
+        pods = len(stage.task) if is_open else max(1, min(stage.plan.shards, missing))
+        return StageView(
+            name, stage.plan, state, waits, f"f-{name}", stage.attempt, is_open, pods, tuple(stage.outcomes)
+        )
+
+    def _parts(self, name: str) -> int:
+        return PARTS if CLUSTER_STAGES[name].kind == "map" else 1
+
+    def _apply(self, action: Action, half: bool = False) -> None:
+        match action:
+            case Start(stage=name, parallelism=parallelism):
+                self._start(name, parallelism, half)
+            case Resize(job=job, parallelism=parallelism) if not half:
+                self.jobs[job] = replace(self.jobs[job], parallelism=parallelism)
+            case Close(stage=name, job=job):
+                self._close(name, job, action, half)
+            case Remove(job=job) if not half:
+                self._delete(job.name)
+            case Finish() if not half:
+                self.finish = action
+
+    def _start(self, name: str, parallelism: int, half: bool) -> None:
+        stage = self.stages[name]
+        if not self._view(name).is_open:
+            missing = sorted(set(range(self._parts(name))) - stage.made)
+            width = min(stage.plan.shards, len(missing))
+            stage.attempt += 1
+            stage.task = [missing[shard::width] for shard in range(width)]
+        if half:
+            return
+        job = f"{name}-a{stage.attempt}"
+        assert job not in self.created, f"{job} was started twice"
+        self.created.append(job)
+        self.jobs[job] = JobView(
+            job, f"uid-{job}", name, stage.attempt, f"f-{name}", "", UID, len(stage.task), parallelism,
+            stage.plan.devices, 0, 0, "", "", "", False, False, self.now,
+        )  # fmt: skip
+
+    def _close(self, name: str, job: JobView, action: Close, half: bool) -> None:
+        stage = self.stages[name]
+        if len(stage.made) == self._parts(name):
+            stage.done = True
+        else:
+            end = action.ending
+            outcome = Outcome(job.attempt, end.code, end.reason, end.final, end.avoid, UID, self.now)
+            stage.outcomes.append(outcome)
+        if not half and not (stage.done and job.finished == "complete"):
+            self._delete(job.name)
+
+    def _delete(self, job: str) -> None:
+        """A deleted Job is gone at once; its pods take their time."""
+        self.jobs.pop(job, None)
+        for pod in [pod for pod in self.pods.values() if pod.job == job]:
+            if pod.live:
+                self.pods[pod.name] = replace(pod, deleted=self.now, started=self.now)
+            else:
+                del self.pods[pod.name]
+
+    def _fill_jobs(self) -> None:
+        """What the Job controller does: pods up to the parallelism, one an index, replaced when they have ended."""
+        for job in list(self.jobs.values()):
+            if job.finished:
+                continue
+            mine = [pod for pod in self.pods.values() if pod.job == job.name]
+            busy = {pod.index for pod in mine if pod.live or pod.phase == "Succeeded"}
+            failed = {pod.index for pod in mine if pod.phase == "Failed" and not pod.disrupted}
+            free = min(job.parallelism - sum(pod.live for pod in mine), job.completions)
+            for index in [i for i in range(job.completions) if i not in busy | failed][: max(0, free)]:
+                self.names += 1
+                name = f"{job.name}-{index}-{self.names}"
+                self.pods[name] = PodView(name, job.name, job.stage, index, "", "Pending", job.devices, self.now)
+
+    def _end(self, pod: PodView, how: int) -> None:
+        """A pod makes a part, ends well, is evicted, or fails; a deleted one only ends."""
+        stage = self.stages[pod.stage]
+        if pod.deleted is not None:
+            del self.pods[pod.name]
+            return
+        mine = stage.task[pod.index] if pod.index < len(stage.task) else []
+        left = [part for part in mine if part not in stage.made]
+        if how < 4 and left:
+            stage.made.add(left[0])
+        elif how == 4:
+            self.pods[pod.name] = replace(pod, phase="Failed", exit_code=143, disrupted="EvictionByEvictionAPI")
+        elif how == 5:
+            code = (75, 76, 1)[self.draw(3)]
+            self.pods[pod.name] = replace(pod, phase="Failed", exit_code=code, exit_message="{}")
+        elif not left:
+            self.pods[pod.name] = replace(pod, phase="Succeeded", exit_code=0)
+
+    def _finish_jobs(self) -> None:
+        for job in list(self.jobs.values()):
+            mine = [pod for pod in self.pods.values() if pod.job == job.name]
+            good = {pod.index for pod in mine if pod.phase == "Succeeded"}
+            bad = {pod.index for pod in mine if pod.phase == "Failed" and not pod.disrupted}
+            job = replace(job, succeeded=len(good), failed_indexes=len(bad - good))
+            if not any(pod.live for pod in mine) and len(good | bad) == job.completions:
+                job = replace(job, finished="failed" if bad - good else "complete", reason="FailedIndexes")
+            self.jobs[job.name] = job
+
+    def promised(self) -> int:
+        """Devices that may be held without a further decision."""
+        return in_flight(self.observe())
