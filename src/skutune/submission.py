@@ -7,7 +7,7 @@ controller is a small process, so nothing here loads a stage, an engine or a tab
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from skutune import graph, manifests, runs
@@ -50,10 +50,12 @@ def draft(
 
     Args:
         done: the manifests of the stages that are done, with all that this one reads.
-        models: the identity of each model that the stage uses; more do no harm.
+        models: the identity of each model that the stage uses; more do no harm. For the models stage: the roles whose
+            models it places, with nothing behind them.
         source: digest of the catalog for ingest, of prefixes for models; else "".
     """
-    used: dict[str, str] = {role: models[role] for role in graph.models_of(stage, config)}
+    roles: Iterable[str] = models if stage is graph.MODELS else graph.models_of(stage, config)
+    used = {role: models[role] for role in roles}
     inputs = {name: done[name] for name in stage.reads}
     fingerprint = manifests.fingerprint(
         stage, config, prompts=prompts_digest(stage.name), models=used, inputs=inputs, source=source

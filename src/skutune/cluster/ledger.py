@@ -183,7 +183,10 @@ class Ledger:
     def _draft(self, stage: Stage) -> Task:
         inputs = {name: self.done[name] for name in stage.reads}
         config, identities = self.config, dict[str, str]()
-        if "models" in self.done:
+        if stage.name == "models":
+            wanted = [CLUSTER_STAGES[name] for name in wanted_stages(self.plan)]
+            identities = {role: "" for each in wanted for role in models_of(each, config)}
+        elif "models" in self.done:
             config, identities = submission.mirrored(config, self.done["models"])
         source = {"ingest": self._source, "models": self._models_source}.get(stage.name, "")
         return submission.draft(config, self.info, stage, inputs, identities, source)
