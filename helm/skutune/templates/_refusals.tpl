@@ -17,14 +17,15 @@
 {{- if not (or (hasPrefix "s3://" $config.catalog.source) (hasPrefix "/" $config.catalog.source)) -}}
   {{- $found = append $found (printf "config.catalog.source is %q: a pod has no such file; put it at s3://bucket/key, or mount a volume (extraVolumes) and give the absolute path" $config.catalog.source) -}}
 {{- end -}}
-{{- $trains := has .Values.until (list "" "finetune" "evaluate" "report") -}}
 {{- range $role, $model := $config.models -}}
-  {{- if or (hasPrefix "." $model.name) (hasPrefix "~" $model.name) -}}
+  {{- if regexMatch "^[.~]" $model.name -}}
     {{- $found = append $found (printf "config.models.%s.name is %q: a pod has no such folder; give an absolute path in a mounted volume, s3://bucket/prefix or a hub name" $role $model.name) -}}
-  {{- else if and (include "skutune.model.onHub" $model) (or $trains (ne $role "base")) -}}
-    {{- if not (regexMatch "^[0-9a-f]{40}$" (get $model "revision" | default "")) -}}
-      {{- $found = append $found (printf "config.models.%s: the hub model %q needs its revision, a commit of 40 characters; what a branch names may change between two pods" $role $model.name) -}}
-    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- range $role := include "skutune.models.hub" . | fromJsonArray -}}
+  {{- $model := index $config.models $role -}}
+  {{- if not (regexMatch "^[0-9a-f]{40}$" (get $model "revision" | default "")) -}}
+    {{- $found = append $found (printf "config.models.%s: the hub model %q needs its revision, a commit of 40 characters; what a branch names may change between two pods" $role $model.name) -}}
   {{- end -}}
 {{- end -}}
 {{- $found | toJson -}}

@@ -33,14 +33,3 @@
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
-
-{{/* Whether the stage models asks a hub: some model is neither scripted, a folder nor in S3. */}}
-{{- define "skutune.hub.used" -}}
-{{- range $role, $model := .Values.config.models -}}
-{{- if include "skutune.model.onHub" $model -}}yes{{- end -}}
-{{- end -}}
-{{- end -}}
-
-{{- define "skutune.model.onHub" -}}
-{{- if not (or (eq (get . "engine" | default "auto") "scripted") (hasPrefix "s3://" .name) (hasPrefix "/" .name) (hasPrefix "." .name) (hasPrefix "~" .name)) -}}yes{{- end -}}
-{{- end -}}
