@@ -200,6 +200,13 @@ def run_state(store: ObjectStore, run: str) -> RunState:
     return RunState(state, str(noted.get("message", "")))
 
 
+def waiting(store: ObjectStore, run: str) -> list[str]:
+    """What a controller says of the stages that wait or failed, a sentence each; nothing for a run on one machine."""
+    stages = _noted(store, run).get("cluster", {}).get("stages", {})
+    said = {name: stage["reason"] or stage["waiting"] for name, stage in stages.items() if stage["state"] != "blocked"}
+    return [f"{name}: {words}" for name, words in said.items() if words]
+
+
 def lease_key(run: str) -> str:
     """Where the object lies that keeps two runners from one run."""
     return f"{run}/lease.json"

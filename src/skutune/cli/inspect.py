@@ -32,10 +32,17 @@ def status(
     run: RunOption = None,
     watch: Annotated[bool, typer.Option(help="Show it again every two seconds until the run ends.")] = False,
     as_json: JsonOption = False,
+    release: Annotated[
+        str | None, typer.Option(help="A release of the chart: its status by kubectl's rights, without the store.")
+    ] = None,
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Of the release.")] = "default",
 ) -> None:
     """Show how far a run is: stages, rows, tokens, what each waits for."""
     from skutune import runs as records
 
+    if release is not None:
+        _show_release(release, namespace, watch, as_json)
+        return
     opened, info = _open(store, run)
     while True:
         stages, state = records.status(opened, info), records.run_state(opened, info.run)
@@ -44,8 +51,9 @@ def status(
         else:
             console = Console() if sys.stdout.isatty() else Console(width=_PIPE_COLUMNS)
             console.print(_status_table(info, state, stages))
-            if state.message:
-                console.print(state.message, markup=False)
+            for words in (*records.waiting(opened, info.run), state.message):
+                if words:
+                    console.print(words, markup=False, highlight=False)
         if not watch or state.state != "running":
             return
         time.sleep(2)
@@ -195,6 +203,18 @@ def _print_link(linked: dict[str, Any]) -> None:
     print(f"{linked['text']} → {found}")
     for candidate in linked["candidates"]:
         print(f"    {candidate['p']:.2f}  {candidate['name']}: id {candidate['id']}")
+
+
+def _show_release(release: str, namespace: str, watch: bool, as_json: bool) -> None:
+    """The copy of the status that a release's controller keeps in the cluster."""
+    from skutune.cluster.remote import release_status
+
+    while True:
+        copy = release_status(release, namespace)
+        print(copy.document if as_json else copy.summary, flush=True)
+        if not watch or copy.state != "running":
+            return
+        time.sleep(2)
 
 
 def _status_document(info: RunInfo, state: RunState, stages: list[StageStatus]) -> dict[str, Any]:
