@@ -220,7 +220,15 @@ def read_manifest(store: ObjectStore, folder: str) -> Manifest | None:
 
 def write_shard_manifest(store: ObjectStore, task: Task, shard: int, manifest: Manifest) -> None:
     """Put what a shard has made so far."""
-    store.put(f"{task.folder}/shard-a{task.attempt}-{shard}.json", _dump(asdict(manifest)))
+    store.put(_shard_key(task, shard), _dump(asdict(manifest)))
+
+
+def read_shard_manifest(store: ObjectStore, task: Task, shard: int) -> Manifest | None:
+    """What one shard has made so far, or None where it has not begun."""
+    try:
+        return _manifest(_load(store, _shard_key(task, shard), "manifest"))
+    except NotFoundError:
+        return None
 
 
 def read_shard_manifests(store: ObjectStore, folder: str, attempt: int | None = None) -> list[Manifest]:
@@ -265,6 +273,10 @@ def complete(store: ObjectStore, folder: str) -> Manifest | None:
     if manifest is None or len(present(store, folder, manifest).entries) != len(manifest.entries):
         return None
     return manifest
+
+
+def _shard_key(task: Task, shard: int) -> str:
+    return f"{task.folder}/shard-a{task.attempt}-{shard}.json"
 
 
 def _sizes(store: ObjectStore, folder: str) -> dict[str, int]:
