@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from skutune.errors import SkutuneError
 from skutune.hashing import bytes_digest
 from skutune.manifests import Entry, Manifest
+from skutune.pulse import beat
 from skutune.store.base import ObjectStore
 
 Row = TypeVar("Row")
@@ -86,6 +87,7 @@ def put_part(
     """Put the Parquet bytes of one part and return what a manifest lists of it."""
     name, digest = part_name(part, data, table)
     store.put(f"{folder}/{name}", data)
+    beat()
     return Entry(table, part, name, rows, rejected, len(data), digest)
 
 
@@ -97,6 +99,7 @@ def read_part(store: ObjectStore, folder: str, record: Callable[..., Row], entry
 def read_object(store: ObjectStore, folder: str, entry: Entry) -> bytes:
     """The bytes of one object. Raises SkutuneError where they are not those that the manifest names."""
     data = store.get(f"{folder}/{entry.name}")
+    beat()
     if bytes_digest(data) != entry.digest:
         raise changed_object(store, f"{folder}/{entry.name}")
     return data

@@ -37,7 +37,7 @@ def say(text: str) -> None:
 
 def event(name: str, **fields: Any) -> None:
     """One JSON line on stderr."""
-    say(json.dumps({"event": name, "time": round(time.time(), 3), **fields}, ensure_ascii=False))
+    say(_event_line(name, **fields))
 
 
 def closing(text: str, **fields: Any) -> None:
@@ -50,14 +50,22 @@ def closing(text: str, **fields: Any) -> None:
 
 def report_error(error: SkutuneError) -> int:
     """Print an error in words (a terminal) or as an event, and return its exit code."""
-    if is_terminal():
-        say(f"skutune: {error}")
-    else:
-        fields: dict[str, Any] = {}
-        if isinstance(error, InputError) and error.problems:
-            fields["problems"] = [{"where": each.where, "what": each.what} for each in error.problems]
-        event("error", message=str(error), exit_code=error.exit_code, **fields)
+    say(words_of(error))
     return error.exit_code
+
+
+def words_of(error: SkutuneError) -> str:
+    """An error as stderr gets it: in words (a terminal) or as one JSON line."""
+    if is_terminal():
+        return f"skutune: {error}"
+    fields: dict[str, Any] = {}
+    if isinstance(error, InputError) and error.problems:
+        fields["problems"] = [{"where": each.where, "what": each.what} for each in error.problems]
+    return _event_line("error", message=str(error), exit_code=error.exit_code, **fields)
+
+
+def _event_line(name: str, **fields: Any) -> str:
+    return json.dumps({"event": name, "time": round(time.time(), 3), **fields}, ensure_ascii=False)
 
 
 class Events:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,9 +12,10 @@ import yaml
 
 from skutune import config as configuration
 from skutune.cli.console import closing, event, is_terminal, say, watcher
+from skutune.cli.ending import end_with_parent, ended_when_stuck
 from skutune.config import Config
 from skutune.documents import apply_overrides
-from skutune.errors import InputError, StoppedError
+from skutune.errors import InputError
 
 if TYPE_CHECKING:
     from skutune.local import Options
@@ -107,6 +106,18 @@ def worker(
     context: typer.Context,
     task: Annotated[str, typer.Option(help="Address of the task document in the store.")],
     shard: Annotated[int, typer.Option(min=0, help="Which of the task's shards.")],
+    stall_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            envvar="SKUTUNE_STALL_SECONDS",
+            help="End with exit code 75 after so long without progress; 0: never",
+        ),
+    ] = 600,
+    progress_seconds: Annotated[
+        float,
+        typer.Option(min=0, envvar="SKUTUNE_PROGRESS_SECONDS", help="Tell the store of progress at most so often."),
+    ] = 1,
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End when stdin ends.")] = False,
 ) -> None:
     """Work one shard of one task (what a pod runs)."""
@@ -114,18 +125,14 @@ def worker(
     from skutune.worker import open_task, run_shard
 
     if with_parent:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
-    store, found = open_task(task)
-    config = configuration.parse(found.config, f"task {task}")
-    event(
-        "worker_started",
-        stage=found.stage,
-        shard=shard,
-        parts=len(found.shards[shard]) if shard < len(found.shards) else 0,
-    )
-    pool = ModelPool(config.models, context.obj)
-    with watcher() as seen:
-        run_shard(store, found, shard, pool, seen.progressed if not is_terminal() else lambda progress: None)
+        end_with_parent()
+    with ended_when_stuck(stall_seconds), watcher() as seen:
+        store, found = open_task(task)
+        config = configuration.parse(found.config, f"task {task}")
+        parts = len(found.shards[shard]) if shard < len(found.shards) else 0
+        event("worker_started", stage=found.stage, shard=shard, parts=parts)
+        listener = seen.progressed if not is_terminal() else lambda progress: None
+        run_shard(store, found, shard, ModelPool(config.models, context.obj), listener, progress_seconds)
     event("worker_finished", stage=found.stage, shard=shard)
 
 
@@ -187,13 +194,6 @@ def _answer(store: ObjectStore, info: RunInfo, cache: Path, question: str, max_t
 
     with answer_model(store, info, cache) as model:
         return model.ask(question, max_tokens=max_tokens).text
-
-
-def _end_with_parent() -> None:
-    """Wait for the end of stdin, which the parent holds open while it lives, and end with it."""
-    while os.read(sys.stdin.fileno(), 1024):  # unbuffered: a buffer's lock would be held at the interpreter's end
-        pass
-    os._exit(StoppedError.exit_code)
 
 
 def _absolute(store: str) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from skutune.config import EncoderConfig
 from skutune.errors import DeviceError, InputError
+from skutune.pulse import beat
 
 _BLANK = "-"
 """Stands for a text without words: a model gives a vector to nothing but tokens."""
@@ -43,6 +44,7 @@ class SentenceEncoder:
         """See `Encoder`. Raises DeviceError for a vector that is not of numbers."""
         if not texts:
             return np.zeros((0, self.dimension), np.float32)
+        beat()
         # It sorts by length itself.
         vectors = self.model.encode(
             [text.strip() or _BLANK for text in texts],
@@ -89,6 +91,7 @@ class MeanPooledEncoder:
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         by_length = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
         for start in range(0, len(texts), self.batch_size):
+            beat()
             chosen = by_length[start : start + self.batch_size]
             vectors[chosen] = self._encode_batch([texts[index].strip() or _BLANK for index in chosen])
         return unit_vectors(vectors)

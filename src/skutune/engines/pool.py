@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from skutune import engines
+from skutune import engines, pulse
 from skutune.config import EncoderConfig, GeneratorConfig, ModelConfig, ModelsConfig
 from skutune.engines.base import Encoder, TextEngine
 from skutune.engines.weights import Weights, resolve
@@ -47,7 +47,9 @@ class ModelPool:
         if config.engine == "scripted":
             return engines.build_text_engine(config, None, names=names)
         if self._engine is None:
-            self._engine = engines.build_text_engine(config, self.weights("generator"), names=names)
+            weights = self.weights("generator")
+            with pulse.slow():
+                self._engine = engines.build_text_engine(config, weights, names=names)
         return self._engine
 
     def encoder(self) -> Encoder:
@@ -55,7 +57,8 @@ class ModelPool:
         config = self.models.encoder
         if self._encoder is None:
             weights = None if config.engine == "scripted" else self.weights("encoder")
-            self._encoder = engines.build_encoder(config, weights)
+            with pulse.slow():
+                self._encoder = engines.build_encoder(config, weights)
         return self._encoder
 
     def close(self) -> None:

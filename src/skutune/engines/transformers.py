@@ -18,6 +18,7 @@ from skutune.engines.chat import ChatTokens, stop_tokens
 from skutune.engines.json_text import Grammars
 from skutune.engines.slots import ATTENTION
 from skutune.errors import DeviceError, InputError
+from skutune.pulse import beat
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
@@ -128,6 +129,7 @@ def _longest(config: Any) -> int:
 
 
 def _on_device(call: Any, *arguments: Any) -> Any:
+    beat()
     try:
         return call(*arguments)
     except torch.OutOfMemoryError as error:

@@ -21,6 +21,7 @@ from skutune.config import GeneratorConfig
 from skutune.engines.base import Request, Result
 from skutune.engines.chat import ChatTokens
 from skutune.errors import DeviceError, InputError
+from skutune.pulse import beat
 
 try:
     from vllm.exceptions import VLLMValidationError
@@ -88,7 +89,10 @@ class VllmEngine:
                 yield from self._fill(stream, running)
                 if not running:
                     return
-                for output in self._step():
+                outputs = self._step()
+                if outputs:
+                    beat()
+                for output in outputs:
                     if output.finished:
                         yield _result(self.chat, running.pop(output.request_id), output)
         finally:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from skutune.config import ClassifyConfig
 from skutune.errors import InputError
+from skutune.pulse import beat
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -177,6 +178,7 @@ def _train(vectors: Floats, labels: Ints, config: ClassifyConfig) -> tuple[Proje
     for _ in range(config.epochs):
         total = 0.0
         for batch in rows[torch.randperm(len(rows))].split(config.batch_size):
+            beat()
             own = targets[batch.to(device)]
             classes = _classes(own, rivals, len(means))
             x = texts[batch.to(device)]
@@ -215,6 +217,7 @@ def _rivals(means: Floats) -> Ints | None:
     step = max(1, _CELLS // len(targets))
     parts = []
     for at in range(0, len(targets), step):
+        beat()
         cosines = targets[at : at + step] @ targets.T
         parts.append(np.argpartition(-cosines, NEIGHBOURS + 1, axis=1)[:, : NEIGHBOURS + 1])
     return np.concatenate(parts).astype(np.int64)

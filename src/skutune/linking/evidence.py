@@ -17,6 +17,7 @@ from skutune.engines.base import Encoder
 from skutune.linking import lexical
 from skutune.linking.classifier import Floats, Ints, Projection
 from skutune.linking.lexical import LexicalIndex, Query
+from skutune.pulse import beat
 
 FEATURES = ("name_cosine", "text_cosine", *lexical.FEATURES)
 """The columns of a candidate's features; the first two are in units of the ruler, the others in [0, 1]."""
@@ -95,6 +96,7 @@ class Evidence:
         """
         step = max(1, _CELLS // max(len(self.names), 1))
         for at in range(0, len(names), step):
+            beat()
             block = vectors[at : at + step]
             by_name = self.ruler.name(block @ self.names.T)
             by_text = self.ruler.text(self.projection.apply(block) @ self.prototypes.T)

@@ -24,6 +24,7 @@ from skutune.linking import phrases
 from skutune.linking.classifier import Floats, Ints
 from skutune.linking.evidence import FEATURES, Evidence
 from skutune.linking.lexical import LexicalIndex
+from skutune.pulse import beat
 from skutune.records import Product
 
 SAMPLED = 1000  # products that are asked for: more move no coefficient, and each costs two texts to encode
@@ -184,4 +185,5 @@ def _same_thing(index: LexicalIndex, name: str) -> Ints:
 
 def _chunks(asked: Sequence[Asked]) -> Iterator[Sequence[Asked]]:
     for at in range(0, len(asked), _CHUNK):
+        beat()
         yield asked[at : at + _CHUNK]

@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.response import StreamingBody
 
 from skutune.errors import InputError
+from skutune.pulse import beat
 from skutune.store.base import NotFoundError, ObjectInfo
 from skutune.store.files import explained, written_whole
 from skutune.store.keys import check_key, check_prefix, is_key
@@ -75,7 +76,7 @@ class S3Store:
     def put_file(self, key: str, path: Path) -> None:
         """Write one object whole from a file, in several parts where it is large."""
         with open(path, "rb") as source, self._translated("write", key):
-            self._client.upload_fileobj(source, self.bucket, self._name(key), Config=_TRANSFER)
+            self._client.upload_fileobj(source, self.bucket, self._name(key), Config=_TRANSFER, Callback=_moved)
 
     def get(self, key: str) -> bytes:
         """The whole object. Raises NotFoundError."""
@@ -133,7 +134,7 @@ class S3Store:
         name = self._name(key)
         with self._translated("read", key):
             try:
-                self._client.download_fileobj(self.bucket, name, target, Config=_TRANSFER)
+                self._client.download_fileobj(self.bucket, name, target, Config=_TRANSFER, Callback=_moved)
             except ClientError as error:
                 if not is_missing_key(error):
                     raise
@@ -180,6 +181,11 @@ class S3Store:
 
     def _translated(self, action: str, key: str) -> AbstractContextManager[None]:
         return translated(action, f"{self.uri}/{key}", self.bucket, self._client.meta.endpoint_url)
+
+
+def _moved(size: int) -> None:
+    """Called by the client with the bytes that went over the network."""
+    beat()
 
 
 def _version(found: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
+from skutune.pulse import beat
 from skutune.training.examples import Examples
 from skutune.training.models import device, load_tuned, number_format
 from skutune.training.tokens import IGNORED
@@ -53,6 +54,7 @@ def mean_loss(model: Any, rows: Any, collate: Collate, batch_size: int) -> tuple
     by_length = sorted(range(len(rows)), key=lambda index: len(rows[index]["input_ids"]))
     with torch.no_grad():
         for start in range(0, len(by_length), batch_size):
+            beat()
             batch = collate([rows[index] for index in by_length[start : start + batch_size]])
             batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
             total += summed_loss(model, batch).item()

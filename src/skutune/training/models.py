@@ -9,6 +9,7 @@ import torch
 
 from skutune.config import FinetuneConfig
 from skutune.errors import InputError
+from skutune.pulse import slow
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
@@ -32,7 +33,8 @@ def load_model(folder: Path, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM
 
     try:
-        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
+        with slow():
+            return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"base model {folder}: cannot be loaded: {error}") from error
 
