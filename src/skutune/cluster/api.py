@@ -76,7 +76,7 @@ class ClusterApi:
             try:
                 return self._list(plural, labels, fields)
             except ExpiredError:
-                continue  # a page's token ended while we read; the whole list begins anew
+                self._pause(1, None)  # a page's token ended while we read; the whole list begins anew
 
     def get(self, plural: str, name: str) -> dict[str, Any] | None:
         """An object, or None."""
@@ -154,12 +154,13 @@ class ClusterApi:
                 if response.status == 404 and name:
                     return None
                 failure = _refusal(response.status, data, what)
-                if response.status not in _AGAIN:
+                # A patch names no version: that another write came in between asks for nothing but another try.
+                if response.status not in _AGAIN and not (response.status == 409 and method == "PATCH"):
                     raise failure
                 self._pause(attempt, response.headers.get("Retry-After"))
                 continue
             self._pause(attempt, None)
-        raise failure
+        raise RetryableError(str(failure)) from failure
 
     def _request(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from skutune.cluster.api import ClusterApi
+from skutune.cluster.api import ClusterApi, ConflictError
 from skutune.cluster.jobs import Controller
 from skutune.errors import InputError, RetryableError
 
@@ -29,7 +29,7 @@ class Teller:
         self._say(reason, message=message, **fields)
         try:
             self._api.create("events", self._event(reason, message, warning))
-        except (InputError, RetryableError) as error:
+        except (ConflictError, InputError, RetryableError) as error:
             _log.warning("no event: %s", error)
 
     def tell_once(self, subject: str, reason: str, message: str, **fields: Any) -> None:
