@@ -38,7 +38,7 @@ app.kubernetes.io/component: {{ .component }}
 {{/* Reference of a container image. Takes: root, image. */}}
 {{- define "skutune.image" -}}
 {{- $image := index .root.Values.images .image -}}
-{{- $repository := printf "%s/%s" (trimSuffix "/" .root.Values.images.registry) $image.repository -}}
+{{- $repository := printf "%s/%s" (trimSuffix "/" .root.Values.images.registry) ($image.repository | default (printf "skutune-%s" .image)) -}}
 {{- if $image.digest -}}
 {{- printf "%s@%s" $repository $image.digest -}}
 {{- else -}}
@@ -46,8 +46,18 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 {{- end -}}
 
-{{/* Name of the controller's Job: another pod, config, stage template or `rerun` gives another one, and so another run. */}}
+{{/*
+Name of the controller's Job: another pod, config, stage template or `rerun` gives another one, and so another run. The hash is
+taken of parsed documents, since two versions of helm print the same one differently.
+*/}}
 {{- define "skutune.job" -}}
-{{- $parts := list (include "skutune.controller.podTemplate" .) (include "skutune.controller.file" .) (include (print $.Template.BasePath "/stages/podtemplates.yaml") .) (.Values.rerun | int64 | toString) -}}
-{{- printf "%s-%s" (include "skutune.fullname" .) ($parts | join "\n" | sha256sum | trunc 10) -}}
+{{- $root := . -}}
+{{- $stages := list -}}
+{{- range $name, $stage := include "skutune.plan" . | fromJson -}}
+  {{- $stages = append $stages (include "skutune.stage.podTemplate" (dict "root" $root "stage" $stage) | fromYaml) -}}
+{{- end -}}
+{{- $pod := include "skutune.controller.podTemplate" . | fromYaml -}}
+{{- $file := include "skutune.controller.file" . | fromYaml -}}
+{{- $all := dict "pod" $pod "file" $file "stages" $stages "queue" .Values.kueue.queueName "rerun" (int64 .Values.rerun) -}}
+{{- printf "%s-%s" (include "skutune.fullname" .) ($all | toJson | sha256sum | trunc 10) -}}
 {{- end -}}

@@ -33,7 +33,7 @@ class Schedule(Part):
 class Image(Part):
     """One container image: a digest holds, else a tag, else the chart's appVersion."""
 
-    repository: str = Field(description="Repository below the registry.")
+    repository: str = Field("", description="Repository below the registry. Empty: skutune- and the image's name.")
     tag: str = Field("", description="Version. Empty: the chart's appVersion.")
     digest: Digest = Field("", description="sha256:…, which no later push can change; holds before the tag.")
 
@@ -44,13 +44,9 @@ class Images(Part):
     registry: str = Field("", description="Registry and path, as in registry.example.com/ml. Needed.")
     pull_policy: Literal["IfNotPresent", "Always", "Never"] = Field("IfNotPresent", description="When to pull.")
     pull_secrets: list[str] = Field([], description="Names of Secrets to pull with.")
-    controller: Image = Field(
-        Image(repository="skutune-controller"), description="The controller, and the stages that need no model."
-    )
-    generate: Image = Field(
-        Image(repository="skutune-generate"), description="The stages that ask an LLM or an encoder."
-    )
-    train: Image = Field(Image(repository="skutune-train"), description="The stages that train.")
+    controller: Image = Field(Image(), description="The controller, and the stages that need no model.")
+    generate: Image = Field(Image(), description="The stages that ask an LLM or an encoder.")
+    train: Image = Field(Image(), description="The stages that train.")
 
 
 class SecretKeys(Part):

@@ -1,0 +1,160 @@
+"""The chart and the program agree: the file that one writes the other reads, and the pods' arguments are commands."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from chart_rendering import EXAMPLES, environment, render
+
+from skutune import config
+from skutune.cli.app import app
+from skutune.cluster.plan import load_controller_file, plan_problems, wanted_stages
+from skutune.graph import CLUSTER_STAGES
+
+COMMAND: Any = typer.main.get_command(app)
+
+
+def loaded(example: str, folder: Path, changes: dict[str, Any] | None = None) -> Any:
+    path = folder / "controller.yaml"
+    path.write_text(render(example, changes).controller_text())
+    return load_controller_file(path)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_controller_reads_the_file_that_the_chart_writes(example: str, tmp_path: Path) -> None:
+    file = loaded(example, tmp_path)
+    assert file.release == "fall"
+    assert plan_problems(file.cluster) == []
+    assert set(wanted_stages(file.cluster)) <= set(file.cluster.stages) == set(CLUSTER_STAGES)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_pipelines_config_in_the_values_is_one_for_a_laptop_too(example: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(EXAMPLES[example].read_text())["config"]))
+    assert config.load(path) == loaded(example, tmp_path).config
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_stage_of_the_file_has_its_template(example: str, tmp_path: Path) -> None:
+    rendered = render(example)
+    templates = {item["metadata"]["name"]: item for item in rendered.of("PodTemplate")}
+    for name, plan in loaded(example, tmp_path).cluster.stages.items():
+        template = templates.pop(plan.template)
+        labels = template["template"]["metadata"]["labels"]
+        assert labels["skutune.io/stage"] == name
+        assert labels["skutune.io/step"] == str(CLUSTER_STAGES[name].step)
+        assert [container["name"] for container in template["template"]["spec"]["containers"]] == ["worker"]
+        requested = rendered.worker(name)["resources"]["requests"].get("nvidia.com/gpu", "0")
+        assert int(requested) == plan.devices
+    assert templates == {}
+
+
+def test_the_status_that_the_controller_writes_is_the_one_that_it_may(tmp_path: Path) -> None:
+    rendered = render()
+    name = loaded("8-gpus-one-node", tmp_path).cluster.status_config_map
+    assert rendered.one("ConfigMap", "-status")["metadata"]["name"] == name
+    assert [name] in [rule.get("resourceNames") for rule in rendered.one("Role")["rules"]]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_arguments_of_a_stages_pod_are_the_workers(example: str) -> None:
+    rendered = render(example)
+    for name, stage in CLUSTER_STAGES.items():
+        shard = "3" if stage.kind == "map" else "0"
+        values = {"$(SKUTUNE_TASK)": "s3://b/run/x/f/task-a1.json", "$(JOB_COMPLETION_INDEX)": "3"}
+        command = [values.get(word, word) for word in rendered.worker(name)["command"]]
+        if command[0] == "torchrun":
+            assert name == "finetune"
+            command = command[command.index("-m") + 1 :]
+        assert command[:2] == ["skutune", "worker"]
+        parsed = COMMAND.commands["worker"].make_context("worker", command[2:])
+        assert (parsed.params["task"], parsed.params["shard"]) == (values["$(SKUTUNE_TASK)"], int(shard))
+
+
+def test_a_training_on_several_devices_is_started_by_torchrun() -> None:
+    words = render().worker("finetune")["command"]
+    assert options(words)["--nproc-per-node"] == "8"
+    assert options(words)["--nnodes"] == "1"
+    assert "--standalone" in words
+    assert render(changes={"stages": {"finetune": {"devices": 1}}}).worker("finetune")["command"][0] == "skutune"
+
+
+def test_a_training_on_several_nodes_meets_at_its_first_pod() -> None:
+    rendered = render("8-gpus-nodes")
+    words = rendered.worker("finetune")["command"]
+    service = rendered.one("Service")["metadata"]["name"]
+    chosen = options(words)
+    assert (chosen["--nnodes"], chosen["--nproc-per-node"]) == ("4", "2")
+    assert chosen["--node-rank"] == "$(JOB_COMPLETION_INDEX)"
+    assert chosen["--rdzv-id"] == "$(SKUTUNE_JOB)"
+    assert chosen["--rdzv-endpoint"] == f"$(SKUTUNE_JOB)-0.{service}:29500"
+
+
+@pytest.mark.parametrize("example", ["8-gpus-one-node", "8-gpus-nodes"])
+def test_torchrun_takes_these_options(example: str) -> None:
+    from torch.distributed.run import get_args_parser
+
+    words = [
+        "1" if word == "$(JOB_COMPLETION_INDEX)" else word for word in render(example).worker("finetune")["command"]
+    ]
+    parsed = get_args_parser().parse_args(words[1:])
+    assert (parsed.module, parsed.training_script, parsed.max_restarts) == (True, "skutune", 0)
+    assert parsed.training_script_args[0] == "worker"
+
+
+def options(words: list[str]) -> dict[str, str]:
+    return {word: words[place + 1] for place, word in enumerate(words[:-1]) if word.startswith("--")}
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_controllers_pod_runs_a_command_that_its_environment_completes(example: str, tmp_path: Path) -> None:
+    _, pod = next((name, pod) for name, pod in render(example).pods() if name.startswith(("Job", "CronJob")))
+    container = pod["spec"]["containers"][0]
+    assert container["command"][:2] == ["skutune", "controller"]
+    given = environment(container)
+    command = COMMAND.commands["controller"]
+    needed = {param.envvar for param in command.params if param.required and param.envvar}
+    assert needed <= set(given)
+    values = [word for param in command.params if param.envvar in needed for word in (param.opts[0], "x")]
+    parsed = command.make_context("controller", [*container["command"][2:], *values])
+    assert str(parsed.params["config_file"]) == "/etc/skutune/controller.yaml"
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts["config"] == "/etc/skutune"
+
+
+def test_settings_reach_the_plan_by_their_own_names(tmp_path: Path) -> None:
+    changes = {
+        "base": "latest",
+        "until": "compose",
+        "gpu": {"devices": 6, "resource": "amd.com/gpu"},
+        "controller": {"graceSeconds": 60, "retrySeconds": 5},
+        "defaults": {"attempts": 7, "retries": 0, "queuedSeconds": 11, "shards": 3},
+        "stages": {
+            "embed": {"startingSeconds": 12, "runningSeconds": 13, "stalledSeconds": 14, "disruptions": 15},
+            "describe": {"devices": 2, "shards": 2, "attempts": 1},
+        },
+    }
+    plan = loaded("8-gpus-one-node", tmp_path, changes).cluster
+    assert (plan.base, plan.until, plan.devices, plan.resource) == ("latest", "compose", 6, "amd.com/gpu")
+    assert (plan.grace_seconds, plan.retry_seconds) == (60, 5)
+    embed, describe = plan.stages["embed"], plan.stages["describe"]
+    assert (embed.attempts, embed.retries, embed.queued_seconds, embed.shards, embed.devices) == (7, 0, 11, 3, 1)
+    assert (embed.starting_seconds, embed.running_seconds, embed.stalled_seconds, embed.disruptions) == (12, 13, 14, 15)
+    assert (describe.devices, describe.shards, describe.attempts) == (2, 2, 1)
+    assert plan.stages["finetune"].devices == 6
+
+
+def test_a_zero_of_a_stage_holds_over_the_default(tmp_path: Path) -> None:
+    changes = {"defaults": {"runningSeconds": 3600}, "stages": {"embed": {"runningSeconds": 0, "devices": 0}}}
+    plan = loaded("8-gpus-one-node", tmp_path, changes).cluster
+    assert (plan.stages["embed"].running_seconds, plan.stages["link"].running_seconds) == (0, 3600)
+    assert (plan.stages["embed"].devices, plan.stages["embed"].shards) == (0, 4)
+
+
+def test_map_stages_have_as_many_pods_as_devices_allow(tmp_path: Path) -> None:
+    plan = loaded("8-gpus-one-node", tmp_path, {"stages": {"describe": {"devices": 3}}}).cluster
+    assert (plan.stages["question"].shards, plan.stages["describe"].shards) == (8, 2)
+    assert {plan.stages[name].shards for name, stage in CLUSTER_STAGES.items() if stage.kind == "fit"} == {1}

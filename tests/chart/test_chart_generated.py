@@ -1,0 +1,71 @@
+"""What the chart takes from the models is what is checked in."""
+
+import json
+import tomllib
+
+import jsonschema
+import pytest
+import yaml
+from chart_rendering import CHART, EXAMPLES
+
+from skutune.cluster import chart
+from skutune.cluster.placement import table
+from skutune.cluster.values import Values
+from skutune.graph import CLUSTER_STAGES
+
+README = (CHART / "README.md").read_text()
+
+
+@pytest.mark.parametrize("path", chart.documents(README))
+def test_the_generated_files_are_those_that_the_models_give(path: str) -> None:
+    assert (CHART / path).read_text() == chart.documents(README)[path], "run `make chart-docs`"
+
+
+def test_a_readme_without_its_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match="no pair of lines"):
+        chart.documents("# another")
+
+
+def test_the_schema_is_one_that_helm_3_knows() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
+    jsonschema.Draft7Validator.check_schema(schema)
+    assert "$defs" not in json.dumps(schema)
+
+
+def test_every_object_of_the_schema_is_closed() -> None:
+    schema = chart.schema()
+    for name, definition in schema["definitions"].items():
+        assert definition["additionalProperties"] is False, name
+    assert schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_fits_the_schema_of_its_own(example: str) -> None:
+    """But for null, by which helm takes a default out."""
+    values = yaml.safe_load(EXAMPLES[example].read_text())
+    problems = list(jsonschema.Draft7Validator(chart.schema()).iter_errors(values))
+    assert [problem.message for problem in problems if problem.instance is not None] == []
+
+
+def test_every_value_has_a_description() -> None:
+    schema = Values.model_json_schema()
+    for name, definition in [("values", schema), *schema["$defs"].items()]:
+        for key, found in definition["properties"].items():
+            assert found.get("description"), f"{name}.{key}"
+
+
+def test_the_table_of_stages_is_the_pipelines() -> None:
+    rows = yaml.safe_load((CHART / "files" / "stages.yaml").read_text())["stages"]
+    assert rows == table()
+    assert [row["name"] for row in rows] == list(CLUSTER_STAGES)
+    assert [(row["step"], row["kind"], row["image"]) for row in rows] == [
+        (stage.step, stage.kind, stage.image) for stage in CLUSTER_STAGES.values()
+    ]
+
+
+def test_the_charts_version_is_the_packages() -> None:
+    project = tomllib.loads((CHART.parent.parent / "pyproject.toml").read_text())["project"]
+    described = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert described["appVersion"] == project["version"]
+    assert described["kubeVersion"] == ">=1.31.0-0"

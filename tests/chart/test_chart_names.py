@@ -1,0 +1,176 @@
+"""Names, and what an upgrade does: nothing without a change, another run with one."""
+
+import re
+from typing import Any
+
+import pytest
+from chart_rendering import EXAMPLES, HELMS, ONE_NODE, Rendered, environment, render
+
+LONGEST = "a-release-whose-name-has-exactly-fifty-three-letters0"
+LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def job(changes: dict[str, Any] | None = None, **options: str) -> str:
+    return str(render(changes=changes, **options).one("Job")["metadata"]["name"])
+
+
+@pytest.mark.parametrize("release", ["fall", "skutune", "my-skutune-2", LONGEST, LONGEST.replace("release", "skutune")])
+@pytest.mark.parametrize("example", [ONE_NODE, "8-gpus-nodes", "kueue"])
+def test_every_name_fits_into_a_label_whatever_the_release_is_called(example: str, release: str) -> None:
+    assert len(LONGEST) == 53
+    rendered = render(example, release=release)
+    for item in rendered:
+        assert LABEL.fullmatch(item["metadata"]["name"]), item["metadata"]["name"]
+    for cron in rendered.of("CronJob"):
+        assert len(cron["metadata"]["name"]) <= 52
+    for labels in (item["metadata"]["labels"].values() for item in rendered):
+        assert all(len(value) <= 63 for value in labels)
+
+
+def test_a_release_that_is_called_skutune_does_not_say_it_twice() -> None:
+    assert render(release="my-skutune").one("ServiceAccount", "-stages")["metadata"]["name"] == "my-skutune-stages"
+
+
+def test_long_names_that_differ_at_their_end_stay_different() -> None:
+    first, second = (render(release=LONGEST[:-1] + end).one("ConfigMap", "-status") for end in "12")
+    assert first["metadata"]["name"] != second["metadata"]["name"]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_two_releases_in_one_namespace_have_no_name_in_common(example: str) -> None:
+    def names(release: str) -> set[tuple[str, str]]:
+        return {(item["kind"], item["metadata"]["name"]) for item in render(example, release=release)}
+
+    assert not names("fall") & names("spring")
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_what_selects_pods_selects_those_of_its_release_alone(example: str) -> None:
+    rendered = render(example)
+    selectors = [policy["spec"]["podSelector"]["matchLabels"] for policy in rendered.of("NetworkPolicy")]
+    selectors += [service["spec"]["selector"] for service in rendered.of("Service")]
+    assert selectors
+    for selector in selectors:
+        assert selector["app.kubernetes.io/instance"] == "fall"
+        assert any(selector.items() <= pod["metadata"]["labels"].items() for _, pod in rendered.pods())
+
+
+def test_every_object_says_whose_it_is_and_lies_in_the_releases_namespace() -> None:
+    for item in render():
+        labels = item["metadata"]["labels"]
+        assert labels["app.kubernetes.io/name"] == "skutune"
+        assert labels["app.kubernetes.io/instance"] == "fall"
+        assert labels["app.kubernetes.io/managed-by"] == "Helm"
+        assert item["metadata"]["namespace"] == "team"
+
+
+def test_the_same_values_give_the_same_job_with_either_helm() -> None:
+    assert {job(example=name, helm=helm) for name in ("air-gapped", "8-gpus-nodes") for helm in HELMS} == {
+        job(example="air-gapped"),
+        job(example="8-gpus-nodes"),
+    }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rerun": 1},
+        {"config": {"stages": {"paraphrase": {"variants": 3}}}},
+        {"config": {"coverage": {"min_examples": 20}}},
+        {"gpu": {"devices": 16}},
+        {"stages": {"embed": {"resources": {"requests": {"cpu": "3"}}}}},
+        {"stages": {"embed": {"shards": 2}}},
+        {"images": {"train": {"tag": "0.1.1"}}},
+        {"images": {"controller": {"tag": "0.1.1"}}},
+        {"controller": {"resources": {"limits": {"memory": "1Gi"}}}},
+        {"store": {"region": "eu-west-1"}},
+        {"kueue": {"queueName": "team"}},
+        {"base": "grocery-before"},
+        {"until": "compose"},
+    ],
+    ids=str,
+)
+def test_a_change_gives_the_controllers_job_another_name(changes: dict[str, Any]) -> None:
+    """A Job cannot be changed: under another name the old one goes, with all that it owns, and the new one goes on."""
+    assert job(changes) != job()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"networkPolicy": {"enabled": False}},
+        {"serviceAccounts": {"stages": {"annotations": {"a": "b"}}}},
+        {"rerun": 0, "gpu": {"devices": 8}},
+    ],
+    ids=str,
+)
+def test_what_does_not_touch_pods_or_config_leaves_the_job_as_it_is(changes: dict[str, Any]) -> None:
+    assert render(changes=changes).one("Job") == render().one("Job")
+
+
+def test_a_job_that_is_named_by_its_content_has_no_time_to_live() -> None:
+    """The stage Jobs belong to it and would go with it."""
+    assert "ttlSecondsAfterFinished" not in render().one("Job")["spec"]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_status_is_rendered_without_data_so_that_no_upgrade_wipes_it(example: str) -> None:
+    status = render(example).one("ConfigMap", "-status")
+    assert set(status) == {"apiVersion", "kind", "metadata"}
+
+
+def test_an_uninstall_leaves_no_hook_behind() -> None:
+    hooks = [item for item in render() if "helm.sh/hook" in item["metadata"].get("annotations", {})]
+    assert [item["kind"] for item in hooks] == ["Pod"]
+    policy = set(hooks[0]["metadata"]["annotations"]["helm.sh/hook-delete-policy"].split(","))
+    assert policy == {"before-hook-creation", "hook-succeeded", "hook-failed"}
+
+
+def test_the_test_hook_reaches_the_store_as_a_stage_would() -> None:
+    rendered = render()
+    pod = rendered.one("Pod")
+    container, stage = pod["spec"]["containers"][0], rendered.worker("ingest")
+    assert container["command"][-1] == rendered.controller_file()["config"]["store"]
+    compile(container["command"][2], "hook", "exec")
+    shared = {name for name in environment(stage) if name.startswith("AWS_")}
+    assert {name: environment(container)[name] for name in shared} == {n: environment(stage)[n] for n in shared}
+    assert pod["spec"]["serviceAccountName"] == rendered.stage("ingest")["template"]["spec"]["serviceAccountName"]
+
+
+def test_a_schedule_makes_a_cronjob_in_place_of_the_job() -> None:
+    rendered = render("kueue", {"schedule": {"suspend": True}})
+    cron = rendered.one("CronJob")["spec"]
+    assert rendered.of("Job") == []
+    assert (cron["schedule"], cron["timeZone"], cron["suspend"]) == ("0 3 * * *", "Europe/Berlin", True)
+    assert cron["concurrencyPolicy"] == "Forbid"
+    assert "ttlSecondsAfterFinished" not in cron["jobTemplate"]["spec"]
+    assert rendered.controller_file()["cluster"]["scheduled"] is True
+    assert render().controller_file()["cluster"]["scheduled"] is False
+
+
+def test_the_controller_ends_with_what_it_said_and_survives_evictions() -> None:
+    for spec in (render().one("Job")["spec"], render("kueue").one("CronJob")["spec"]["jobTemplate"]["spec"]):
+        rules = spec["podFailurePolicy"]["rules"]
+        assert [rule["action"] for rule in rules] == ["Ignore", "Ignore", "FailJob"]
+        assert rules[0]["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+        assert rules[1]["onExitCodes"]["values"] == [143]
+        assert rules[2]["onExitCodes"]["values"] == [10, 20, 75, 76]
+        assert {rule["onExitCodes"]["containerName"] for rule in rules[1:]} == {"controller"}
+        assert (spec["backoffLimit"], spec["podReplacementPolicy"]) == (3, "Failed")
+
+
+def test_large_numbers_of_a_values_file_stay_whole() -> None:
+    changes = {
+        "rerun": 20261122,
+        "config": {"catalog": {"max_rejects": 1000000}, "stages": {"finetune": {"seed": 123456789012}}},
+        "defaults": {"runningSeconds": 1000000, "terminationGracePeriodSeconds": 2000000},
+    }
+    for helm in HELMS:
+        rendered: Rendered = render(changes=changes, helm=helm)
+        file = rendered.controller_file()
+        assert file["config"]["catalog"]["max_rejects"] == 1000000
+        assert file["config"]["stages"]["finetune"]["seed"] == 123456789012
+        assert file["cluster"]["stages"]["embed"]["running_seconds"] == 1000000
+        assert "e+" not in rendered.controller_text()
+        assert rendered.stage("embed")["template"]["spec"]["terminationGracePeriodSeconds"] == 2000000
+        assert rendered.one("Job")["metadata"]["annotations"]["skutune.io/rerun"] == "20261122"

@@ -1,0 +1,138 @@
+"""What the controller may do, and who may talk to whom."""
+
+from typing import Any
+
+import pytest
+from chart_rendering import EXAMPLES, Rendered, render
+
+PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_controller_has_exactly_the_rights_that_it_uses(example: str) -> None:
+    rendered = render(example)
+    role = rendered.one("Role")
+    assert role["rules"] == [
+        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "list", "watch", "create", "delete", "patch"]},
+        {"apiGroups": [""], "resources": ["podtemplates"], "verbs": ["get", "list"]},
+        PODS,
+        {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch", "list"]},
+        {
+            "apiGroups": [""],
+            "resources": ["configmaps"],
+            "resourceNames": ["fall-skutune-status"],
+            "verbs": ["get", "patch"],
+        },
+    ]
+    binding = rendered.one("RoleBinding")
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert [(s["kind"], s["name"], s["namespace"]) for s in binding["subjects"]] == [
+        ("ServiceAccount", "fall-skutune-controller", "team")
+    ]
+
+
+def test_nothing_is_granted_beyond_the_namespace_or_to_stages() -> None:
+    kinds = {item["kind"] for example in EXAMPLES for item in render(example)}
+    assert kinds == {
+        "ConfigMap",
+        "CronJob",
+        "Job",
+        "NetworkPolicy",
+        "Pod",
+        "PodTemplate",
+        "Role",
+        "RoleBinding",
+        "Service",
+        "ServiceAccount",
+    }
+
+
+def test_pods_are_deleted_by_force_only_where_switched_on() -> None:
+    rendered = render(changes={"controller": {"forceDelete": True}})
+    assert PODS | {"verbs": [*PODS["verbs"], "delete"]} in rendered.one("Role")["rules"]
+    assert rendered.controller_file()["cluster"]["force_delete"] is True
+
+
+def test_accounts_of_the_user_are_bound_and_not_made() -> None:
+    own = {"create": False, "name": "trainer"}
+    rendered = render(changes={"serviceAccounts": {"controller": own, "stages": {"create": False}}})
+    assert rendered.of("ServiceAccount") == []
+    assert rendered.one("RoleBinding")["subjects"][0]["name"] == "trainer"
+    assert rendered.one("Job")["spec"]["template"]["spec"]["serviceAccountName"] == "trainer"
+
+
+def egress(rendered: Rendered, component: str) -> set[tuple[str, int]]:
+    """The ports that a policy lets its pods reach."""
+    rules = rendered.one("NetworkPolicy", f"-{component}")["spec"]["egress"]
+    return {(port["protocol"], port["port"]) for rule in rules for port in rule.get("ports", [])}
+
+
+DNS = {("UDP", 53), ("TCP", 53), ("UDP", 5353), ("TCP", 5353)}
+STORE, API = ("TCP", 443), {("TCP", 443), ("TCP", 6443)}
+
+
+def test_only_the_controller_reaches_the_api_server() -> None:
+    rendered = render("kind-cpu")
+    store = {("TCP", 8333)}
+    assert egress(rendered, "controller") == DNS | store | API
+    assert egress(rendered, "stage") == egress(rendered, "test") == DNS | store
+
+
+def test_the_stores_port_is_its_endpoints() -> None:
+    for endpoint, port in (("https://s3.example.com", 443), ("http://s3", 80), ("http://s3:9000/", 9000), ("", 443)):
+        rendered = render("kind-cpu", {"store": {"endpoint": endpoint}})
+        assert egress(rendered, "stage") == DNS | {("TCP", port)}
+
+
+def test_an_identitys_endpoints_are_reached_only_where_there_is_no_key() -> None:
+    assert ("TCP", 80) in egress(render("8-gpus-nodes"), "stage")
+    assert ("TCP", 80) not in egress(render(), "stage")
+
+
+def test_the_hub_is_reached_only_by_the_stage_models_and_only_where_it_mirrors_from_there() -> None:
+    policy = render().one("NetworkPolicy", "-hub")["spec"]
+    assert policy["podSelector"]["matchLabels"]["skutune.io/stage"] == "models"
+    assert [
+        item for item in render("air-gapped").of("NetworkPolicy") if item["metadata"]["name"].endswith("-hub")
+    ] == []
+    assert [item for item in render("kind-cpu").of("NetworkPolicy") if item["metadata"]["name"].endswith("-hub")] == []
+    mirror = render(changes={"hub": {"endpoint": "http://hub.example.com:8080"}})
+    assert egress(mirror, "hub") == {("TCP", 8080)}
+
+
+def test_policies_that_name_peers_let_nothing_else_through() -> None:
+    for policy in render("air-gapped").of("NetworkPolicy"):
+        assert all(rule.get("to") for rule in policy["spec"]["egress"])
+
+
+def test_nothing_comes_in_but_to_metrics_and_among_the_pods_of_one_training() -> None:
+    rendered = render("8-gpus-nodes")
+    incoming: dict[str, Any] = {
+        policy["metadata"]["name"]: policy["spec"].get("ingress", []) for policy in rendered.of("NetworkPolicy")
+    }
+    peers = incoming.pop("fall-skutune-finetune")
+    assert peers[0]["from"][0]["podSelector"]["matchLabels"]["skutune.io/stage"] == "finetune"
+    metrics = incoming.pop("fall-skutune-controller")
+    assert metrics == [{"ports": [{"protocol": "TCP", "port": 9090}]}]
+    assert set(map(str, incoming.values())) == {"[]"}
+    for policy in rendered.of("NetworkPolicy"):
+        assert "Egress" in policy["spec"]["policyTypes"]
+
+
+def test_who_reads_metrics_can_be_said() -> None:
+    source = render("air-gapped").one("NetworkPolicy", "-controller")["spec"]["ingress"][0]["from"]
+    assert source == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+
+
+def test_policies_can_be_left_to_others() -> None:
+    assert render(changes={"networkPolicy": {"enabled": False}}).of("NetworkPolicy") == []
+
+
+def test_several_training_pods_find_each_other_before_they_are_ready() -> None:
+    service = render("8-gpus-nodes").one("Service")
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["publishNotReadyAddresses"] is True
+    template = render("8-gpus-nodes").stage("finetune")["template"]
+    assert template["spec"]["subdomain"] == service["metadata"]["name"]
+    assert service["spec"]["selector"].items() <= template["metadata"]["labels"].items()
+    assert render().of("Service") == []
