@@ -1,0 +1,142 @@
+"""Rules about a pod's spec, for pods and for every template that will make some."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from . import quantities
+from .problems import Object
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_LABEL_WORDS = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
+    "and must start and end with an alphanumeric character"
+)
+_NATIVE = {"cpu", "memory", "ephemeral-storage"}
+
+
+class Causes:
+    """The wrong fields found so far, in the API's words."""
+
+    def __init__(self) -> None:
+        self.found: list[Object] = []
+
+    def add(self, reason: str, field: str, message: str) -> None:
+        self.found.append({"reason": reason, "message": message, "field": field})
+
+    def invalid(self, field: str, value: Any, why: str) -> None:
+        self.add("FieldValueInvalid", field, f"Invalid value: {json.dumps(value)}: {why}")
+
+    def required(self, field: str, why: str) -> None:
+        self.add("FieldValueRequired", field, f"Required value: {why}" if why else "Required value")
+
+    def unsupported(self, field: str, value: Any, supported: Sequence[str]) -> None:
+        listed = ", ".join(json.dumps(one) for one in supported)
+        self.add("FieldValueNotSupported", field, f"Unsupported value: {json.dumps(value)}: supported values: {listed}")
+
+
+def check_template(template: Object, at: str, causes: Causes, restart: Sequence[str] = ()) -> None:
+    """A template's spec; `restart` are the restart policies that its owner allows (none named: all)."""
+    spec, field = template.get("spec") or {}, f"{at}.spec.restartPolicy"
+    policy = spec.get("restartPolicy")
+    if restart and not policy:
+        causes.required(field, "valid values: " + ", ".join(json.dumps(one) for one in restart))
+    elif restart and policy not in restart:
+        causes.unsupported(field, policy, restart)
+    check_pod_spec(spec, f"{at}.spec", causes)
+
+
+def check_pod_spec(spec: Object, at: str, causes: Causes) -> None:
+    """Containers, volumes, mounts and resources."""
+    if not spec.get("containers"):
+        causes.required(f"{at}.containers", "")
+    volumes = _check_volumes(spec.get("volumes") or [], f"{at}.volumes", causes)
+    seen: set[str] = set()
+    for kind in ("initContainers", "containers"):
+        for number, container in enumerate(spec.get(kind) or []):
+            field = f"{at}.{kind}[{number}]"
+            _check_container(container, field, volumes, causes)
+            if container.get("name") in seen:
+                causes.add("FieldValueDuplicate", f"{field}.name", f'Duplicate value: "{container["name"]}"')
+            seen.add(container.get("name", ""))
+
+
+def _check_name(name: Any, field: str, causes: Causes) -> None:
+    if not name:
+        causes.required(field, "")
+    elif not _LABEL.fullmatch(str(name)) or len(str(name)) > 63:
+        causes.invalid(field, name, _LABEL_WORDS)
+
+
+def _check_volumes(volumes: list[Object], at: str, causes: Causes) -> set[str]:
+    names: set[str] = set()
+    for number, volume in enumerate(volumes):
+        _check_name(volume.get("name"), f"{at}[{number}].name", causes)
+        if volume.get("name") in names:
+            causes.add("FieldValueDuplicate", f"{at}[{number}].name", f'Duplicate value: "{volume["name"]}"')
+        names.add(volume.get("name", ""))
+        sources = [key for key, value in volume.items() if key != "name" and value is not None]
+        if not sources:
+            causes.required(f"{at}[{number}]", "must specify a volume type")
+        if len(sources) > 1:
+            causes.add(
+                "FieldValueForbidden",
+                f"{at}[{number}].{sources[1]}",
+                "Forbidden: may not specify more than 1 volume type",
+            )
+    return names
+
+
+def _check_container(container: Object, at: str, volumes: set[str], causes: Causes) -> None:
+    _check_name(container.get("name"), f"{at}.name", causes)
+    if not container.get("image"):
+        causes.required(f"{at}.image", "")
+    for number, variable in enumerate(container.get("env") or []):
+        if not variable.get("name"):
+            causes.required(f"{at}.env[{number}].name", "")
+        if variable.get("value") and variable.get("valueFrom"):
+            causes.invalid(f"{at}.env[{number}].valueFrom", "", "may not be specified when `value` is not empty")
+    paths: set[str] = set()
+    for number, mount in enumerate(container.get("volumeMounts") or []):
+        if mount.get("name") not in volumes:
+            causes.add("FieldValueNotFound", f"{at}.volumeMounts[{number}].name", f'Not found: "{mount.get("name")}"')
+        if mount.get("mountPath") in paths:
+            causes.invalid(f"{at}.volumeMounts[{number}].mountPath", mount["mountPath"], "must be unique")
+        paths.add(mount.get("mountPath", ""))
+    _check_resources(container.get("resources") or {}, f"{at}.resources", causes)
+
+
+def _check_resources(resources: Object, at: str, causes: Causes) -> None:
+    requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
+    for kind, amounts in (("limits", limits), ("requests", requests)):
+        for name, amount in amounts.items():
+            try:
+                parsed = quantities.parse(amount)
+            except ValueError:
+                causes.invalid(
+                    f"{at}.{kind}[{name}]",
+                    amount,
+                    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+                )
+                continue
+            if name not in _NATIVE and "/" in name and parsed != int(parsed):
+                causes.invalid(f"{at}.{kind}[{name}]", amount, "must be an integer")
+    for name, amount in requests.items():
+        limit = limits.get(name)
+        extended = "/" in name
+        if extended and limit is None:
+            causes.required(f"{at}.limits", "Limit must be set for non overcommitable resources")
+        elif extended and str(limit) != str(amount):
+            causes.invalid(f"{at}.requests", str(amount), f"must be equal to {name} limit of {limit}")
+        elif limit is not None and _more(amount, limit):
+            causes.invalid(f"{at}.requests", str(amount), f"must be less than or equal to {name} limit of {limit}")
+
+
+def _more(amount: Any, limit: Any) -> bool:
+    try:
+        return quantities.parse(amount) > quantities.parse(limit)
+    except ValueError:
+        return False  # told already
