@@ -1,0 +1,160 @@
+"""The Dockerfiles: what a cluster may rely on, read from the files themselves."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from images import requirements
+from skutune import graph
+
+ROOT = Path(__file__).resolve().parents[3]
+IMAGES = ("controller", "generate", "train")
+
+
+def dockerfile(image: str) -> str:
+    """Its text, with continued lines joined and comments left away."""
+    text = (ROOT / "images" / image / "Dockerfile").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    return "\n".join(lines).replace("\\\n", " ")
+
+
+def final_stage(image: str) -> list[tuple[str, str]]:
+    """Instruction and arguments of the stage that becomes the image."""
+    last = re.split(r"^FROM ", dockerfile(image), flags=re.M)[-1].splitlines()[1:]
+    return [tuple(line.split(None, 1)) for line in last if line.strip()]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_a_dockerfile_passes_the_linter(image: str) -> None:
+    linter = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([linter, ROOT / "images" / image / "Dockerfile"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_linter_would_find_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM python\nRUN cd /tmp && pip install torch\n")
+    done = subprocess.run([Path(sys.executable).with_name("hadolint"), tmp_path / "Dockerfile"], capture_output=True)
+    assert done.returncode != 0
+    assert b"DL3006" in done.stdout
+
+
+def test_there_is_an_image_for_every_stage() -> None:
+    assert {stage.image for stage in graph.CLUSTER_STAGES.values()} == set(IMAGES)
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_runs_as_a_numbered_user_that_is_not_root(image: str) -> None:
+    """A name would keep `runAsNonRoot` from knowing whether it is root."""
+    users = [arguments for instruction, arguments in final_stage(image) if instruction == "USER"]
+    assert users
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1])
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_nothing_runs_in_the_stage_that_becomes_the_image(image: str) -> None:
+    """So no build tool, no package cache and no secret can be left in it."""
+    assert {instruction for instruction, _ in final_stage(image)} <= {
+        "ARG", "ENV", "LABEL", "COPY", "USER", "WORKDIR", "ENTRYPOINT", "CMD",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_code_comes_in_a_layer_after_the_dependencies(image: str) -> None:
+    copied = [arguments for instruction, arguments in final_stage(image) if instruction == "COPY"]
+    assert copied[0].startswith("--from=dependencies ")
+    assert copied[-1].startswith("--from=package ")
+    dependencies = dockerfile(image).split("FROM dependencies")[0]
+    assert not re.search(r"^COPY .*\bsrc\b", dependencies, flags=re.M)
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_says_what_it_is(image: str) -> None:
+    labels = " ".join(arguments for instruction, arguments in final_stage(image) if instruction == "LABEL")
+    for label in ("title", "description", "licenses", "version", "revision", "base.name"):
+        assert f"org.opencontainers.image.{label}=" in labels
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_the_base_is_named_with_a_version_and_can_be_replaced(image: str) -> None:
+    base = re.search(r"^ARG BASE_IMAGE=(\S+)", dockerfile(image), flags=re.M)
+    assert base is not None
+    assert re.fullmatch(r"[^:]+:.*\d+\.\d+.*", base[1])
+    assert set(re.findall(r"^FROM (\S+)", dockerfile(image), flags=re.M)) == {"${BASE_IMAGE}", "dependencies"}
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_what_is_copied_into_a_build_is_there_and_not_ignored(image: str) -> None:
+    allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile(image), flags=re.M)
+    sources = [source for line in copies for source in line.split()]
+    assert sources
+    for source in sources:
+        assert list(ROOT.glob(source)), source
+        assert source in allowed, source
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_packages_are_pinned_by_a_file_of_constraints(image: str) -> None:
+    text = dockerfile(image)
+    default = re.search(r"^ARG CONSTRAINTS=(\S+)", text, flags=re.M)
+    assert default is not None
+    assert (ROOT / "images" / default[1]).is_file()
+    for install in re.findall(r"pip --python \S+ install ([^&]*)", text):
+        assert "--no-deps" in install or "-c " in install or re.search(r'"setuptools>=', install), install
+
+
+def test_every_requirement_of_an_image_on_a_cpu_is_pinned_exactly() -> None:
+    pins = (ROOT / "images" / "constraints-cpu.txt").read_text().splitlines()
+    pinned = {normalized(line) for line in pins if "==" in line}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {
+        normalized(requirement)
+        for image in IMAGES
+        for extras in re.findall(r"requirements\.py ((?:[a-z0-9]+ )+)>", dockerfile(image))
+        for requirement in requirements.requirements(project, extras.split())
+    }
+    assert {"torch", "kubernetes", "huggingface-hub", "deepspeed"} <= wanted
+    assert wanted - pinned == set()
+
+
+def normalized(requirement: str) -> str:
+    """The bare name of a requirement, as the index writes it."""
+    return re.split(r"[^A-Za-z0-9._-]", requirement.strip())[0].lower().replace("_", "-")
+
+
+def test_only_images_of_torch_stages_hold_torch() -> None:
+    extras = {image: re.search(r"requirements\.py ((?:[a-z0-9]+ )+)>", dockerfile(image)) for image in IMAGES}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    holding = {
+        image
+        for image, found in extras.items()
+        if found and any(r.startswith("torch") for r in requirements.requirements(project, found[1].split()))
+    }
+    assert holding == {"generate", "train"}
+
+
+def test_the_requirements_of_extras_come_with_those_of_the_package() -> None:
+    project = {
+        "dependencies": ["pyyaml>=6"],
+        "optional-dependencies": {
+            "s3": ["boto3>=1.36"],
+            "train": ["torch>=2.6"],
+            "all": ["skutune[s3, train]", "gguf>=0.10"],
+        },
+    }
+    assert list(requirements.requirements(project, ["s3"])) == ["pyyaml>=6", "boto3>=1.36"]
+    assert list(requirements.requirements(project, ["all"])) == ["pyyaml>=6", "boto3>=1.36", "torch>=2.6", "gguf>=0.10"]
+    with pytest.raises(KeyError):
+        list(requirements.requirements(project, ["nothing"]))
+
+
+def test_what_a_base_brings_is_kept_as_it_is() -> None:
+    kept = list(requirements.kept(("pytest",)))
+    assert f"pytest=={pytest.__version__}" in kept
+    assert list(requirements.kept(("no-such-package",))) == []
