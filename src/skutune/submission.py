@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from skutune import graph, manifests, runs
+from skutune import graph, manifests, model_names, runs
 from skutune.config import Config
 from skutune.errors import InputError, RetryableError
 from skutune.graph import Stage
@@ -144,7 +144,7 @@ def models_source(config: Config) -> str:
     """
     listed = {}
     for role, model in config.models:
-        if model.name.startswith("s3://") and getattr(model, "engine", None) != "scripted":
+        if model_names.is_prefix(model.name) and not model_names.is_scripted(model):
             found = open_store(model.name).list()
             listed[role] = [[item.key, item.size, item.version] for item in found]
     return content_key(listed) if listed else ""

@@ -95,11 +95,15 @@ def _inputs(store: ObjectStore, task: Task, scratch: Path) -> Inputs:
 def _check_fingerprint(task: Task, config: configuration.Config, inputs: Inputs, pool: ModelPool) -> None:
     """A worker of another version would write other rows under the same name: refuse."""
     stage = graph.CLUSTER_STAGES[task.stage]
+    used = graph.models_of(stage, config)
+    models: dict[str, str] = {role: pool.identity(role) for role in used}
+    if stage is graph.MODELS:  # only which roles it places; it is there to find out the identities
+        models = dict(task.models)
     computed = manifests.fingerprint(
         stage,
         config,
         prompts=prompts_digest(stage.name),
-        models={role: pool.identity(role) for role in graph.models_of(stage, config)},
+        models=models,
         inputs=inputs.manifests,
         source=task.source,
     )

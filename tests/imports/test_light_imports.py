@@ -37,6 +37,7 @@ HEAVY = (
         ("skutune.local", ("pyarrow",)),
         ("skutune.worker", ("pyarrow",)),
         ("skutune.stages.compose", ("pyarrow",)),
+        ("skutune.stages.models", ("pyarrow",)),
         ("skutune.engines.scripted", ()),
     ],
 )

@@ -9,12 +9,13 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from skutune.config import EncoderConfig, GeneratorConfig
+from skutune import model_names
+from skutune.config import EncoderConfig, GeneratorConfig, ModelConfig
 from skutune.engines.base import Encoder, TextEngine
-from skutune.engines.weights import SCRIPTED_IDENTITY, Weights
+from skutune.engines.weights import SCRIPTED_IDENTITY, Located, Weights, is_sentence_encoder
 from skutune.errors import InputError
 
-__all__ = ["SCRIPTED_IDENTITY", "build_encoder", "build_text_engine", "engine_identity"]
+__all__ = ["SCRIPTED_IDENTITY", "build_encoder", "build_text_engine", "engine_identity", "model_identity"]
 
 
 def build_text_engine(
@@ -56,7 +57,7 @@ def build_encoder(config: EncoderConfig, weights: Weights | None) -> Encoder:
 
         return ScriptedEncoder()
     folder = _folder(config, weights)
-    if _encoder_kind(config, folder) == "sentence":
+    if _encoder_kind(config, is_sentence_encoder(folder)) == "sentence":
         _require("sentence_transformers", "skutune[generate]", "models.encoder")
         from skutune.engines.encoders import SentenceEncoder
 
@@ -74,20 +75,26 @@ def engine_identity(config: GeneratorConfig | EncoderConfig, weights: Weights | 
     vLLM and transformers on the same weights count as the same; a scripted engine does not.
     """
     if config.engine == "scripted":
-        rate = getattr(config, "malformed_rate", None)
-        return f"{SCRIPTED_IDENTITY} malformed={rate:g}" if rate else SCRIPTED_IDENTITY
+        return model_identity(config, Located(SCRIPTED_IDENTITY, False))
     folder = _folder(config, weights)
     assert weights is not None
+    return model_identity(config, Located(weights.identity, is_sentence_encoder(folder)))
+
+
+def model_identity(config: ModelConfig, located: Located) -> str:
+    """The same, from what is known of weights that need not be here; of any model of a config."""
+    rate = getattr(config, "malformed_rate", None)
+    if model_names.is_scripted(config):
+        return f"{SCRIPTED_IDENTITY} malformed={rate:g}" if rate else SCRIPTED_IDENTITY
     if isinstance(config, EncoderConfig):
-        return f"{weights.identity} {_encoder_kind(config, folder)}"
-    return weights.identity
+        return f"{located.identity} {_encoder_kind(config, located.is_sentence)}"
+    return located.identity
 
 
-def _encoder_kind(config: EncoderConfig, folder: Path) -> str:
+def _encoder_kind(config: EncoderConfig, is_sentence: bool) -> str:
     if config.engine != "auto":
         return config.engine
-    # What sentence-transformers writes beside the weights: the modules of the encoder.
-    return "sentence" if (folder / "modules.json").is_file() else "mean-pooled"
+    return "sentence" if is_sentence else "mean-pooled"
 
 
 def _folder(config: GeneratorConfig | EncoderConfig, weights: Weights | None) -> Path:

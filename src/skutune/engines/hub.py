@@ -8,6 +8,8 @@ does not hold the model.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from skutune.config import ModelConfig
@@ -36,48 +38,102 @@ def download(model: ModelConfig) -> Path:
         InputError: there is no such model or revision, it is not open to this user, or the cache cannot be written.
         RetryableError: the hub is unreachable or busy, or the disk is full.
     """
-    try:
-        from huggingface_hub import constants
-        from huggingface_hub.errors import HFValidationError
-    except ImportError as error:
-        raise InputError(
-            f"model {model.name}: a hub model needs the package huggingface_hub: run `pip install 'skutune[generate]'`"
-        ) from error
-    try:
-        with explained("write", Path(constants.HF_HUB_CACHE)):
-            folder = _snapshot(model, model.revision, _SAFE_WEIGHTS)
-            if not any(folder.glob("*.safetensors")):
-                folder = _snapshot(model, folder.name, _OLD_WEIGHTS)
-    except HFValidationError as error:
-        raise InputError(f"model {model.name}: neither a folder (./… or /…), s3://… nor a hub name: {error}") from error
+    with _told(model):
+        folder = _snapshot(model, model.revision, _SAFE_WEIGHTS)
+        if not any(folder.glob("*.safetensors")):
+            folder = _snapshot(model, folder.name, _OLD_WEIGHTS)
     return folder
+
+
+def files(model: ModelConfig) -> dict[str, int]:
+    """The files of a hub model that `download` takes, with their sizes in bytes. Nothing is downloaded.
+
+    Raises:
+        InputError, RetryableError: as `download`; also where the model holds no config.json.
+    """
+    with _told(model):
+        from huggingface_hub import HfApi, RepoFile
+
+        listed = HfApi().list_repo_tree(model.name, revision=model.revision, recursive=True)
+        sizes = {entry.path: entry.size for entry in listed if isinstance(entry, RepoFile)}
+    wanted = _wanted(sizes, _SAFE_WEIGHTS)
+    if not any(name.endswith(".safetensors") and "/" not in name for name in wanted):
+        wanted = _wanted(sizes, _OLD_WEIGHTS)
+    if "config.json" not in wanted:
+        raise InputError(f"model {model.name} (revision {model.revision}): holds no config.json; name another model")
+    return wanted
+
+
+def fetch(model: ModelConfig, name: str, folder: Path) -> Path:
+    """One file of a hub model, downloaded into a folder.
+
+    Raises:
+        InputError, RetryableError: as `download`.
+    """
+    with _told(model):
+        from huggingface_hub import hf_hub_download
+
+        return Path(hf_hub_download(model.name, name, revision=model.revision, local_dir=folder))
+
+
+def identity(name: str, commit: str) -> str:
+    """What keys and fingerprints say of a hub model."""
+    return f"{name}@{commit}"
+
+
+def _wanted(sizes: dict[str, int], weights: tuple[str, ...]) -> dict[str, int]:
+    from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
+
+    allowed, ignored = [*_BESIDE_WEIGHTS, *weights], [*_SAME_WEIGHTS_AGAIN]
+    kept = filter_repo_objects(sorted(sizes), allow_patterns=allowed, ignore_patterns=ignored)
+    return {name: sizes[name] for name in kept}
 
 
 def _snapshot(model: ModelConfig, revision: str | None, weights: tuple[str, ...]) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import FileMetadataError, HfHubHTTPError, LocalEntryNotFoundError
 
-    # The base of all errors of the client's transport, whose package differs between the versions of the client.
-    from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[attr-defined]
+    allowed, ignored = [*_BESIDE_WEIGHTS, *weights], [*_SAME_WEIGHTS_AGAIN]
+    return Path(snapshot_download(model.name, revision=revision, allow_patterns=allowed, ignore_patterns=ignored))
 
-    allowed = [*_BESIDE_WEIGHTS, *weights]
+
+@contextmanager
+def _told(model: ModelConfig) -> Iterator[None]:
+    """Raise whatever the hub's client raises as an error that says who must act."""
     try:
-        return Path(
-            snapshot_download(
-                model.name, revision=revision, allow_patterns=allowed, ignore_patterns=[*_SAME_WEIGHTS_AGAIN]
-            )
+        from huggingface_hub import constants
+        from huggingface_hub.errors import (
+            FileMetadataError,
+            HfHubHTTPError,
+            HFValidationError,
+            LocalEntryNotFoundError,
         )
-    except LocalEntryNotFoundError as error:
-        raise _not_cached(model, error) from error
-    except HfHubHTTPError as error:
-        raise _refused(model, error) from error
-    except json.JSONDecodeError as error:
+
+        # The base of all errors of the client's transport, whose package differs between the versions of the client.
+        from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[attr-defined]
+    except ImportError as error:
         raise InputError(
-            f"model {model.name}: what answers there is not the hub (no JSON: {error}); check HF_ENDPOINT and the proxy"
+            f"model {model.name}: a hub model needs the package huggingface_hub: run `pip install 'skutune[hub]'`"
         ) from error
-    # The accelerated transfer of large files raises RuntimeError for whatever went wrong underway.
-    except (TransportError, FileMetadataError, ConnectionError, RuntimeError) as error:
-        raise _broken(model, error) from error
+    # Outside: the client's own errors, which say more, are errors of the operating system, too.
+    with explained("write", Path(constants.HF_HUB_CACHE)):
+        try:
+            yield
+        except HFValidationError as error:
+            raise InputError(
+                f"model {model.name}: neither a folder (./… or /…), s3://… nor a hub name: {error}"
+            ) from error
+        except LocalEntryNotFoundError as error:
+            raise _not_cached(model, error) from error
+        except HfHubHTTPError as error:
+            raise _refused(model, error) from error
+        except json.JSONDecodeError as error:
+            raise InputError(
+                f"model {model.name}: what answers there is not the hub (no JSON: {error}); check HF_ENDPOINT and the "
+                "proxy"
+            ) from error
+        # The accelerated transfer of large files raises RuntimeError for whatever went wrong underway.
+        except (TransportError, FileMetadataError, ConnectionError, RuntimeError) as error:
+            raise _broken(model, error) from error
 
 
 def _not_cached(model: ModelConfig, error: Exception) -> SkutuneError:

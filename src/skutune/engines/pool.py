@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from skutune import engines, pulse
+from skutune import engines, model_names, pulse
 from skutune.config import EncoderConfig, GeneratorConfig, ModelConfig, ModelsConfig
 from skutune.engines.base import Encoder, TextEngine
 from skutune.engines.weights import Weights, resolve
@@ -31,7 +31,7 @@ class ModelPool:
     def is_remote(self, role: Role) -> bool:
         """Whether finding this model may need a network."""
         config = self._config(role)
-        return getattr(config, "engine", None) != "scripted" and not config.name.startswith(("/", ".", "~"))
+        return not model_names.is_scripted(config) and not model_names.is_folder(config.name)
 
     def weights(self, role: Role) -> Weights:
         """Where the model lies on this machine. Raises InputError where it cannot be had."""

@@ -12,6 +12,7 @@ from skutune.stages.base import Context, FitStage, MapStage
 
 # stage → (module, class). Imported when a worker needs it: finetune pulls in torch, ingest must not.
 _CLASSES = {
+    "models": ("models", "Models"),
     "ingest": ("ingest", "Ingest"),
     "describe": ("describe", "Describe"),
     "paraphrase": ("paraphrase", "Paraphrase"),

@@ -106,32 +106,32 @@ class Inputs:
 
 
 class Outputs:
-    """Where a fit stage puts its tables, files and figures."""
+    """Where a fit stage puts its tables, files and figures; `store` is for what several runs share."""
 
     def __init__(self, store: ObjectStore, folder: str) -> None:
-        self._store, self._folder = store, folder
+        self.store, self._folder = store, folder
         self.entries: list[Entry] = []
         self.figures: dict[str, Any] = {}
         self.buckets = 0
 
     def part(self, record: type, part: int, rows: list[Any], table: str = "") -> None:
         """Write one part of a table."""
-        self.entries.append(tables.write_part(self._store, self._folder, record, part, rows, table))
+        self.entries.append(tables.write_part(self.store, self._folder, record, part, rows, table))
 
     def arrow_part(self, part: int, table: Any, name: str = "") -> None:
         """Write one part that is an Arrow table already."""
         data = tables.encode_arrow(table)
-        self.entries.append(tables.put_part(self._store, self._folder, part, data, table.num_rows, 0, name))
+        self.entries.append(tables.put_part(self.store, self._folder, part, data, table.num_rows, 0, name))
 
     def file(self, name: str, path: Path) -> None:
         """Write one file under this name."""
         digest, size = _file_digest(path)
-        self._store.put_file(f"{self._folder}/{name}", path)
+        self.store.put_file(f"{self._folder}/{name}", path)
         self.entries.append(Entry(name, -1, name, 0, 0, size, digest))
 
     def publish(self, name: str, path: Path) -> None:
         """Put a file into the run's own folder too, under a name that people know; no manifest lists it."""
-        self._store.put_file(f"{self._folder.split('/')[0]}/{name}", path)
+        self.store.put_file(f"{self._folder.split('/')[0]}/{name}", path)
 
     def folder(self, prefix: str, path: Path) -> None:
         """Write all files of a local folder under `prefix/`."""

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from model_hub import COMMIT, Hub, serving
 from servers import free_port
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ASK = """
 import sys
 from pathlib import Path
@@ -40,56 +35,6 @@ NOT_READ = [
     *("model.gguf", "onnx/model.onnx", "onnx/config.json", "openvino/openvino_model.bin", "tf_model.h5"),
     *("original/consolidated.00.pth", "consolidated.safetensors", "training_args.bin", "README.md", "code.py"),
 ]
-
-
-class Hub:
-    """One model with files; `status`, where it is set, is the answer to every request."""
-
-    def __init__(self, files: dict[str, bytes]) -> None:
-        self.files = files
-        self.status = 0
-        self.cut = False
-        self.asked: list[str] = []
-
-    def answer(self, path: str) -> tuple[int, bytes]:
-        if self.status:
-            return self.status, b"{}"
-        if path == "/api/models/owner/model/revision/main":
-            return 200, json.dumps({"id": "owner/model", "sha": COMMIT}).encode()
-        if path == f"/api/models/owner/model/tree/{COMMIT}":
-            return 200, json.dumps([self.listed(name) for name in self.files]).encode()
-        return 200, self.files[path.removeprefix(f"/owner/model/resolve/{COMMIT}/")]
-
-    def listed(self, name: str) -> dict[str, object]:
-        return {"type": "file", "path": name, "size": len(self.files[name]), "oid": name}
-
-
-@contextmanager
-def serving(hub: Hub) -> Iterator[str]:
-    """Run a hub; yields its endpoint."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            hub.asked.append(path)
-            status, body = hub.answer(path)
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("ETag", f'"{path.rpartition("/")[2]}"')
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body[: len(body) // 2] if hub.cut else body)
-
-        do_HEAD = do_GET  # noqa: N815 - named by http.server
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
 
 
 def told(endpoint: str, folder: Path, before: tuple[str, ...] = (), **environment: str) -> str:
