@@ -7,6 +7,7 @@ import pytest
 from chart_rendering import EXAMPLES, HELMS, ONE_NODE, Rendered, environment, render
 
 LONGEST = "a-release-whose-name-has-exactly-fifty-three-letters0"
+PODTEMPLATE_LENGTH = 253  # no label is made of it
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -20,7 +21,8 @@ def test_every_name_fits_into_a_label_whatever_the_release_is_called(example: st
     assert len(LONGEST) == 53
     rendered = render(example, release=release)
     for item in rendered:
-        assert LABEL.fullmatch(item["metadata"]["name"]), item["metadata"]["name"]
+        name = item["metadata"]["name"]
+        assert len(name) <= PODTEMPLATE_LENGTH if item["kind"] == "PodTemplate" else LABEL.fullmatch(name), name
     for cron in rendered.of("CronJob"):
         assert len(cron["metadata"]["name"]) <= 52
     for labels in (item["metadata"]["labels"].values() for item in rendered):
@@ -106,6 +108,16 @@ def test_a_change_gives_the_controllers_job_another_name(changes: dict[str, Any]
 )
 def test_what_does_not_touch_pods_or_config_leaves_the_job_as_it_is(changes: dict[str, Any]) -> None:
     assert render(changes=changes).one("Job") == render().one("Job")
+
+
+def test_a_changed_template_has_another_name_and_the_others_keep_theirs() -> None:
+    """helm changes Jobs before PodTemplates: a controller that starts in between must not find an old one."""
+    more = render(changes={"stages": {"embed": {"resources": {"requests": {"cpu": "3"}}}}})
+    names = {item["metadata"]["name"] for item in render().of("PodTemplate")}
+    changed = [item["metadata"]["name"] for item in more.of("PodTemplate") if item["metadata"]["name"] not in names]
+    assert [re.sub("-[0-9a-f]{8}$", "", name) for name in changed] == ["fall-skutune-embed"]
+    queued = {item["metadata"]["name"] for item in render(changes={"kueue": {"queueName": "q"}}).of("PodTemplate")}
+    assert not names & queued
 
 
 def test_a_job_that_is_named_by_its_content_has_no_time_to_live() -> None:

@@ -139,7 +139,7 @@ def test_only_the_stage_models_knows_the_hub() -> None:
     rendered = render(changes={"hub": {"endpoint": "https://hub.example.com"}})
     for name, pod in rendered.pods():
         variables = environment(pod["spec"]["containers"][0])
-        if name.endswith("-models"):
+        if "-skutune-models-" in name:
             assert variables[TOKEN] == {"secretKeyRef": {"name": "hub-token", "key": "token"}}
             assert variables["HF_ENDPOINT"] == "https://hub.example.com"
             assert "HF_HUB_OFFLINE" not in variables

@@ -47,17 +47,22 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
 {{/*
-Name of the controller's Job: another pod, config, stage template or `rerun` gives another one, and so another run. The hash is
-taken of parsed documents, since two versions of helm print the same one differently.
+Name of a stage's PodTemplate, with a hash of what it says: helm changes a Job before it changes PodTemplates, and a controller
+that starts in between must not take one that is about to change. Takes: root, stage.
+*/}}
+{{- define "skutune.stage.template" -}}
+{{- $pod := include "skutune.stage.podTemplate" . | fromYaml -}}
+{{- $hash := dict "pod" $pod "queue" .root.Values.kueue.queueName | toJson | sha256sum | trunc 8 -}}
+{{- printf "%s-%s-%s" (include "skutune.fullname" .root) .stage.name $hash -}}
+{{- end -}}
+
+{{/*
+Name of the controller's Job: another pod, config, stage template (the file has their names) or `rerun` gives another one, and so
+another run. Hashes are taken of parsed documents, since two versions of helm print the same one differently.
 */}}
 {{- define "skutune.job" -}}
-{{- $root := . -}}
-{{- $stages := list -}}
-{{- range $name, $stage := include "skutune.plan" . | fromJson -}}
-  {{- $stages = append $stages (include "skutune.stage.podTemplate" (dict "root" $root "stage" $stage) | fromYaml) -}}
-{{- end -}}
 {{- $pod := include "skutune.controller.podTemplate" . | fromYaml -}}
 {{- $file := include "skutune.controller.file" . | fromYaml -}}
-{{- $all := dict "pod" $pod "file" $file "stages" $stages "queue" .Values.kueue.queueName "rerun" (int64 .Values.rerun) -}}
-{{- printf "%s-%s" (include "skutune.fullname" .) ($all | toJson | sha256sum | trunc 10) -}}
+{{- $hash := dict "pod" $pod "file" $file "rerun" (int64 .Values.rerun) | toJson | sha256sum | trunc 10 -}}
+{{- printf "%s-%s" (include "skutune.fullname" .) $hash -}}
 {{- end -}}

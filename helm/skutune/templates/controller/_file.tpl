@@ -18,9 +18,10 @@ cluster:
   retry_seconds: {{ .Values.controller.retrySeconds | int64 }}
   stages:
     {{- range $row := (.Files.Get "files/stages.yaml" | fromYaml).stages }}
-    {{- with (index $plan $row.name).settings }}
+    {{- $stage := index $plan $row.name }}
+    {{- with $stage.settings }}
     {{ $row.name }}:
-      template: {{ include "skutune.fullname" $root }}-{{ $row.name }}
+      template: {{ include "skutune.stage.template" (dict "root" $root "stage" $stage) }}
       devices: {{ .devices | int64 }}
       shards: {{ .shards | int64 }}
       nodes: {{ .nodes | int64 }}
