@@ -1,0 +1,38 @@
+"""An API server that answers late, twice, badly or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from release import Release
+
+from tests.fakekube import Cluster
+
+
+def test_refusals_cut_answers_and_broken_watches_change_nothing(
+    cluster: Cluster, release: Callable[..., Release], undisturbed: dict[str, list[str]]
+) -> None:
+    mine = release()
+    mine.install()
+    faults = cluster.faults
+    # Each fault meets requests of the controller all through the run.
+    for verb, resource, status, times in (
+        ("list", "pods", 429, 5),
+        ("list", "jobs", 500, 5),
+        ("list", "pods", 410, 3),
+        ("create", "jobs", 503, 4),
+        ("create", "jobs", 409, 2),
+        ("patch", "jobs", 409, 2),
+        ("patch", "configmaps", 503, 3),
+        ("create", "events", 500, 3),
+    ):
+        faults.answer(status, verb=verb, resource=resource, times=times)
+    faults.cut(verb="create", resource="jobs", when="after", times=2)
+    for how in ("end", "cut", "expired", "silent"):
+        faults.end_watches(how, times=2)  # type: ignore[arg-type]
+    faults.disturb_events(copies=3, delay_seconds=0.5, times=20)
+    code, words = mine.ended()
+    assert code == 0, f"{words}\n{mine.controller_log()}"
+    assert mine.pipeline.tables() == undisturbed
+    assert cluster.peak("nvidia.com/gpu") <= 8
+    assert faults.served >= 30, "the faults met nobody"

@@ -1,0 +1,48 @@
+"""Killing whatever runs, again and again, changes nothing of what is made."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+from release import NAMESPACE, Release
+
+from tests.fakekube import Cluster
+
+KILLS = 20
+
+
+def test_twenty_kills_of_controller_and_workers_end_in_the_same_store(
+    cluster: Cluster, release: Callable[..., Release], undisturbed: dict[str, list[str]]
+) -> None:
+    choose = random.Random(20)
+    mine = release(values={"defaults": {"retries": 20, "attempts": 20}})
+    mine.install()
+    killed = {"controller": 0, "stage": 0}
+    until = time.monotonic() + 240
+    while sum(killed.values()) < KILLS and time.monotonic() < until:
+        time.sleep(choose.uniform(0.1, 1.5))
+        component = choose.choice(["controller", "stage", "stage"])
+        running = mine.pods(component)
+        if not running:
+            continue
+        _end(cluster, choose.choice(running), component, choose)
+        killed[component] += 1
+    code, words = mine.ended(240)
+    assert code == 0, f"{words}\n{mine.status_text()}\n{mine.controller_log()}"
+    assert mine.pipeline.tables() == undisturbed
+    assert cluster.peak("nvidia.com/gpu") <= 8
+    assert min(killed.values()) >= 3, f"ended before enough was killed: {killed}"
+    print(f"killed: {killed}")
+
+
+def _end(cluster: Cluster, pod: str, component: str, choose: random.Random) -> None:
+    """An eviction, a deletion or a dead machine; a dead controller is one that the node loses."""
+    way = choose.choice(["evict", "kill", "delete"])
+    if way == "kill" and component == "stage":
+        cluster.kill(pod, NAMESPACE)
+    elif way == "delete":
+        cluster.delete("pods", pod, NAMESPACE)
+    else:
+        cluster.evict(pod, NAMESPACE)
