@@ -133,6 +133,12 @@ def test_the_cache_is_an_empty_folder_a_claim_or_an_image() -> None:
     mounts = {mount["name"]: mount for mount in gapped.worker("describe")["volumeMounts"]}
     assert mounts["models"] == {"name": "models", "mountPath": "/models", "readOnly": True}
     assert volume(render(), "models") is None
+    with_models = [
+        name for name in CLUSTER_STAGES if "models" in str(gapped.stage(name)["template"]["spec"]["volumes"])
+    ]
+    assert with_models == [
+        name for name, stage in CLUSTER_STAGES.items() if stage.image != "controller" or name == "models"
+    ]
 
 
 def test_only_the_stage_models_knows_the_hub() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import create_model
 from pydantic.json_schema import GenerateJsonSchema
 
 from skutune.cluster.placement import table
@@ -41,7 +42,11 @@ def documents(readme: str) -> dict[str, str]:
         "values.yaml": values_yaml(),
         "values.schema.json": json.dumps(schema(), indent=1, ensure_ascii=False) + "\n",
         "files/stages.yaml": _stages_yaml(),
-        "README.md": before + BEGIN + "\n".join(["", *_stage_table(), "", *_values_table(), ""]) + END + after,
+        "README.md": before
+        + BEGIN
+        + "\n".join(["", *_stage_table(), "", "## All values", "", *_values_table(), "", ""])
+        + END
+        + after,
     }
 
 
@@ -130,12 +135,15 @@ def _values_table() -> Iterator[str]:
     yield "| value | default | what |"
     yield "|---|---|---|"
     yield from _value_rows(Values(), "")
-    yield from _value_rows(_widest_stage(), "stages.<name>.")
+    yield from _value_rows(_any_stage(), "stages.<name>.")
 
 
-def _widest_stage() -> Part:
-    """The stage with the most settings stands for all of them."""
-    return max((model() for model in STAGE_MODELS.values()), key=lambda part: len(type(part).model_fields))
+def _any_stage() -> Part:
+    """A stage that has every setting that some stage has."""
+    fields: dict[str, Any] = {
+        name: (field.annotation, field) for model in STAGE_MODELS.values() for name, field in model.model_fields.items()
+    }
+    return create_model("AnyStage", __base__=Part, **fields)()
 
 
 def _value_rows(part: Part, prefix: str) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """What a stage asks of a cluster before anybody says otherwise: devices, processors, memory, disk.
 
 The chart's templates read this as `files/stages.yaml`. The figures are room to begin with, for models of 7 to 8 billion
-parameters on a GPU each; the report of a run says what was used.
+parameters on a GPU each.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Room:
 
 
 _SMALL = Room(cpu=1, memory=4, disk=10)
-_MIRROR = Room(cpu=1, memory=2, disk=60)  # weights pass through the disk
+_MIRROR = Room(cpu=1, memory=2, disk=20)  # weights pass through the disk, file by file
 _ON_GPU = {"generate": Room(cpu=4, memory=24, disk=60), "train": Room(cpu=4, memory=32, disk=80)}
 _ON_CPU = Room(cpu=2, memory=8, disk=20)
 

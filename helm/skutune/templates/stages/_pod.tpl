@@ -38,6 +38,11 @@ skutune.io/step: {{ .stage.step | int | quote }}
 {{- if ne .stage.image "controller" -}}yes{{- end -}}
 {{- end -}}
 
+{{/* Whether the stage's pods mount the image with models: those that load one, and the stage that looks which there are. */}}
+{{- define "skutune.stage.imageVolume" -}}
+{{- if and (eq .root.Values.cache.type "image") (or (include "skutune.stage.heavy" .) (eq .stage.name "models")) -}}yes{{- end -}}
+{{- end -}}
+
 {{/* YAML list of a stage's own environment variables. Only the stage `models` may ask a hub, and only it has the token. */}}
 {{- define "skutune.stage.env" -}}
 {{- $hub := .root.Values.hub -}}
@@ -80,7 +85,7 @@ skutune.io/step: {{ .stage.step | int | quote }}
 {{- else }}
 - {name: cache, emptyDir: {sizeLimit: {{ $cache.size | quote }}}}
 {{- end }}
-{{- if eq $cache.type "image" }}
+{{- if include "skutune.stage.imageVolume" . }}
 - {name: models, image: {reference: {{ $cache.image.reference | quote }}, pullPolicy: {{ $cache.image.pullPolicy }}}}
 {{- end }}
 {{- if include "skutune.stage.heavy" . }}
@@ -91,7 +96,7 @@ skutune.io/step: {{ .stage.step | int | quote }}
 {{/* YAML list of a stage's own volume mounts. */}}
 {{- define "skutune.stage.mounts" -}}
 - {name: cache, mountPath: /cache}
-{{- if eq .root.Values.cache.type "image" }}
+{{- if include "skutune.stage.imageVolume" . }}
 - {name: models, mountPath: {{ .root.Values.cache.image.mountPath | quote }}, readOnly: true}
 {{- end }}
 {{- if include "skutune.stage.heavy" . }}

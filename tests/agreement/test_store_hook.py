@@ -1,0 +1,34 @@
+"""`helm test` runs a program that says whether pods reach the store; here it runs against a real S3 server."""
+
+import os
+import subprocess
+import sys
+
+from chart_rendering import environment, render
+from servers import S3Server
+
+
+def run_hook(server: S3Server, secret_key: str) -> subprocess.CompletedProcess[str]:
+    """The hook's command with the variables that its pod would have."""
+    changes = {
+        "config": {"store": f"s3://{server.bucket}/hook"},
+        "store": {"endpoint": server.environment["AWS_ENDPOINT_URL_S3"]},
+    }
+    container = render(changes=changes).one("Pod")["spec"]["containers"][0]
+    secret = {"AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": secret_key}
+    variables = {name: secret.get(name, value) for name, value in environment(container).items()}
+    command = [sys.executable, *container["command"][1:]]
+    inherited = {"PATH": os.environ["PATH"]}
+    return subprocess.run(command, env=inherited | variables, capture_output=True, text=True, timeout=120)
+
+
+def test_the_hook_ends_well_where_the_store_can_be_written(seaweedfs: S3Server) -> None:
+    done = run_hook(seaweedfs, seaweedfs.secret_key)
+    assert done.returncode == 0, done.stderr
+    assert "can be written and read" in done.stdout
+
+
+def test_the_hook_fails_and_says_why_with_a_wrong_key(seaweedfs: S3Server) -> None:
+    done = run_hook(seaweedfs, "wrong")
+    assert done.returncode != 0
+    assert seaweedfs.bucket in done.stderr
