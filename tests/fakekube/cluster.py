@@ -95,6 +95,8 @@ class Cluster:
         """End all processes of pods and take the server down."""
         self._stopping.set()
         self.faults.clear()
+        with self.store.lock:
+            self.store.lock.notify_all()
         self.kubelet.stop()
         self._server.stop()
         self._threads[1].join(timeout=5)

@@ -10,7 +10,6 @@ from .problems import Object
 
 _MESSAGE_BYTES = 4096
 _LOG_BYTES, _LOG_LINES = 2048, 80
-_KUBELETS = ("Initialized", "Ready", "ContainersReady", "PodScheduled", "PodReadyToStartContainers")
 
 
 def waiting(container: Object, reason: str, message: str = "") -> Object:
@@ -60,10 +59,13 @@ def conditions(phase: str, before: list[Object]) -> list[Object]:
     """The kubelet's conditions for a phase; others' stay."""
     reason = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}.get(phase)
     ready, initialized = str(phase == "Running"), str(phase != "Pending")
-    told = {"Initialized": initialized, "Ready": ready, "ContainersReady": ready, "PodScheduled": "True"}
+    started = str(phase == "Running")
+    told = {"PodReadyToStartContainers": started, "Initialized": initialized, "Ready": ready, "ContainersReady": ready}
     dated = {"lastProbeTime": None, "lastTransitionTime": now()}
     made = [{"type": kind, "status": status, **dated} for kind, status in told.items()]
     for one in made:
-        if reason and one["type"] != "PodScheduled":
+        if reason and (
+            one["type"] in ("Ready", "ContainersReady") or (one["type"] == "Initialized" and phase == "Succeeded")
+        ):
             one["reason"] = reason
-    return [one for one in before if one["type"] not in _KUBELETS] + made
+    return [one for one in before if one["type"] not in told] + made

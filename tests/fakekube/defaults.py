@@ -54,7 +54,12 @@ def _pod(pod: Object) -> None:
     spec = pod["spec"]
     spec.setdefault("serviceAccountName", "default")
     pod_spec(spec)
-    _set(spec, enableServiceLinks=True)
+    _set(spec, enableServiceLinks=True, priority=0, preemptionPolicy="PreemptLowerPriority")
+    given = spec["tolerations"] = spec.get("tolerations") or []
+    for taint in ("not-ready", "unreachable"):
+        key = f"node.kubernetes.io/{taint}"
+        if not any(one.get("key") in (key, None, "") and one.get("effect") in ("NoExecute", None, "") for one in given):
+            given.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
     resources = [container.get("resources") or {} for container in spec.get("containers") or []]
     asked = any(part.get("requests") or part.get("limits") for part in resources)
     equal = all(part.get("limits") and part.get("requests") == part["limits"] for part in resources)

@@ -37,7 +37,7 @@ class PodFiles:
     def _folder(self, volume: Object) -> Path:
         namespace = self.pod["metadata"]["namespace"]
         if "hostPath" in volume:
-            return Path(volume["hostPath"]["path"])
+            return Path(str(volume["hostPath"]["path"]))
         if "persistentVolumeClaim" in volume:
             folder = self.claims / namespace / str(volume["persistentVolumeClaim"]["claimName"])
         else:

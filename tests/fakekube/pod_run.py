@@ -70,13 +70,13 @@ class PodRun(threading.Thread):
     def kill(self, out_of_memory: bool = False) -> None:
         """kill -9 of all processes."""
         self.out_of_memory = self.out_of_memory or out_of_memory
-        self._signal(signal.SIGKILL)
+        self._kill_all()
 
     def lose(self, processes_die: bool) -> None:
         """The node is out of reach: what happens there is not known any more."""
         self.lost = True
         if processes_die:
-            self._signal(signal.SIGKILL)
+            self._kill_all()
 
     # ---- the life of a pod
     def run(self) -> None:
@@ -240,7 +240,7 @@ class PodRun(threading.Thread):
 
     def _terminated(self, one: Running) -> Object:
         container, code = one.command.container, one.process.returncode
-        self._signal_group(one.process, signal.SIGKILL)  # what it left behind
+        _kill_group(one.process)  # what it left behind
         log, termination_log = self.log_path(container["name"]), self.files.termination_log(container)
         message = container_status.last_words(container, code, log, termination_log)
         return container_status.terminated(container, code, one.started, one.restarts, message, self.out_of_memory)
@@ -258,19 +258,16 @@ class PodRun(threading.Thread):
             return  # a node out of reach hears nothing
         if not self.signalled:
             self.signalled, self.kill_at = True, time.monotonic() + grace_seconds
-            self._signal(signal.SIGTERM)
+            for one in list(self.running.values()):
+                one.process.terminate()  # as a container runtime: the first process only, which may tell the others
         self.kill_at = min(self.kill_at, time.monotonic() + grace_seconds)
         if time.monotonic() >= self.kill_at:
-            self._signal(signal.SIGKILL)
+            self._kill_all()
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _kill_all(self) -> None:
         for one in list(self.running.values()):
             if one.process.poll() is None:
-                self._signal_group(one.process, number)
-
-    def _signal_group(self, process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-        with suppress(ProcessLookupError, PermissionError):  # it may have ended in between
-            os.killpg(process.pid, number)
+                _kill_group(one.process)
 
     # ---- reporting
     def log_path(self, container: str) -> Path:
@@ -301,6 +298,11 @@ class PodRun(threading.Thread):
 
 def _key(pod: Object) -> tuple[str, str]:
     return pod["metadata"]["namespace"], pod["metadata"]["name"]
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # it may have ended in between
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _is_read_only(container: Object) -> bool:
