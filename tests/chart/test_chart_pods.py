@@ -91,9 +91,9 @@ def test_a_budget_of_no_devices_makes_every_stage_a_cpu_stage() -> None:
 def test_kueue_chooses_the_nodes_where_the_selector_is_taken_out() -> None:
     rendered = render("kueue")
     assert all("nodeSelector" not in item["template"]["spec"] for item in rendered.of("PodTemplate"))
-    labels = {item["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] for item in rendered.of("PodTemplate")}
-    assert labels == {"team-search"}
-    assert "kueue.x-k8s.io/queue-name" not in str([item["template"] for item in rendered.of("PodTemplate")])
+    labels = [item["template"]["metadata"]["labels"] for item in rendered.of("PodTemplate")]
+    assert {each["kueue.x-k8s.io/queue-name"] for each in labels} == {"team-search"}
+    assert "kueue.x-k8s.io/queue-name" not in str(render())
 
 
 def test_pods_that_load_models_have_shared_memory_of_their_own() -> None:

@@ -51,8 +51,7 @@ Name of a stage's PodTemplate, with a hash of what it says: helm changes a Job b
 that starts in between must not take one that is about to change. Takes: root, stage.
 */}}
 {{- define "skutune.stage.template" -}}
-{{- $pod := include "skutune.stage.podTemplate" . | fromYaml -}}
-{{- $hash := dict "pod" $pod "queue" .root.Values.kueue.queueName | toJson | sha256sum | trunc 8 -}}
+{{- $hash := include "skutune.stage.podTemplate" . | fromYaml | toJson | sha256sum | trunc 8 -}}
 {{- printf "%s-%s-%s" (include "skutune.fullname" .root) .stage.name $hash -}}
 {{- end -}}
 

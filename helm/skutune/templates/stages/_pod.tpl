@@ -26,11 +26,14 @@
 {{- printf "%s-finetune" (include "skutune.fullname" .) -}}
 {{- end -}}
 
-{{/* Labels of a stage that do not depend on the run. */}}
+{{/* Labels of a stage that do not depend on the run. The queue's is for the Job: the controller takes it there, off the pods. */}}
 {{- define "skutune.stage.labels" -}}
 {{ include "skutune.selector" (dict "root" .root "component" "stage") }}
 skutune.io/stage: {{ .stage.name }}
 skutune.io/step: {{ .stage.step | int | quote }}
+{{- with .root.Values.kueue.queueName }}
+kueue.x-k8s.io/queue-name: {{ . | quote }}
+{{- end }}
 {{- end -}}
 
 {{/* Whether the stage's program loads models, and so needs /dev/shm. */}}
