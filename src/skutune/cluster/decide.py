@@ -14,6 +14,7 @@ from skutune.cluster.budget import Want
 from skutune.cluster.diagnosis import Ending, ending, is_unreachable, waiting
 from skutune.cluster.observed import Observed, StageView
 from skutune.cluster.views import JobView
+from skutune.errors import InputError, RetryableError, ShardError
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,9 @@ class Decision:
 
     actions: tuple[Action, ...]
     waiting: Mapping[str, str]
+
+
+_OF_RUNS = {InputError.exit_code, ShardError.exit_code, RetryableError.exit_code}
 
 
 def decide(seen: Observed) -> Decision:
@@ -140,7 +144,9 @@ def _finish(seen: Observed, reasons: dict[str, str]) -> list[Action]:
     name, outcome = failed[0]
     assert outcome is not None
     tried = f" (attempt {len(seen.stages[name].outcomes)})" if len(seen.stages[name].outcomes) > 1 else ""
-    return [Finish(outcome.code, f"{name}{tried}: {outcome.reason}")]
+    # Other codes speak of one pod; that of the run must not have the controller's Job try it all again.
+    code = outcome.code if outcome.code in _OF_RUNS else ShardError.exit_code
+    return [Finish(code, f"{name}{tried}: {outcome.reason}")]
 
 
 def _runs(seen: Observed, stage: StageView) -> bool:

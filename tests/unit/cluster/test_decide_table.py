@@ -84,6 +84,10 @@ TABLE = {
         seen(stage("ingest", attempt=1, outcomes=(outcome(code=10, final=True),))),
         [Finish(10, "ingest: it broke")],
     ),
+    "a fault that each attempt met is told as a stage that cannot succeed": (
+        seen(stage("ingest", plan_attempts=1, attempt=1, outcomes=(outcome(code=1),))),
+        [Finish(20, "ingest: it broke")],
+    ),
     "when a stage has failed nothing new starts, and what runs may finish": (
         seen(
             stage("question", plan_devices=1, attempt=1, outcomes=(outcome(code=20, final=True),)),
