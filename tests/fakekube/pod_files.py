@@ -38,6 +38,7 @@ class PodFiles:
         namespace = self.pod["metadata"]["namespace"]
         if "hostPath" in volume:
             return Path(str(volume["hostPath"]["path"]))
+        folder: Path
         if "persistentVolumeClaim" in volume:
             folder = self.claims / namespace / str(volume["persistentVolumeClaim"]["claimName"])
         else:

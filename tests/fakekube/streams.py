@@ -50,15 +50,17 @@ class Watch:
                     return
             if stopping() or time.monotonic() >= self.end:
                 return
+            ending = self.faults.ending(self.resource.plural)
+            if ending == "cut":
+                raise ConnectionResetError
+            if ending in ("end", "silent"):
+                self._say_nothing(stopping, until=self.end if ending == "silent" else 0.0)
+                return
+            if ending == "expired":
+                pending = [_expired(str(position), self.store.version)]
+                continue
             position, pending = self._next(position)
             self.faults.wait_while_paused()
-            if ending := self.faults.ending(self.resource.plural):
-                if ending in ("end", "silent"):
-                    yield from self._fall_silent(stopping) if ending == "silent" else ()
-                    return
-                if ending == "cut":
-                    raise ConnectionResetError
-                pending = [_expired(str(position), self.store.version)]
             if self.bookmarks and time.monotonic() - told > _BOOKMARK_SECONDS:
                 told = time.monotonic()
                 pending.append(self._bookmark(position))
@@ -119,10 +121,9 @@ class Watch:
         kind = {"kind": self.resource.kind, "apiVersion": self.resource.api_version}
         return {"type": "BOOKMARK", "object": {**kind, "metadata": metadata}}
 
-    def _fall_silent(self, stopping: Callable[[], bool]) -> Iterator[bytes]:
-        while not stopping() and time.monotonic() < self.end:
+    def _say_nothing(self, stopping: Callable[[], bool], until: float) -> None:
+        while not stopping() and time.monotonic() < until:
             time.sleep(0.1)
-        yield from ()
 
 
 def _expired(version: str, oldest: int) -> Object:
