@@ -64,6 +64,10 @@ kueue.x-k8s.io/queue-name: {{ . | quote }}
 - {name: HF_HUB_OFFLINE, value: "1"}
 {{- end }}
 {{- if include "skutune.stage.heavy" . }}
+{{- if not $settings.devices }}
+{{- /* Images built for GPUs ask the runtime for all of the node's; without a request, none are this pod's. */}}
+- {name: NVIDIA_VISIBLE_DEVICES, value: void}
+{{- end }}
 - {name: XDG_CACHE_HOME, value: /cache}
 - {name: VLLM_CACHE_ROOT, value: /cache/vllm}
 - {name: TRITON_CACHE_DIR, value: /cache/triton}
