@@ -7,7 +7,6 @@ import shutil
 import tempfile
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 
 from . import disruption, nodes, patches
 from .admission import Admission
+from .controllers import ControllerManager
 from .cronjobs import CronJobController, real_time
 from .deletion import GarbageCollector, delete
 from .faults import Faults
@@ -37,7 +37,6 @@ from .upkeep import Upkeep
 _Found = TypeVar("_Found")
 _Objects = list[Object]  # `Cluster.list` hides the word
 _LOOK_SECONDS = 0.02
-_BREATH_SECONDS = 0.005  # between two passes, so that requests get the lock
 
 
 class Cluster:
@@ -65,17 +64,10 @@ class Cluster:
         self.kubelet = Kubelet(self.store, self.folder, images)
         self._server = Server(Backend(self.store, self.faults, self.kubelet, rbac), self.faults, port=port)
         self._cron = CronJobController(self.store, clock)
-        self._jobs, self._scheduler = JobController(self.store, backoff_seconds), Scheduler(self.store)
-        self._controllers = (
-            self._cron,
-            self._jobs,
-            self._scheduler,
-            self.kubelet,
-            GarbageCollector(self.store),
-            Upkeep(self.store),
-        )
-        self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._server.serve, self._reconcile)]
+        self._scheduler, jobs = Scheduler(self.store), JobController(self.store, backoff_seconds)
+        others = (GarbageCollector(self.store), Upkeep(self.store))
+        controllers = (self._cron, jobs, self._scheduler, self.kubelet, *others)
+        self._manager = ControllerManager(self.store, jobs, controllers)
         self.kubelet.url = self._server.url
         self.url = url_as(self._server.url, ADMIN)
         self.calls = self._server.calls
@@ -84,8 +76,8 @@ class Cluster:
             self.add_node(node)
 
     def __enter__(self) -> Cluster:
-        for thread in self._threads:
-            thread.start()
+        self._manager.start()
+        threading.Thread(target=self._server.serve, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -93,29 +85,11 @@ class Cluster:
 
     def stop(self) -> None:
         """End all processes of pods and take the server down."""
-        self._stopping.set()
         self.faults.clear()
-        with self.store.lock:
-            self.store.lock.notify_all()
+        self._manager.stop()
         self.kubelet.stop()
         self._server.stop()
-        self._threads[1].join(timeout=5)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _reconcile(self) -> None:
-        """All controllers, again and again: after every change, and by the clock for what falls due."""
-        seen = -1
-        while not self._stopping.is_set():
-            with self.store.lock:
-                if self.store.version == seen:
-                    self.store.lock.wait(self._jobs.next_due())
-                seen = self.store.version
-                for controller in self._controllers:
-                    try:
-                        controller.sync()
-                    except Exception:  # noqa: BLE001  a fault of the double: told, and the others go on
-                        traceback.print_exc()
-            time.sleep(_BREATH_SECONDS)
 
     # ---- access for clients
     def kubeconfig_for(self, service_account: str, namespace: str = "default") -> Path:

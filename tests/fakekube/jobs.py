@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from . import events, job_rules
 from .clock import now
 from .deletion import delete
-from .job_rules import INDEX, Counted
+from .job_pods import is_going, is_ready, is_tracked, pod_of, untrack
+from .job_rules import Counted
 from .problems import ApiError, Object
 from .resources import named
-from .store import Name, Store, random_suffix
+from .store import Name, Store
 
-TRACKING = "batch.kubernetes.io/job-tracking"
 _SOURCE = "job-controller"
 _CONTROLLER = "kubernetes.io/job-controller"
 _LONGEST_BACKOFF_SECONDS = 360.0
@@ -40,7 +40,7 @@ class JobController:
         owned: dict[str, list[tuple[Name, Object]]] = defaultdict(list)
         for name, pod in list(self.store.table("pods").items()):
             owners = pod["metadata"].get("ownerReferences") or []
-            if _is_tracked(pod) and not any(owner["uid"] in alive for owner in owners):
+            if is_tracked(pod) and not any(owner["uid"] in alive for owner in owners):
                 untrack(self.store, name)  # orphaned, or of a Job that is being deleted
             for owner in owners:
                 if owner.get("controller"):
@@ -63,20 +63,6 @@ def _is_finished(job: Object) -> bool:
 
 def _lives_on(job: Object) -> bool:
     return job["spec"].get("ttlSecondsAfterFinished") is not None
-
-
-def _is_tracked(pod: Object) -> bool:
-    return TRACKING in (pod["metadata"].get("finalizers") or [])
-
-
-def untrack(store: Store, name: Name) -> None:
-    """Let a pod go."""
-
-    def release(pod: Object) -> None:
-        kept = [finalizer for finalizer in pod["metadata"].get("finalizers") or [] if finalizer != TRACKING]
-        pod["metadata"]["finalizers"] = kept
-
-    store.update(named("pods"), *name, release)
 
 
 @dataclass
@@ -156,7 +142,7 @@ class Round:
             self.counted.uids.add(uid)
             self.counted.last_end = time.time()
             self._count_success(index) if phase == "Succeeded" else self._count_failure(pod, index)
-        if _is_tracked(pod):
+        if is_tracked(pod):
             untrack(self.store, name)
 
     def _count_success(self, index: int) -> None:
@@ -251,7 +237,7 @@ class Round:
             return [-1] * missing
         taken = {one.index for one in self.active} | self.counted.done | self.counted.bad
         if waits_for_end:
-            taken |= {job_rules.index_of(self.job, pod) for _, pod in self.pods if _is_going(pod)}
+            taken |= {job_rules.index_of(self.job, pod) for _, pod in self.pods if is_going(pod)}
         return [index for index in range(completions) if index not in taken][:missing]
 
     def _rests(self, index: int) -> bool:
@@ -282,7 +268,7 @@ class Round:
 
     # ---- status
     def _write_counts(self) -> None:
-        ready = sum(_is_ready(one.pod) for one in self.active)
+        ready = sum(is_ready(one.pod) for one in self.active)
         self.status |= {"ready": ready, "terminating": self.terminating, "uncountedTerminatedPods": {}}
         counts = {"active": len(self.active), "failed": self.counted.failed}
         counts["succeeded"] = job_rules.succeeded(self.job, self.counted)
@@ -315,40 +301,3 @@ class Round:
             self.counted.finished = time.time()
         if seconds is not None and time.time() - self.counted.finished >= seconds:
             delete(self.store, named("jobs"), *self.name, {"propagationPolicy": "Background"})
-
-
-def _is_going(pod: Object) -> bool:
-    return bool(pod["metadata"].get("deletionTimestamp")) and pod["status"].get("phase") not in ("Succeeded", "Failed")
-
-
-def _is_ready(pod: Object) -> bool:
-    conditions = pod["status"].get("conditions") or []
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-
-
-def pod_of(job: Object, index: int, failures: int | None) -> Object:
-    """The pod of a Job (index -1) or of an index; `failures` of that index are noted where they are limited."""
-    template, metadata = copy.deepcopy(job["spec"]["template"]), job["metadata"]
-    base = f"{metadata['name']}-{index}-" if index >= 0 else f"{metadata['name']}-"
-    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": metadata["name"], "uid": metadata["uid"]}
-    made: Object = template.setdefault("metadata", {})
-    made |= {"generateName": base, "name": base + random_suffix(), "finalizers": [TRACKING]}
-    made["ownerReferences"] = [{**owner, "controller": True, "blockOwnerDeletion": True}]
-    if index >= 0:
-        _number(template, f"{metadata['name']}-{index}", index, failures)
-    return {"metadata": made, "spec": template["spec"]}
-
-
-def _number(template: Object, hostname: str, index: int, failures: int | None) -> None:
-    """Everything that carries a pod's completion index."""
-    metadata, spec = template["metadata"], template["spec"]
-    annotations = metadata["annotations"] = metadata.get("annotations") or {}
-    if failures is not None:
-        annotations["batch.kubernetes.io/job-index-failure-count"] = str(failures)
-    annotations[INDEX] = metadata["labels"][INDEX] = str(index)
-    spec.setdefault("hostname", hostname)
-    path = {"apiVersion": "v1", "fieldPath": f"metadata.labels['{INDEX}']"}
-    for container in [*spec["containers"], *(spec.get("initContainers") or [])]:
-        environment = container["env"] = container.get("env") or []
-        if not any(variable["name"] == "JOB_COMPLETION_INDEX" for variable in environment):
-            environment.append({"name": "JOB_COMPLETION_INDEX", "valueFrom": {"fieldRef": path}})

@@ -13,7 +13,7 @@ from typing import Any
 
 from .clock import now
 from .patches import SETS, item_key, merge_keys
-from .problems import Object
+from .problems import ApiError, Object
 from .resources import Resource
 
 Path = tuple[str, ...]
@@ -85,6 +85,35 @@ def record_update(resource: Resource, new: Object, old: Object, manager: str, su
     if mine | changed:
         entries.append(entry(resource, manager, "Update", subresource, mine | changed))
     new["metadata"]["managedFields"] = entries
+
+
+def divide(
+    old: Object, wanted: Object, manager: str, subresource: str | None, force: bool
+) -> tuple[set[Path], list[Object]]:
+    """What this manager applied before, and the others' entries without what is taken from them."""
+    live, asked = fields(old), fields(wanted)
+    before: set[Path] = set()
+    causes, kept = [], []
+    for found in old["metadata"].get("managedFields") or []:
+        owned = as_paths(found["fieldsV1"])
+        if is_from(found, manager, "Apply", subresource):
+            before = owned
+            continue
+        taken = {path for path in owned & set(asked) if path[-1] != "." and live.get(path) != asked.get(path)}
+        using = f" using {found['apiVersion']}" if found["operation"] == "Update" else ""
+        causes += [_conflict(found["manager"], using, path) for path in sorted(taken)]
+        if owned - taken:
+            kept.append({**found, "fieldsV1": as_tree(owned - taken)})
+    if causes and not force:
+        told = ", ".join(f"{cause['message']}: {cause['field']}" for cause in causes)
+        plural = "s" if len(causes) > 1 else ""
+        raise ApiError(409, "Conflict", f"Apply failed with {len(causes)} conflict{plural}: {told}", causes=causes)
+    return before, kept
+
+
+def _conflict(manager: str, using: str, path: Path) -> Object:
+    message = f'conflict with "{manager}"{using}'
+    return {"reason": "FieldManagerConflict", "message": message, "field": dotted(path)}
 
 
 def dotted(path: Path) -> str:

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import subprocess
 import threading
 import time
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +12,7 @@ from .clock import now
 from .pod_environment import NotReadyError, environment, expand
 from .pod_files import PodFiles
 from .problems import Object
+from .processes import Command, Running, kill_group, launch
 from .rbac import kubeconfig, token_of
 from .resources import named
 
@@ -27,27 +22,6 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 0.04
 _RETRY_SECONDS = 0.2
 _NO_FOLDER = "/dev/null"  # for HOME where the root is read-only: nothing can be written below it
-
-
-@dataclass
-class Command:
-    """What to start for one container."""
-
-    container: Object
-    argv: list[str]
-    environment: dict[str, str]
-    folder: Path
-
-
-@dataclass
-class Running:
-    """A started container."""
-
-    command: Command
-    process: subprocess.Popen[bytes]
-    started: str
-    restarts: int = 0
-    ended: bool = False
 
 
 class PodRun(threading.Thread):
@@ -161,31 +135,12 @@ class PodRun(threading.Thread):
         return {"KUBECONFIG": str(path)}
 
     # ---- processes
-    def _launch(self, command: Command) -> subprocess.Popen[bytes] | str:
-        """The process, or why there is none."""
-        if not command.argv:
-            return "no command specified"
-        program = shutil.which(command.argv[0], path=command.environment["PATH"])
-        if program is None:
-            how = "no such file or directory" if "/" in command.argv[0] else "executable file not found in $PATH"
-            return f'failed to create containerd task: exec: "{command.argv[0]}": {how}'
-        with self.log_path(command.container["name"]).open("ab") as log:
-            return subprocess.Popen(
-                [program, *command.argv[1:]],
-                env=command.environment,
-                cwd=command.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # a group of its own: what it starts ends with it
-            )
-
     def _run_initial(self, command: Command) -> bool:
         """Run an init container to its end; did it succeed?"""
         name = command.container["name"]
         rest = [c for c in self.spec["containers"] if c["name"] not in self.statuses]
         self.statuses |= {c["name"]: container_status.waiting(c, "PodInitializing") for c in rest}
-        process = self._launch(command)
+        process = launch(command, self.log_path(name))
         if isinstance(process, str):
             self.initial[name] = container_status.not_started(command.container, process)
             return False
@@ -203,7 +158,8 @@ class PodRun(threading.Thread):
             time.sleep(_LOOK_SECONDS)
 
     def _start(self, command: Command, restarts: int, last: Object | None = None) -> None:
-        name, process = command.container["name"], self._launch(command)
+        name = command.container["name"]
+        process = launch(command, self.log_path(name))
         if isinstance(process, str):
             self.statuses[name] = container_status.not_started(command.container, process)
             return
@@ -240,7 +196,7 @@ class PodRun(threading.Thread):
 
     def _terminated(self, one: Running) -> Object:
         container, code = one.command.container, one.process.returncode
-        _kill_group(one.process)  # what it left behind
+        kill_group(one.process)  # what it left behind
         log, termination_log = self.log_path(container["name"]), self.files.termination_log(container)
         message = container_status.last_words(container, code, log, termination_log)
         return container_status.terminated(container, code, one.started, one.restarts, message, self.out_of_memory)
@@ -267,7 +223,7 @@ class PodRun(threading.Thread):
     def _kill_all(self) -> None:
         for one in list(self.running.values()):
             if one.process.poll() is None:
-                _kill_group(one.process)
+                kill_group(one.process)
 
     # ---- reporting
     def log_path(self, container: str) -> Path:
@@ -298,11 +254,6 @@ class PodRun(threading.Thread):
 
 def _key(pod: Object) -> tuple[str, str]:
     return pod["metadata"]["namespace"], pod["metadata"]["name"]
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # it may have ended in between
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _is_read_only(container: Object) -> bool:

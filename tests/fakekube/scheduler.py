@@ -136,9 +136,8 @@ def _obstacles(pod: Object, node: Object, used: Amounts) -> list[str]:
     """Why a pod cannot go to a node; the first kind of reason that applies, as the scheduler's filters do it."""
     if node["spec"].get("unschedulable"):
         return [f"node(s) were unschedulable\n{_HOPELESS}"]
-    if taint := _untolerated(pod["spec"].get("tolerations") or [], node["spec"].get("taints") or []):
-        value = f"{{{taint['key']}: {taint.get('value', '')}}}"
-        return [f"node(s) had untolerated taint {value}\n{_HOPELESS}"]
+    if not _tolerated(pod["spec"].get("tolerations") or [], node["spec"].get("taints") or []):
+        return [f"node(s) had untolerated taint(s)\n{_HOPELESS}"]
     if not _matches(pod["spec"], node):
         return [f"node(s) didn't match Pod's node affinity/selector\n{_HOPELESS}"]
     room = quantities.total(node["status"]["allocatable"])
@@ -151,11 +150,9 @@ def _obstacles(pod: Object, node: Object, used: Amounts) -> list[str]:
     return short
 
 
-def _untolerated(tolerations: list[Object], taints: list[Object]) -> Object | None:
-    for taint in taints:
-        if taint["effect"] != "PreferNoSchedule" and not any(_tolerates(one, taint) for one in tolerations):
-            return taint
-    return None
+def _tolerated(tolerations: list[Object], taints: list[Object]) -> bool:
+    hard = [taint for taint in taints if taint["effect"] != "PreferNoSchedule"]
+    return all(any(_tolerates(one, taint) for one in tolerations) for taint in hard)
 
 
 def _tolerates(toleration: Object, taint: Object) -> bool:
@@ -208,4 +205,5 @@ def _sentence(nodes: int, reasons: Counter[str]) -> str:
         prospects[prospect] += count or nodes
     listed = ", ".join(sorted(f"{count} {what}" if count else what for what, count in told.items()))
     after = ", ".join(sorted(f"{min(count, nodes)} {prospect}" for prospect, count in prospects.items()))
-    return f"0/{nodes} nodes are available: {listed}. preemption: 0/{nodes} nodes are available: {after}"
+    first = f"0/{nodes} nodes are available: {listed}. no new claims to deallocate"
+    return f"{first}, preemption: 0/{nodes} nodes are available: {after}"

@@ -223,7 +223,7 @@ class Store:
                     raise resource.conflict(name, "the object does not exist")
                 metadata |= {"name": name, "managedFields": [mine]}
                 return self.create(resource, namespace, wanted, dry_run=dry_run, applied=True), True
-            before, others = _other_owners(old, wanted, manager, subresource, force)
+            before, others = ownership.divide(old, wanted, manager, subresource, force)
 
             def change(live: Object) -> Object:
                 kept = {path for found in others for path in ownership.as_paths(found["fieldsV1"])}
@@ -299,32 +299,3 @@ def _same(new: Object, old: Object, applied: bool) -> bool:
         return [entry["fieldsV1"] for entry in found["metadata"].get("managedFields") or []]
 
     return bare(new) == bare(old) and (not applied or owners(new) == owners(old))
-
-
-def _other_owners(
-    old: Object, wanted: Object, manager: str, subresource: str | None, force: bool
-) -> tuple[set[ownership.Path], list[Object]]:
-    """What this manager applied before, and the others' entries without what is taken from them."""
-    live, asked = ownership.fields(old), ownership.fields(wanted)
-    before: set[ownership.Path] = set()
-    causes, kept = [], []
-    for found in old["metadata"].get("managedFields") or []:
-        owned = ownership.as_paths(found["fieldsV1"])
-        if ownership.is_from(found, manager, "Apply", subresource):
-            before = owned
-            continue
-        taken = {path for path in owned & set(asked) if path[-1] != "." and live.get(path) != asked.get(path)}
-        using = f" using {found['apiVersion']}" if found["operation"] == "Update" else ""
-        causes += [_conflict(found["manager"], using, path) for path in sorted(taken)]
-        if owned - taken:
-            kept.append({**found, "fieldsV1": ownership.as_tree(owned - taken)})
-    if causes and not force:
-        told = ", ".join(f"{cause['message']}: {cause['field']}" for cause in causes)
-        plural = "s" if len(causes) > 1 else ""
-        raise ApiError(409, "Conflict", f"Apply failed with {len(causes)} conflict{plural}: {told}", causes=causes)
-    return before, kept
-
-
-def _conflict(manager: str, using: str, path: ownership.Path) -> Object:
-    message = f'conflict with "{manager}"{using}'
-    return {"reason": "FieldManagerConflict", "message": message, "field": ownership.dotted(path)}
