@@ -5,12 +5,13 @@ A stage takes a setting from `stages.<name>`, else from `defaults`, else from th
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.alias_generators import to_camel
 
-from skutune.graph import CLUSTER_STAGES, Stage
+from skutune.graph import CLUSTER_STAGES
 
 
 class Part(BaseModel):
@@ -82,23 +83,29 @@ def _limits(metadata: list[Any]) -> dict[str, Any]:
     }
 
 
-def _stage_model(stage: Stage) -> type[Part]:
-    """The settings of one stage: devices only where a program can use them, shards only where the work is dealt out."""
+@cache
+def _stage_model(loads_models: bool, is_map: bool, trains_together: bool) -> type[Part]:
+    """The settings of stages of a kind: devices where a program can use them, shards where the work is dealt out."""
     fields = _optional(Tries) | _optional(Pods)
-    if stage.image != "controller":
+    if loads_models:
         fields["devices"] = (int | None, Field(None, ge=0, description="Devices of one pod."))
         fields["shm_size"] = (str | None, Field(None, description="Size of /dev/shm; default: shm.size."))
-    if stage.kind == "map":
+    if is_map:
         fields["shards"] = (int | None, Field(None, ge=1, description="Pods at most."))
-    if stage.name == "finetune":
+    if trains_together:
         fields["nodes"] = (
             int | None,
             Field(None, ge=1, description="Pods that train together, each with its devices."),
         )
-    return create_model(f"{stage.name.capitalize()}Values", __base__=Part, __doc__=f"The stage {stage.name}.", **fields)
+    kinds = {"Gpu": loads_models, "Map": is_map, "Gang": trains_together}
+    name = "".join(kind for kind, holds in kinds.items() if holds) + "Stage"
+    return create_model(name, __base__=Part, __doc__="What one stage has otherwise.", **fields)
 
 
-STAGE_MODELS: dict[str, type[Part]] = {name: _stage_model(stage) for name, stage in CLUSTER_STAGES.items()}
+STAGE_MODELS: dict[str, type[Part]] = {
+    name: _stage_model(stage.image != "controller", stage.kind == "map", name == "finetune")
+    for name, stage in CLUSTER_STAGES.items()
+}
 
 _STAGE_FIELDS: dict[str, Any] = {
     name: (model, Field(model(), description=CLUSTER_STAGES[name].title)) for name, model in STAGE_MODELS.items()
