@@ -37,7 +37,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self._listener.server_address[1]}"
 
     def serve(self) -> None:
-        self._listener.serve_forever(poll_interval=0.1)
+        self._listener.serve_forever(poll_interval=0.02)
 
     def stop(self) -> None:
         self.stopping = True
