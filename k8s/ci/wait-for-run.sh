@@ -67,11 +67,25 @@ show_status() {
   shown=$answer
 }
 
+# pods FIELDS: a line for each of the controller's pods, oldest first; nothing while the API server is out of reach.
+pods() {
+  "${kubectl[@]}" get pods --selector "batch.kubernetes.io/job-name=$job" --sort-by=.metadata.creationTimestamp \
+    --output "jsonpath={range .items[*]}{.metadata.name}$1{\"\n\"}{end}" --request-timeout=30s 2>/dev/null || true
+}
+
+# Why the controller does not begin: no node, no image, a missing Secret. Nobody else can tell, for there is no status yet.
+show_waiting() {
+  local fields='{": "}{.status.conditions[?(@.status=="False")].message}' state='.status.containerStatuses[*].state.waiting'
+  local found
+  found=$(pods "$fields{\" \"}{$state.reason}{\" \"}{$state.message}" | grep -vE ': +(ContainerCreating *)?$' || true)
+  [ -z "$found" ] || [ "$found" = "$waiting" ] || say "waiting: $found"
+  waiting=$found
+}
+
 # The controller's pod that ended last, and its exit code: NAME CODE. A Job may have begun several.
 last_pod() {
-  local fields='{.metadata.name}{" "}{.status.containerStatuses[?(@.name=="controller")].state.terminated.exitCode}{"\n"}'
-  { "${kubectl[@]}" get pods --selector "batch.kubernetes.io/job-name=$job" --sort-by=.metadata.creationTimestamp \
-    --output "jsonpath={range .items[*]}$fields{end}" --request-timeout=30s || true; } | grep -E ' [0-9]+$' | tail -n 1 || true
+  pods '{" "}{.status.containerStatuses[?(@.name=="controller")].state.terminated.exitCode}' |
+    grep -E ' [0-9]+$' | tail -n 1 || true
 }
 
 # Who knows the exit code: the pod; where it is gone, the status; where nothing was written there, the Job.
@@ -93,6 +107,7 @@ get configmap "$config_map" '{.data.summary}' || say "there is no ConfigMap $con
 earlier=
 [[ "$answer" == *"$job"* ]] || earlier=$answer
 shown=$earlier
+waiting=
 
 while true; do
   conditions='{range .status.conditions[?(@.status=="True")]}{.type}{"\t"}{.reason}{": "}{.message}{"\n"}{end}'
@@ -100,6 +115,7 @@ while true; do
   ended=$(grep -E $'^(Complete|Failed)\t' <<<"$answer" || true)
   show_status
   [ -z "$ended" ] || break
+  show_waiting
   give_up_in_time
   sleep "$interval"
 done
