@@ -52,7 +52,9 @@ def test_every_value_has_a_description() -> None:
     schema = Values.model_json_schema()
     for name, definition in [("values", schema), *schema["$defs"].items()]:
         for key, found in definition["properties"].items():
-            assert found.get("description"), f"{name}.{key}"
+            # Pydantic says it once where a section and its only use say the same.
+            section = schema["$defs"].get(found.get("$ref", "").rpartition("/")[2], {})
+            assert found.get("description") or section.get("description"), f"{name}.{key}"
 
 
 def test_the_table_of_stages_is_the_pipelines() -> None:

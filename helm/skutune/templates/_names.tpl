@@ -48,10 +48,10 @@ app.kubernetes.io/component: {{ .component }}
 
 {{/*
 Name of a stage's PodTemplate, with a hash of what it says: helm changes a Job before it changes PodTemplates, and a controller
-that starts in between must not take one that is about to change. Takes: root, stage.
+that starts in between must not take one that is about to change. Takes: root, stage, text (the pod template, rendered).
 */}}
 {{- define "skutune.stage.template" -}}
-{{- $hash := include "skutune.stage.podTemplate" . | fromYaml | toJson | sha256sum | trunc 8 -}}
+{{- $hash := .text | fromYaml | toJson | sha256sum | trunc 8 -}}
 {{- printf "%s-%s-%s" (include "skutune.fullname" .root) .stage.name $hash -}}
 {{- end -}}
 

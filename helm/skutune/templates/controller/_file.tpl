@@ -18,10 +18,11 @@ cluster:
   retry_seconds: {{ .Values.controller.retrySeconds | int64 }}
   stages:
     {{- range $row := (.Files.Get "files/stages.yaml" | fromYaml).stages }}
-    {{- $stage := index $plan $row.name }}
-    {{- with $stage.settings }}
+    {{- $context := dict "root" $root "stage" (index $plan $row.name) }}
+    {{- $_ := set $context "text" (include "skutune.stage.podTemplate" $context) }}
+    {{- with $context.stage.settings }}
     {{ $row.name }}:
-      template: {{ include "skutune.stage.template" (dict "root" $root "stage" $stage) }}
+      template: {{ include "skutune.stage.template" $context }}
       devices: {{ .devices | int64 }}
       shards: {{ .shards | int64 }}
       nodes: {{ .nodes | int64 }}
