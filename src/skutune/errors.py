@@ -64,6 +64,12 @@ class StoppedError(SkutuneError):
     exit_code = 143
 
 
+BY_EXIT_CODE: dict[int, type[SkutuneError]] = {
+    kind.exit_code: kind for kind in (InputError, ShardError, RetryableError, DeviceError, StoppedError)
+}
+"""The class of error that another process of skutune ended with."""
+
+
 class StopSignal(BaseException):
     """SIGTERM or Ctrl-C arrived.
 

@@ -9,20 +9,13 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-from skutune.errors import DeviceError, InputError, RetryableError, ShardError, SkutuneError, StoppedError
+from skutune.errors import BY_EXIT_CODE, RetryableError, SkutuneError
 from skutune.last_words import last_words
 from skutune.manifests import Task
 from skutune.progress import Progress
 from skutune.store.base import NotFoundError, ObjectStore
 
 _STOP_SECONDS = 20.0
-_ERRORS: dict[int, type[SkutuneError]] = {
-    InputError.exit_code: InputError,
-    ShardError.exit_code: ShardError,
-    RetryableError.exit_code: RetryableError,
-    DeviceError.exit_code: DeviceError,
-    StoppedError.exit_code: StoppedError,
-}
 
 
 class Processes:
@@ -69,7 +62,7 @@ class Processes:
             if process.returncode:
                 log.seek(0)
                 words = log.read()[-4000:].decode("utf-8", "replace")
-                kind = _ERRORS.get(process.returncode, SkutuneError)
+                kind = BY_EXIT_CODE.get(process.returncode, SkutuneError)
                 raise kind(f"{self.task.stage}, shard {shard}: " + last_words(words, process.returncode))
 
     def progress(self) -> list[Progress]:

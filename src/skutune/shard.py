@@ -29,7 +29,7 @@ class Shard:
     """One shard at work.
 
     `entries` and `stats` are of what is whole and listed; `seen` counts what is still in the window, too. `expected` is
-    an estimate of all items, `progress_seconds` how often progress is told of at most.
+    an estimate of all items, `progress_seconds` how often progress is told of at most; a silent one tells nobody.
     """
 
     store: ObjectStore
@@ -37,6 +37,7 @@ class Shard:
     number: int
     listener: Listener
     progress_seconds: float
+    is_silent: bool = False
     expected: float = 0
     entries: list[Entry] = field(default_factory=list)
     stats: Stats = field(default_factory=Stats)
@@ -71,7 +72,7 @@ class Shard:
     def tell(self, unit: str = "items", done: float | None = None, total: float | None = None) -> None:
         """Tell of progress, at most as often as is wanted."""
         pulse.beat()
-        if not self._throttle.ready():
+        if self.is_silent or not self._throttle.ready():
             return
         progress = Progress(
             self.task.stage,

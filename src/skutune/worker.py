@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from skutune import config as configuration
-from skutune import graph, manifests, stages
+from skutune import devices, graph, manifests, stages
 from skutune.engines.pool import ModelPool
 from skutune.errors import InputError, SkutuneError
 from skutune.manifests import Stats, Task
@@ -48,8 +48,12 @@ def run_shard(
     pool: ModelPool,
     listener: Listener = lambda progress: None,
     progress_seconds: float = PROGRESS_SECONDS,
+    rank: int = 0,
 ) -> None:
     """Work one shard of a task to its end, going on from what an earlier process of this shard left.
+
+    Args:
+        rank: which of the processes that train together this one is; only the first writes to the store.
 
     Raises:
         InputError: the shard does not exist, an input is not complete, or this program would compute another
@@ -63,15 +67,28 @@ def run_shard(
     try:
         inputs = _inputs(store, task, scratch)
         _check_fingerprint(task, config, inputs, pool)
-        work = Shard(store, task, shard, listener, progress_seconds)
-        context = _context(config, inputs, task, pool, scratch, work)
-        if graph.CLUSTER_STAGES[task.stage].kind == "map":
-            work.expected = stages.expected_items(task.stage, config, inputs.manifests) * _share(task, shard)
-            MapShard(work, lambda: stages.build_map(task.stage, context)).work()
-        elif work.resume() is None:  # or it was killed after all was done
-            _fit(work, stages.build_fit(task.stage, context, task.buckets))
+        work = Shard(store, task, shard, listener, progress_seconds, is_silent=rank > 0)
+        context = _context(config, inputs, task, pool, scratch, work, rank)
+        with devices.explained():
+            _work(work, context)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def fetch_models(task: Task, pool: ModelPool) -> None:
+    """Have the weights of a task's models on this machine, before several processes look for them at the same time."""
+    config = configuration.parse(task.config, f"task {task.key}")
+    for role in graph.models_of(graph.CLUSTER_STAGES[task.stage], config):
+        pool.weights(role)
+
+
+def _work(work: Shard, context: Context) -> None:
+    task = work.task
+    if graph.CLUSTER_STAGES[task.stage].kind == "map":
+        work.expected = stages.expected_items(task.stage, context.config, context.inputs.manifests) * _share(work)
+        MapShard(work, lambda: stages.build_map(task.stage, context)).work()
+    elif work.resume() is None:  # or it was killed after all was done
+        _fit(work, stages.build_fit(task.stage, context, task.buckets))
 
 
 def _fit(work: Shard, stage: FitStage) -> None:
@@ -79,7 +96,8 @@ def _fit(work: Shard, stage: FitStage) -> None:
     stage.run(outputs)
     work.entries = outputs.entries
     work.stats = Stats(items=1)
-    work.keep(outputs.figures, outputs.buckets)
+    if not work.is_silent:
+        work.keep(outputs.figures, outputs.buckets)
 
 
 def _inputs(store: ObjectStore, task: Task, scratch: Path) -> Inputs:
@@ -115,7 +133,7 @@ def _check_fingerprint(task: Task, config: configuration.Config, inputs: Inputs,
 
 
 def _context(
-    config: configuration.Config, inputs: Inputs, task: Task, pool: ModelPool, scratch: Path, work: Shard
+    config: configuration.Config, inputs: Inputs, task: Task, pool: ModelPool, scratch: Path, work: Shard, rank: int
 ) -> Context:
     def names() -> list[str]:
         if "ingest" not in inputs.manifests:
@@ -140,9 +158,10 @@ def _context(
         source=partial(checked_source, config.catalog.source, task.source, scratch),
         checkpoints=Checkpoints(work.store, task.folder),
         report=work.tell,
+        rank=rank,
     )
 
 
-def _share(task: Task, shard: int) -> float:
+def _share(work: Shard) -> float:
     """The share of a stage's items that are this shard's, taking parts as equal."""
-    return len(task.shards[shard]) / max(1, task.buckets or 1)
+    return len(work.parts) / max(1, work.task.buckets or 1)

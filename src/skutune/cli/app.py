@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from skutune.cli import catalog, cluster, inspect, pipeline
+from skutune.cli import catalog, cluster, inspect, pipeline, worker
 from skutune.cli.console import report_error
 from skutune.errors import InputError, SkutuneError, StoppedError, StopSignal
 
@@ -31,7 +31,7 @@ app.add_typer(config_app, name="config")
 
 app.command("demo")(pipeline.demo)
 app.command("run")(pipeline.run)
-app.command("worker")(pipeline.worker)
+app.command("worker")(worker.worker)
 app.command("controller")(cluster.controller)
 app.command("status")(inspect.status)
 app.command("runs")(inspect.runs)

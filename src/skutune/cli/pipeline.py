@@ -1,4 +1,4 @@
-"""The commands that do the work: demo, run, worker."""
+"""The commands that do the work on this machine: demo, run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import typer
 import yaml
 
 from skutune import config as configuration
-from skutune.cli.console import closing, event, is_terminal, say, watcher
-from skutune.cli.ending import end_with_parent, ended_when_stuck
+from skutune.cli.console import closing, is_terminal, say, watcher
 from skutune.config import Config
 from skutune.documents import apply_overrides
 from skutune.errors import InputError
@@ -100,40 +99,6 @@ def run(
         config = config.model_copy(update={"store": _absolute(store)})
     _run(config, context.obj, Options(until, first, base, parallel))
     closing(f"Results in {config.store}/{config.run}", results=f"{config.store}/{config.run}")
-
-
-def worker(
-    context: typer.Context,
-    task: Annotated[str, typer.Option(help="Address of the task document in the store.")],
-    shard: Annotated[int, typer.Option(min=0, help="Which of the task's shards.")],
-    stall_seconds: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            envvar="SKUTUNE_STALL_SECONDS",
-            help="End with exit code 75 after so long without progress; 0: never",
-        ),
-    ] = 600,
-    progress_seconds: Annotated[
-        float,
-        typer.Option(min=0, envvar="SKUTUNE_PROGRESS_SECONDS", help="Tell the store of progress at most so often."),
-    ] = 1,
-    with_parent: Annotated[bool, typer.Option(hidden=True, help="End when stdin ends.")] = False,
-) -> None:
-    """Work one shard of one task (what a pod runs)."""
-    from skutune.engines.pool import ModelPool
-    from skutune.worker import open_task, run_shard
-
-    if with_parent:
-        end_with_parent()
-    with ended_when_stuck(stall_seconds), watcher() as seen:
-        store, found = open_task(task)
-        config = configuration.parse(found.config, f"task {task}")
-        parts = len(found.shards[shard]) if shard < len(found.shards) else 0
-        event("worker_started", stage=found.stage, shard=shard, parts=parts)
-        listener = seen.progressed if not is_terminal() else lambda progress: None
-        run_shard(store, found, shard, ModelPool(config.models, context.obj), listener, progress_seconds)
-    event("worker_finished", stage=found.stage, shard=shard)
 
 
 def _run(config: Config, cache: Path, options: Options) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from skutune import devices
 from skutune.config import GeneratorConfig
 from skutune.engines.base import Request, Result
 from skutune.engines.batching import Batch, Writing
 from skutune.engines.chat import ChatTokens, stop_tokens
 from skutune.engines.json_text import Grammars
 from skutune.engines.slots import ATTENTION
-from skutune.errors import DeviceError, InputError
+from skutune.errors import InputError
 from skutune.pulse import beat
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -130,11 +131,5 @@ def _longest(config: Any) -> int:
 
 def _on_device(call: Any, *arguments: Any) -> Any:
     beat()
-    try:
+    with devices.explained():
         return call(*arguments)
-    except torch.OutOfMemoryError as error:
-        raise InputError(
-            f"the model and its batch do not fit on the device: lower models.generator.batch_size or context: {error}"
-        ) from error
-    except torch.AcceleratorError as error:
-        raise DeviceError(f"the device failed while generating: {error}") from error

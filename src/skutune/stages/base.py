@@ -142,7 +142,10 @@ class Outputs:
 
 @dataclass
 class Context:
-    """What a stage is built with. Models are loaded when first asked for and shared by the stages of a process."""
+    """What a stage is built with. Models are loaded when first asked for and shared by the stages of a process.
+
+    `rank` is the number of this process among those that train together; only the first may write to the outputs.
+    """
 
     config: Config
     inputs: Inputs
@@ -154,6 +157,7 @@ class Context:
     source: Callable[[], Path]
     checkpoints: Checkpoints
     report: Callable[[str, float, float], None] = field(default=lambda unit, done, total: None)
+    rank: int = 0
 
     def identity(self, role: str) -> str:
         """The identity of a model's weights, as it goes into keys."""

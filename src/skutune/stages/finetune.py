@@ -12,7 +12,10 @@ from skutune.training.sft import finetune
 
 
 class Finetune:
-    """Examples → adapter (or whole model). Goes on from the newest checkpoint in the store."""
+    """Examples → adapter (or whole model). Goes on from the newest checkpoint in the store.
+
+    Of several processes that train together each reads its inputs, and the first writes what comes out.
+    """
 
     def __init__(self, context: Context) -> None:
         self.context, self.config = context, context.config.stages.finetune
@@ -34,8 +37,10 @@ class Finetune:
             dtype=models.base.dtype,
             resume=earlier if name else None,
             on_step=self._report,
-            on_checkpoint=lambda path: self._keep(path, work / "metrics.jsonl"),
+            on_checkpoint=None if self.context.rank else lambda path: self._keep(path, work / "metrics.jsonl"),
         )
+        if self.context.rank:
+            return
         outputs.folder(figures.model, work / figures.model)
         outputs.file("metrics.jsonl", work / "metrics.jsonl")
         outputs.figures.update(asdict(figures))

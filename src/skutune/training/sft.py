@@ -1,8 +1,9 @@
 """Supervised fine-tuning: setup → data → model → fit → save.
 
-Runs on one process; everything that depends on how many there are is in `_arguments`. TRL's trainer does the stepping,
-PEFT the adapter. Three things differ from TRL's own defaults, to save work on a CPU: no gradient checkpointing there,
-the output layer only for tokens that carry loss, and micro-batches of like length.
+Runs on one process, or on several that were told of each other (see `ranks`): each trains its share of every step, the
+first saves; each writes into a folder of its own. TRL's trainer does the stepping, PEFT the adapter. Three things
+differ from TRL's own defaults, to save work on a CPU: no gradient checkpointing there, the output layer only for tokens
+that carry loss, and micro-batches of like length.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from skutune.config import FinetuneConfig
-from skutune.errors import InputError
+from skutune.training.batches import micro_batches
 from skutune.training.checkpoints import newest_checkpoint, step_of
 from skutune.training.curves import Curves, StepMetrics
 from skutune.training.examples import Examples, load_examples
@@ -116,8 +117,11 @@ def finetune(
     folder = output / ("adapter" if config.method == "lora" else "model")
     trained = trainer.accelerator.unwrap_model(trainer.model)
     figures = _figures(trainer, curves, examples, held_out, config, checkpoint, folder.name, numbers)
-    save_model(trained, tokenizer, folder, base_name, numbers)
+    if PartialState().is_main_process:
+        save_model(trained, tokenizer, folder, base_name, numbers)
     shutil.rmtree(cache)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
     return figures
 
 
@@ -148,11 +152,8 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
 
 def _setup(output: Path, config: FinetuneConfig) -> None:
     """Silence progress bars, which would end up among the results, and fix the random numbers."""
-    if config.batch_size % min(config.micro_batch_size, config.batch_size):
-        raise InputError(
-            f"stages.finetune.batch_size: {config.batch_size} is no multiple of micro_batch_size "
-            f"{config.micro_batch_size}; choose one that is"
-        )
+    # The first to ask sets up the processes' connection; on a CPU only where it is told that there is no GPU.
+    micro_batches(config, PartialState(cpu=device().type == "cpu").num_processes)
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
@@ -169,7 +170,7 @@ def _validation(path: Path | None, tokenizer: Any, max_length: int, cache: Path)
 
 
 def _arguments(config: FinetuneConfig, output: Path, numbers: torch.dtype) -> SFTConfig:
-    micro = min(config.micro_batch_size, config.batch_size)
+    micro, passes = micro_batches(config, PartialState().num_processes)
     on_gpu = device().type == "cuda"
     return SFTConfig(
         output_dir=str(output / "checkpoints"),
@@ -178,7 +179,8 @@ def _arguments(config: FinetuneConfig, output: Path, numbers: torch.dtype) -> SF
         lr_scheduler_type="cosine",
         warmup_steps=min(config.warmup_ratio, 0.999),  # below 1 it is a share of the steps
         per_device_train_batch_size=micro,
-        gradient_accumulation_steps=max(1, config.batch_size // (micro * PartialState().num_processes)),
+        gradient_accumulation_steps=passes,
+        ddp_find_unused_parameters=False,
         # Saves the memory of activations, which a GPU has too little of, for a second forward pass.
         gradient_checkpointing=on_gpu,
         bf16=numbers is torch.bfloat16,

@@ -1,0 +1,148 @@
+"""Several processes train one model: the same training as one process's, and one exit code."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from skutune import manifests, submission
+from skutune.config import parse
+from skutune.engines.pool import ModelPool
+from skutune.graph import STAGES
+from skutune.manifests import Manifest, Task
+from skutune.stages.base import Outputs
+from skutune.store import ObjectStore, open_store
+
+STAGE = STAGES["finetune"]
+SETTINGS = {
+    "epochs": 4,
+    "learning_rate": 0.02,
+    "batch_size": 4,
+    "micro_batch_size": 4,
+    "max_length": 128,
+    "save_steps": 3,
+}
+
+
+@dataclass
+class Training:
+    """A finetune task in a store of its own, and workers on it."""
+
+    store: ObjectStore
+    task: Task
+    folder: Path
+    environment: dict[str, str] = field(default_factory=lambda: {**os.environ, "OMP_NUM_THREADS": "1"})
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "skutune", "--cache", str(self.folder / "cache"), "worker", "--shard", "0"]
+        command += ["--task", f"{self.store.uri}/{self.task.key}", "--progress-seconds", "0", *options]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=self.environment)
+
+    def work(self, *options: str) -> tuple[int, str]:
+        process = self.start(*options)
+        try:
+            _, stderr = process.communicate(timeout=300)
+        finally:
+            process.kill()
+        return process.returncode, stderr
+
+    def manifest(self) -> Manifest:
+        return submission.merged(self.store, STAGE, self.task, None)
+
+    def losses(self) -> dict[int, float]:
+        lines = self.store.get(f"{self.task.folder}/metrics.jsonl").decode().splitlines()
+        points = [json.loads(line) for line in lines]
+        return {point["step"]: point["loss"] for point in points if point["loss"] is not None}
+
+
+@pytest.fixture
+def training(base, chat_file, pairs, tmp_path):
+    """Makes a task; settings of the training by name."""
+
+    def make(name, **settings):
+        store = open_store(str(tmp_path / name))
+        model = {"name": str(base)}
+        document = {
+            "run": "sample",
+            "catalog": {"source": "products.csv", "buckets": 2},
+            "models": {"generator": model, "encoder": model, "base": {**model, "dtype": "float32"}},
+            "stages": {"finetune": {**SETTINGS, **settings}},
+        }
+        config = parse(document, "a test")
+        outputs = Outputs(store, "sample/compose/f")
+        outputs.file("train.jsonl", chat_file(pairs))
+        outputs.file("validation.jsonl", chat_file(pairs[:4], "validation.jsonl"))
+        compose = Manifest("compose", "f", 2, tuple(outputs.entries))
+        manifests.write_manifest(store, "sample/compose/f", compose)
+        info = submission.open_run(store, config, None)
+        identities = {"base": ModelPool(config.models, tmp_path / "cache").identity("base")}
+        draft = submission.draft(config, info, STAGE, {"compose": compose}, identities, "")
+        task = submission.numbered(store, info, STAGE, draft, [0], 1)
+        manifests.write_task(store, task)
+        return Training(store, task, tmp_path)
+
+    return make
+
+
+def last_event(stderr):
+    return json.loads(stderr.strip().splitlines()[-1])
+
+
+def test_two_processes_train_as_one_does_and_a_killed_one_ends_both(training):
+    alone, together = training("alone"), training("together")
+    code, stderr = alone.work()
+    assert code == 0, stderr
+
+    process = together.start("--processes", "2")
+    ranks = children_when_training(process, together)
+    os.kill(ranks[1], signal.SIGKILL)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert last_event(stderr)["exit_code"] == 75
+    assert not [rank for rank in ranks if Path(f"/proc/{rank}").exists()]
+
+    code, stderr = together.work("--processes", "2")
+    assert code == 0, stderr
+    figures = together.manifest().figures
+    assert figures["resumed_from_step"] > 0
+    assert figures["steps"] == alone.manifest().figures["steps"] == 20
+    assert together.losses() == pytest.approx(alone.losses(), rel=2e-3)
+    # Each written by one process only.
+    names = sorted(entry.table for entry in together.manifest().entries)
+    assert names == sorted(entry.table for entry in alone.manifest().entries)
+    assert stderr.count("worker_started") == 1
+
+
+def test_the_exit_code_is_that_of_the_process_that_says_why(training):
+    faulty = training("faulty", batch_size=3, micro_batch_size=3)
+    code, stderr = faulty.work("--processes", "2")
+    assert code == 10
+    assert "3 is no multiple of the 2 processes that train; choose 4" in last_event(stderr)["message"]
+
+
+def test_processes_told_to_stop_all_end_with_143(training):
+    stopped = training("stopped", epochs=100)
+    process = stopped.start("--processes", "2")
+    ranks = children_when_training(process, stopped)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert last_event(stderr)["exit_code"] == 143
+    assert not [rank for rank in ranks if Path(f"/proc/{rank}").exists()]
+
+
+def children_when_training(process, training):
+    """The processes of a training, once a checkpoint of it is in the store."""
+    until = time.monotonic() + 240
+    while not any(info.key.endswith("/stored") for info in training.store.list(f"{training.task.folder}/checkpoints/")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(child) for child in children]
