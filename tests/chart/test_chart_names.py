@@ -186,3 +186,28 @@ def test_large_numbers_of_a_values_file_stay_whole() -> None:
         assert "e+" not in rendered.controller_text()
         assert rendered.stage("embed")["template"]["spec"]["terminationGracePeriodSeconds"] == 2000000
         assert rendered.one("Job")["metadata"]["annotations"]["skutune.io/rerun"] == "20261122"
+
+
+def test_texts_that_yaml_could_take_for_something_else_stay_texts() -> None:
+    """A catalog's columns may be called anything; helm writes YAML that Python reads by another version's rules."""
+    names = ["on", "y", "1_000", "12:30", "010", "0o17", "0x1F", "1e3", "1.", ".5", "+1", "~", "null", "2024-01-01"]
+    names += [
+        "a: b",
+        "#x",
+        "=",
+        "<<",
+        "é",
+        "",
+        " x ",
+        "line\nbreak",
+        "'",
+        '"',
+        "{{ .Values }}",
+        "1e+06",
+        ".inf",
+        "!tag",
+    ]
+    columns = {"id": "no", "name": "{yes}", "attributes": names}
+    for helm in HELMS:
+        file = render(changes={"config": {"catalog": {"columns": columns}}}, helm=helm).controller_file()
+        assert file["config"]["catalog"]["columns"] == columns

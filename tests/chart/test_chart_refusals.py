@@ -37,6 +37,14 @@ def refusal(changes: Values, example: str = ONE_NODE, helm: str = "helm 4") -> s
         ({"kueue": {"queueName": "q"}, "stages": {"embed": {"shards": 9}}}, "stages.embed: Kueue admits a Job whole"),
         ({"images": {"registry": ""}}, "images.registry is empty"),
         ({"images": {"train": {"tag": "latest"}}}, "images.train.tag is latest"),
+        (
+            {"serviceAccounts": {"stages": {"create": False}}},
+            "serviceAccounts.stages.create is false: name the account",
+        ),
+        (
+            {"serviceAccounts": {"stages": {"name": "ml"}, "controller": {"name": "ml"}}},
+            "stages would have the controller's rights",
+        ),
         ({"store": {"caBundle": {"configMap": "a", "secret": "b"}}}, "store.caBundle names both"),
         ({"cache": {"type": "pvc"}}, "name the claim in cache.claim"),
         ({"cache": {"claim": "models"}}, "cache.claim is given, but cache.type is emptyDir"),

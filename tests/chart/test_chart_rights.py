@@ -55,10 +55,11 @@ def test_pods_are_deleted_by_force_only_where_switched_on() -> None:
 
 def test_accounts_of_the_user_are_bound_and_not_made() -> None:
     own = {"create": False, "name": "trainer"}
-    rendered = render(changes={"serviceAccounts": {"controller": own, "stages": {"create": False}}})
+    rendered = render(changes={"serviceAccounts": {"controller": own, "stages": own | {"name": "worker"}}})
     assert rendered.of("ServiceAccount") == []
     assert rendered.one("RoleBinding")["subjects"][0]["name"] == "trainer"
     assert rendered.one("Job")["spec"]["template"]["spec"]["serviceAccountName"] == "trainer"
+    assert rendered.stage("embed")["template"]["spec"]["serviceAccountName"] == "worker"
 
 
 def egress(rendered: Rendered, component: str) -> set[tuple[str, int]]:

@@ -73,6 +73,14 @@
     {{- end -}}
   {{- end -}}
 {{- end -}}
+{{- range $who, $account := .Values.serviceAccounts -}}
+  {{- if not (or $account.create $account.name) -}}
+    {{- $found = append $found (printf "serviceAccounts.%s.create is false: name the account that is there" $who) -}}
+  {{- end -}}
+{{- end -}}
+{{- if eq (include "skutune.serviceAccount.controller" .) (include "skutune.serviceAccount.stages" .) -}}
+  {{- $found = append $found "serviceAccounts.controller and serviceAccounts.stages are one account: stages would have the controller's rights; name two" -}}
+{{- end -}}
 {{- with .Values.store.caBundle -}}
   {{- if and .configMap .secret -}}
     {{- $found = append $found "store.caBundle names both a ConfigMap and a Secret: keep one" -}}

@@ -1,10 +1,13 @@
-{{/* The file that `skutune controller` reads: the run's config, and how each stage is placed. */}}
+{{/*
+The file that `skutune controller` reads: the run's config, and how each stage is placed. The config is written as JSON, which is
+YAML to every reader; helm's own YAML leaves texts like = or 1_000 bare, which Python takes for something else.
+*/}}
 {{- define "skutune.controller.file" -}}
 {{- $root := . -}}
 {{- $plan := include "skutune.plan" . | fromJson -}}
 release: {{ .Release.Name | quote }}
 config:
-  {{- toYaml .Values.config | nindent 2 }}
+  {{- toPrettyJson .Values.config | nindent 2 }}
 cluster:
   devices: {{ .Values.gpu.devices | int64 }}
   resource: {{ .Values.gpu.resource | quote }}
