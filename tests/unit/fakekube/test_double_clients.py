@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from kubernetes_tools import helm3, helm4, kubectl
-from workloads import end_of, job, pods_of
+from workloads import end_of, job, pod, pods_of, wait_for_phase
 
 from tests.fakekube import Cluster
 
@@ -231,7 +233,30 @@ class TestKubectl:
         assert told in kube("get", "jobs", fails=True)
         assert kube("auth", "can-i", "create", "jobs", fails=True).startswith("no")
 
+    def test_a_node_is_drained(self, cluster: Cluster, kube: Run) -> None:
+        cluster.create(pod("worker", "sleep 60"))
+        wait_for_phase(cluster, "worker", "Running")
+        kube("drain", "node-1", "--force", "--timeout=20s")
+        assert not cluster.exists("pods", "worker")
+        cluster.create(pod("next"))
+        cluster.wait(lambda: "1 node(s) were unschedulable" in str(cluster.get("pods", "next")["status"]))
+        kube("uncordon", "node-1")
+        wait_for_phase(cluster, "next", "Succeeded")
+
     def test_an_unknown_field_is_refused(self, kube: Run) -> None:
         manifest = job("typo")
         manifest["spec"]["bakoffLimit"] = 1
         assert 'unknown field "spec.bakoffLimit"' in kube("apply", "-f", "-", stdin=json.dumps(manifest), fails=True)
+
+
+def test_it_runs_alone_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    command = [sys.executable, "-m", "tests.fakekube", "--kubeconfig", str(kubeconfig)]
+    root = Path(__file__).parents[3]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as alone:
+        assert alone.stdout is not None
+        assert alone.stdout.readline().startswith("http://127.0.0.1:")
+        told = runner(kubectl(), {**os.environ, "KUBECONFIG": str(kubeconfig)})("get", "nodes", "-o", "name")
+        alone.send_signal(signal.SIGTERM)
+        assert alone.wait(timeout=20) == 0
+    assert told == "node/node-1\n"

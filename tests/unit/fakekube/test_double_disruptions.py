@@ -91,11 +91,27 @@ def test_pods_of_a_lost_node_stay_terminating_until_it_returns() -> None:
         assert disruption(found) == "DeletionByTaintManager"
         assert found["metadata"]["deletionTimestamp"]
         cluster.add_node(Node("two"))
-        cluster.wait(lambda: cluster.get("jobs", "work")["status"].get("terminating") == 1)
+        cluster.create(job("meanwhile", "sleep 0.2"))
+        end_of(cluster, "meanwhile")
+        assert cluster.get("jobs", "work")["status"]["terminating"] == 1
         assert len(pods_of(cluster, "work")) == 1  # no replacement before the end is known
         cluster.return_node("one")
         cluster.wait(lambda: not cluster.exists("pods", lost))
         assert running_pod(cluster, "work") != lost
+
+
+def test_a_forced_deletion_does_not_free_an_index_that_waits_for_the_end_of_its_pod() -> None:
+    with Cluster(nodes=[Node("one")]) as cluster:
+        cluster.create(job("work", "sleep 60", podFailurePolicy=IGNORE_DISRUPTIONS))
+        lost = running_pod(cluster, "work")
+        cluster.lose_node("one")
+        cluster.delete("pods", lost, grace_seconds=0)
+        cluster.create(job("meanwhile"))
+        cluster.add_node(Node("two"))
+        end_of(cluster, "meanwhile")
+        assert cluster.get("pods", lost)["metadata"]["deletionGracePeriodSeconds"] == 0  # held by the Job's finalizer
+        cluster.delete("jobs", "work")
+        cluster.wait(lambda: not cluster.exists("pods", lost))
 
 
 def test_processes_of_an_unreachable_node_may_go_on() -> None:
