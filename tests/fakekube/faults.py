@@ -33,15 +33,17 @@ class _Order:
     resource: str | None
     name: str | None
     times: int
+    user: str = ""
     error: ApiError | None = None
     cut: Literal["before", "after"] | None = None
     ending: Ending | None = None
     copies: int = 1
     delay_seconds: float = 0.0
 
-    def fits(self, verb: str, resource: str, name: str | None) -> bool:
+    def fits(self, verb: str, resource: str, name: str | None, user: str) -> bool:
         wanted, found = (self.verb, self.resource, self.name), (verb, resource, name)
-        return self.times > 0 and all(one in (None, other) for one, other in zip(wanted, found, strict=True))
+        same = all(one in (None, other) for one, other in zip(wanted, found, strict=True))
+        return same and user.endswith(self.user)
 
 
 @dataclass
@@ -65,17 +67,19 @@ class Faults:
         verb: str | None = None,
         resource: str | None = None,
         name: str | None = None,
+        user: str = "",
         times: int = 1,
         retry_after_seconds: int | None = None,
         message: str | None = None,
     ) -> None:
         """The next `times` requests that fit get this status code; nothing is done for them.
 
-        Verbs are the API's: get, list, watch, create, update, patch, delete, deletecollection. None fits all.
+        Verbs are the API's: get, list, watch, create, update, patch, delete, deletecollection. None fits all. `user`
+        is the end of a user's name: `:shop:fall-skutune` for a ServiceAccount, `admin` for the administrator.
         """
         told = message or f"trouble that a test ordered ({code})"
         error = ApiError(code, _REASONS.get(code, "Unknown"), told, retry_after_seconds)
-        self._add(_Order(verb, resource, name, times, error=error))
+        self._add(_Order(verb, resource, name, times, user, error=error))
 
     def cut(
         self,
@@ -83,11 +87,12 @@ class Faults:
         verb: str | None = None,
         resource: str | None = None,
         name: str | None = None,
+        user: str = "",
         times: int = 1,
         when: Literal["before", "after"] = "after",
     ) -> None:
         """The connection of the next requests breaks: before anything is done, or after it, amid the answer."""
-        self._add(_Order(verb, resource, name, times, cut=when))
+        self._add(_Order(verb, resource, name, times, user, cut=when))
 
     def end_watches(self, how: Ending = "end", *, resource: str | None = None, times: int = 1) -> None:
         """`times` watches, open or still to come, end: properly, cut, with a 410 event, or by never saying more."""
@@ -123,9 +128,9 @@ class Faults:
     def wait_while_paused(self) -> None:
         self._running.wait()
 
-    def meet(self, verb: str, resource: str, name: str | None) -> bool:
+    def meet(self, verb: str, resource: str, name: str | None, user: str) -> bool:
         """Raise what was ordered for a request; True: its answer is to be cut. ConnectionResetError: cut it now."""
-        order = self._take(verb, resource, name, lambda order: order.error is not None or order.cut is not None)
+        order = self._take(lambda order: bool(order.error or order.cut), verb, resource, name, user)
         if order is None:
             return False
         if order.error is not None:
@@ -137,23 +142,25 @@ class Faults:
 
     def ending(self, resource: str) -> Ending | None:
         """How a watch shall end now, if it shall."""
-        order = self._take("watch", resource, None, lambda order: order.ending is not None)
+        order = self._take(lambda order: order.ending is not None, "watch", resource)
         return order.ending if order else None
 
     def copies(self, resource: str) -> int:
         """How often to send the next event; waits where it is to be late."""
-        order = self._take("event", resource, None, lambda order: order.ending is None)
+        order = self._take(lambda order: order.ending is None, "event", resource)
         if order is None:
             return 1
         time.sleep(order.delay_seconds)
         return order.copies
 
-    def _take(self, verb: str, resource: str, name: str | None, kind: Callable[[_Order], bool]) -> _Order | None:
+    def _take(
+        self, kind: Callable[[_Order], bool], verb: str, resource: str, name: str | None = None, user: str = ""
+    ) -> _Order | None:
         if not self._orders:
             return None
         with self._lock:
-            found = next((order for order in self._orders if kind(order) and order.fits(verb, resource, name)), None)
-            if found is None:
+            fitting = (order for order in self._orders if kind(order) and order.fits(verb, resource, name, user))
+            if (found := next(fitting, None)) is None:
                 return None
             found.times -= 1
             self.served += 1

@@ -92,7 +92,7 @@ class Handler(BaseHTTPRequestHandler):
         call.body = body
         call.user = rbac.user_of(self.headers.get("Authorization"), token)
         self.shared.calls.add(call)
-        self.cut_answer = self.shared.faults.meet(call.verb, call.resource.plural, call.name)
+        self.cut_answer = self.shared.faults.meet(call.verb, call.resource.plural, call.name, call.user)
         answer = operations.perform(self.shared.backend, call)
         if isinstance(answer, Watch | PodLog):
             return self._stream(answer)

@@ -56,6 +56,14 @@ class TestRequests:
         core.read_namespaced_config_map("kube-root-ca.crt", NAMESPACE)
         assert cluster.faults.served == 0
 
+    def test_trouble_can_be_one_users_own(self, cluster: Cluster, core: client.CoreV1Api) -> None:
+        cluster.faults.answer(503, user=":default:robot")
+        names(core)
+        robot = client.CoreV1Api(config.new_client_from_config(str(cluster.kubeconfig_for("robot"))))
+        with pytest.raises(ApiException) as refused:
+            names(robot)
+        assert refused.value.status == 503
+
     def test_throttling_says_when_to_come_again(self, cluster: Cluster, core: client.CoreV1Api) -> None:
         cluster.faults.answer(429, retry_after_seconds=3)
         with pytest.raises(ApiException) as refused:
