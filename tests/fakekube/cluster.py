@@ -185,6 +185,15 @@ class Cluster:
         pattern = f"{container}.log" if container else "*.log"
         return "".join(path.read_text(errors="replace") for path in sorted(folder.glob(pattern))) if folder else ""
 
+    def claim_folder(self, name: str, namespace: str = "default") -> Path:
+        """The folder that pods with this PersistentVolumeClaim share.
+
+        A path that stands in a file is not rewritten: a pod that mounts the claim at this very path finds it so too.
+        """
+        folder = self.kubelet.claims / namespace / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def tick_cron(self, name: str, namespace: str = "default") -> str | None:
         """A scheduled time passes: the name of the Job that starts; None where it is suspended or must wait."""
         job = self._cron.tick((namespace, name))

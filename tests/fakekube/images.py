@@ -12,11 +12,15 @@ _SYSTEM = "/usr/local/bin:/usr/bin:/bin"
 
 @dataclass(frozen=True)
 class Image:
-    """`path` is where its commands lie (folders as in PATH; the system's own come after); `command` its entrypoint."""
+    """`path` is where its commands lie (folders as in PATH; the system's own come after); `command` its entrypoint.
+
+    `root` is the folder that a volume of this image shows.
+    """
 
     path: str | Path = ""
     env: Mapping[str, str] = field(default_factory=dict)
     command: Sequence[str] = ()
+    root: str | Path = ""
 
     @property
     def environment(self) -> dict[str, str]:

@@ -17,6 +17,7 @@ class Kubelet:
 
     def __init__(self, store: Store, folder: Path, images: Mapping[str, Image] | None = None):
         self.store, self.folder, self.images = store, folder, images
+        self.claims = folder / "claims"  # a folder for each namespace, in it one for each claim
         self.url = ""  # of the API, for the kubeconfigs of pods
         self.stopping = False
         self.lost_nodes: set[str] = set()

@@ -8,9 +8,11 @@ real folder of the machine under its own name mount it by `hostPath`, or by a cl
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from . import images
+from .images import Image
 from .pod_environment import NotReadyError, data_of, field_of, resource_of
 from .problems import Object
 from .store import Store
@@ -19,10 +21,10 @@ _STEP = r"(?![\w.-])"
 
 
 class PodFiles:
-    """The folders of one pod. `claims` is where PersistentVolumeClaims lie."""
+    """The folders of one pod. `claims` is where PersistentVolumeClaims lie, `images` what image volumes can show."""
 
-    def __init__(self, store: Store, pod: Object, folder: Path, claims: Path):
-        self.store, self.pod, self.folder, self.claims = store, pod, folder, claims
+    def __init__(self, store: Store, pod: Object, folder: Path, claims: Path, images: Mapping[str, Image] | None):
+        self.store, self.pod, self.folder, self.claims, self.images = store, pod, folder, claims, images
         self.folders: dict[str, Path] = {}
 
     def prepare(self) -> None:
@@ -31,6 +33,8 @@ class PodFiles:
             try:
                 self.folders[volume["name"]] = self._folder(volume)
             except NotReadyError as missing:
+                if missing.reason == "ErrImagePull":
+                    raise
                 told = f'MountVolume.SetUp failed for volume "{volume["name"]}" : {missing.message}'
                 raise NotReadyError("ContainerCreating", told, event="FailedMount") from missing
 
@@ -38,6 +42,8 @@ class PodFiles:
         namespace = self.pod["metadata"]["namespace"]
         if "hostPath" in volume:
             return Path(str(volume["hostPath"]["path"]))
+        if (root := self._image_root(volume)) is not None:
+            return root
         folder: Path
         if "persistentVolumeClaim" in volume:
             folder = self.claims / namespace / str(volume["persistentVolumeClaim"]["claimName"])
@@ -51,6 +57,15 @@ class PodFiles:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(data)
         return folder
+
+    def _image_root(self, volume: Object) -> Path | None:
+        if "image" not in volume:
+            return None
+        reference = volume["image"]["reference"]
+        image = images.find(self.images, reference)
+        if image is None:
+            raise NotReadyError("ErrImagePull", images.not_found(reference))
+        return Path(image.root) if image.root else None
 
     def _contents(self, source: Object, namespace: str) -> dict[str, bytes]:
         """The files of one source by their path."""

@@ -31,7 +31,7 @@ class PodRun(threading.Thread):
         super().__init__(daemon=True, name=f"pod-{pod['metadata']['name']}")
         self.kubelet, self.store, self.pod, self.folder = kubelet, kubelet.store, pod, folder
         self.key, self.uid, self.spec = _key(pod), pod["metadata"]["uid"], pod["spec"]
-        self.files = PodFiles(self.store, pod, folder, kubelet.folder / "claims")
+        self.files = PodFiles(self.store, pod, folder, kubelet.claims, kubelet.images)
         self.statuses: dict[str, Object] = {}
         self.initial: dict[str, Object] = {}
         self.running: dict[str, Running] = {}

@@ -219,6 +219,28 @@ class TestVolumes:
         wait_for_phase(cluster, "reader", "Succeeded")
         assert cluster.logs("reader") == "weights\n"
 
+    def test_a_claims_folder_can_be_filled_and_mounted_under_its_own_path(self, cluster: Cluster) -> None:
+        cluster.create(
+            {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}, "spec": {}}
+        )
+        folder = cluster.claim_folder("models")
+        (folder / "weights").write_text("w")
+        volumes = [{"name": "models", "persistentVolumeClaim": {"claimName": "models"}}]
+        container = {"volumeMounts": [{"name": "models", "mountPath": str(folder)}]}
+        cluster.create(pod("reader", f"cat {folder}/weights", volumes=volumes, container=container))
+        wait_for_phase(cluster, "reader", "Succeeded")
+        assert cluster.logs("reader") == "w"
+
+    def test_an_image_volume_shows_the_images_root(self, tmp_path: Path) -> None:
+        (tmp_path / "weights").write_text("w")
+        volumes = [{"name": "models", "image": {"reference": "registry.example/llama:1"}}]
+        container = {"image": TOOLS, "volumeMounts": [{"name": "models", "mountPath": "/models"}]}
+        images = {TOOLS: Image(), "registry.example/llama": Image(root=tmp_path)}
+        with Cluster(images=images) as cluster:
+            cluster.create(pod("reader", "cat /models/weights", volumes=volumes, container=container))
+            wait_for_phase(cluster, "reader", "Succeeded")
+            assert cluster.logs("reader") == "w"
+
     def test_a_missing_config_map_is_a_failed_mount(self, cluster: Cluster) -> None:
         cluster.create(pod("worker", volumes=[{"name": "config", "configMap": {"name": "later"}}]))
         told = ("FailedMount", 'MountVolume.SetUp failed for volume "config" : configmap "later" not found')
