@@ -10,11 +10,13 @@ Rows are plain dataclasses without behaviour; `tables` writes them as Parquet wi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # numpy is a sixth of what a controller may take, and it reads no table
+    import numpy as np
+    from numpy.typing import NDArray
 
-Vector = NDArray[np.float32]
+    Vector = NDArray[np.float32]
 """A unit vector, shape (dimension,), float32."""
 
 

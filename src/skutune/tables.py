@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from skutune.errors import SkutuneError
 from skutune.hashing import bytes_digest
@@ -32,7 +33,7 @@ _BATCH_ROWS = 4096
 
 def schema_of(record: type) -> pa.Schema:
     """The Arrow schema of a record's fields."""
-    hints = typing.get_type_hints(record)
+    hints = _field_types(record)
     return pa.schema([_field(field.name, hints[field.name]) for field in dataclasses.fields(record)])
 
 
@@ -179,8 +180,13 @@ class Partitioner:
             self._rows, self._hashes = [], []
 
 
+def _field_types(record: type) -> dict[str, Any]:
+    """The types of a record's fields; `records` itself does not import numpy."""
+    return typing.get_type_hints(record, localns={"Vector": NDArray[np.float32]})
+
+
 def _hints(record: type) -> list[Any]:
-    hints = typing.get_type_hints(record)
+    hints = _field_types(record)
     return [hints[field.name] for field in dataclasses.fields(record)]
 
 

@@ -14,13 +14,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import data_path, engines, start
+from tests.benchmarks import controller, data_path, engines, start
 from tests.benchmarks.rows import Row, render
 
 SUITES: dict[str, Callable[[Path, argparse.Namespace], list[Row]]] = {
     "start": start.measure,
     "data-path": data_path.measure,
     "engines": engines.measure,
+    "controller": controller.measure,
 }
 
 

@@ -13,8 +13,8 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import urllib3
@@ -23,7 +23,8 @@ from kubernetes import client, config
 from skutune.errors import InputError, RetryableError, SkutuneError
 
 _log = logging.getLogger(__name__)
-_PAGE = 200
+Seen = TypeVar("Seen")
+_PAGE = 50  # a page is in memory as a whole, with all that nobody asked for
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 30.0
 _TRIES = 6
 _AGAIN = {429, 500, 502, 503, 504}
@@ -70,11 +71,13 @@ class ClusterApi:
         self.namespace = namespace
         self.calls: Counter[str] = Counter()
 
-    def list_objects(self, plural: str, labels: str = "", fields: str = "") -> tuple[list[dict[str, Any]], str]:
-        """All objects that match, and the version that a watch of them begins at."""
+    def list_objects(
+        self, plural: str, view: Callable[[dict[str, Any]], Seen], labels: str = "", fields: str = ""
+    ) -> tuple[list[Seen], str]:
+        """What `view` keeps of all objects that match, and the version that a watch of them begins at."""
         while True:
             try:
-                return self._list(plural, labels, fields)
+                return self._list(plural, view, labels, fields)
             except ExpiredError:
                 self._pause(1, None)  # a page's token ended while we read; the whole list begins anew
 
@@ -119,12 +122,14 @@ class ClusterApi:
         finally:
             response.close()
 
-    def _list(self, plural: str, labels: str, fields: str) -> tuple[list[dict[str, Any]], str]:
-        items: list[dict[str, Any]] = []
+    def _list(
+        self, plural: str, view: Callable[[dict[str, Any]], Seen], labels: str, fields: str
+    ) -> tuple[list[Seen], str]:
+        items: list[Seen] = []
         query = _selectors(labels, fields) | {"limit": str(_PAGE)}
         while True:
             page = self._send("GET", plural, query=query) or {}
-            items += page.get("items") or []
+            items += map(view, page.get("items") or [])
             following = page["metadata"].get("continue")
             if not following:
                 return items, str(page["metadata"].get("resourceVersion", ""))

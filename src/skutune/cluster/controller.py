@@ -28,6 +28,7 @@ from skutune.cluster.observed import Observed
 from skutune.cluster.plan import ClusterPlan, ControllerFile, wanted_stages
 from skutune.cluster.progress import ProgressReader, StageProgress
 from skutune.cluster.status import StatusWriter
+from skutune.cluster.views import job_view
 from skutune.config import Config
 from skutune.errors import InputError, RetryableError, SkutuneError, StoppedError, StopSignal
 from skutune.runs import RunInfo
@@ -219,12 +220,8 @@ def _own(store: ObjectStore, api: ClusterApi, info: RunInfo, owner: str) -> RunI
 
 
 def _is_at_work(api: ClusterApi, release: str) -> bool:
-    jobs, _ = api.list_objects("jobs", f"{names.INSTANCE}={release},{names.COMPONENT}=controller")
-    ended = {"Complete", "Failed"}
-    return any(
-        not any(each["type"] in ended and each["status"] == "True" for each in job["status"].get("conditions") or [])
-        for job in jobs
-    )
+    jobs, _ = api.list_objects("jobs", job_view, f"{names.INSTANCE}={release},{names.COMPONENT}=controller")
+    return any(not job.finished for job in jobs)
 
 
 def _templates(api: ClusterApi, plan: ClusterPlan) -> dict[str, dict[str, Any]]:

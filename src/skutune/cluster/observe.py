@@ -46,26 +46,24 @@ class Observer:
 
     def observe(self) -> Observed:
         """List Jobs and pods. Pods first: one that ends in between counts as running, never as gone."""
-        pods, pods_version = self.api.list_objects("pods", self._labels, _UNFINISHED)
-        jobs, jobs_version = self.api.list_objects("jobs", self._labels)
+        pods, pods_version = self.api.list_objects("pods", pod_view, self._labels, _UNFINISHED)
+        jobs, jobs_version = self.api.list_objects("jobs", job_view, self._labels)
         self._watches["pods"].begin(pods_version)
         self._watches["jobs"].begin(jobs_version)
-        job_views = tuple(job_view(job) for job in jobs)
-        pod_views = tuple(pod_view(pod) for pod in pods)
         moment = now()
-        self._note_quiet(job_views, pod_views, moment)
+        self._note_quiet(jobs, pods, moment)
         return Observed(
             self.plan,
             self.uid,
             moment,
             self.ledger.views(),
-            job_views,
-            pod_views,
-            tuple(self._warned(job_views, pod_views, moment)),
+            tuple(jobs),
+            tuple(pods),
+            tuple(self._warned(jobs, pods, moment)),
             dict(self._quiet),
         )
 
-    def _note_quiet(self, jobs: tuple[JobView, ...], pods: tuple[PodView, ...], moment: float) -> None:
+    def _note_quiet(self, jobs: list[JobView], pods: list[PodView], moment: float) -> None:
         """Keep since when each Job has had no pod on a node; a controller that was restarted begins to count anew."""
         placed = {pod.job for pod in pods if pod.live and pod.scheduled is not None}
         for job in jobs:
@@ -76,7 +74,7 @@ class Observer:
         for gone in set(self._quiet) - {job.name for job in jobs}:
             del self._quiet[gone]
 
-    def _warned(self, jobs: tuple[JobView, ...], pods: tuple[PodView, ...], moment: float) -> list[EventView]:
+    def _warned(self, jobs: list[JobView], pods: list[PodView], moment: float) -> list[EventView]:
         """Warnings about Jobs that have no pod, and about pods that have a node and do not start."""
         with_pods = {pod.job for pod in pods if pod.live}
         unfinished = [job for job in jobs if not job.finished and not job.deleting and not job.suspended]
@@ -86,8 +84,9 @@ class Observer:
         for name in stuck[:_MOST_WARNED]:
             asked, events = self._warnings.get(name, (0.0, []))
             if moment - asked > _WARNINGS_SECONDS:
-                items, _ = self.api.list_objects("events", fields=f"involvedObject.name={name},type=Warning")
-                events = [event_view(item) for item in items]
+                events, _ = self.api.list_objects(
+                    "events", event_view, fields=f"involvedObject.name={name},type=Warning"
+                )
                 self._warnings[name] = (moment, events)
             found += events
         return found

@@ -26,7 +26,7 @@ class StatusCopy:
 def release_status(release: str, namespace: str) -> StatusCopy:
     """The status of a release. Raises InputError where there is none."""
     api = ClusterApi(namespace)
-    found, _ = api.list_objects("configmaps", f"{names.INSTANCE}={release},{names.COMPONENT}=status")
+    found, _ = api.list_objects("configmaps", dict, f"{names.INSTANCE}={release},{names.COMPONENT}=status")
     if not found:
         raise InputError(
             f"no release {release!r} in namespace {namespace!r}; `helm list -n {namespace}` names those there"
