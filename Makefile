@@ -42,9 +42,9 @@ format: $(VENV)/.ready-dev ## Format the code
 bench: $(VENV)/.ready-dev ## Measure speed and memory; prints a table and writes bench.json
 	$(BIN)/python -m tests.benchmarks
 
-images: | $(VENV)/bin/python ## Build the container images: REGISTRY=registry.example/team [PUSH=1] [FLAVOR=cpu|gpu] [TAG=…]
+images: | $(VENV)/bin/python ## Build the container images: REGISTRY=registry.example/team [PUSH=1] [FLAVOR=cpu|gpu] [TAG=…] [ONLY=…]
 	@$(BIN)/python images/build.py --registry '$(REGISTRY)' $(if $(PUSH),--push) $(if $(FLAVOR),--flavor '$(FLAVOR)') \
-	  $(if $(TAG),--tag '$(TAG)') $(if $(TOOL),--tool '$(TOOL)')
+	  $(if $(TAG),--tag '$(TAG)') $(if $(TOOL),--tool '$(TOOL)') $(if $(ONLY),--only '$(ONLY)')
 
 clean: ## Remove the virtual environments and caches
 	rm -rf $(VENV) $(VENV_VLLM) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
