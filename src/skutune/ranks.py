@@ -55,6 +55,23 @@ class Place:
         """Whether a single process trains."""
         return self.processes == self.nodes == 1
 
+    def wait_for_first(self, seconds: float) -> None:
+        """Wait until the first machine's name is known: a cluster's DNS learns a new pod's name after some seconds.
+
+        Raises:
+            RetryableError: it is not known after so long.
+        """
+        host, _, port = self.meet.rpartition(":")
+        until = time.monotonic() + seconds
+        while self.nodes > 1:
+            try:
+                socket.getaddrinfo(host, port)
+                return
+            except socket.gaierror as error:
+                if time.monotonic() > until:
+                    raise RetryableError(f"--meet {self.meet}: its name cannot be resolved: {error}") from None
+                time.sleep(_POLL_SECONDS)
+
     def environments(self) -> list[dict[str, str]]:
         """What each process of this machine is told of its place."""
         host, _, port = (self.meet or f"127.0.0.1:{_free_port()}").rpartition(":")

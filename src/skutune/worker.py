@@ -14,7 +14,7 @@ from pathlib import Path
 from skutune import config as configuration
 from skutune import devices, graph, manifests, stages
 from skutune.engines.pool import ModelPool
-from skutune.errors import InputError, SkutuneError
+from skutune.errors import InputError, RetryableError, SkutuneError
 from skutune.manifests import Stats, Task
 from skutune.map_shard import MapShard
 from skutune.progress import Listener
@@ -62,6 +62,8 @@ def run_shard(
     """
     if not 0 <= shard < len(task.shards):
         raise InputError(f"shard {shard} does not exist: the task has {len(task.shards)}")
+    if manifests.complete(store, task.folder) is not None:
+        return  # nothing is left to do, whoever did it
     config = configuration.parse(task.config, f"task {task.key}")
     scratch = Path(tempfile.mkdtemp(prefix="skutune-"))
     try:
@@ -92,12 +94,18 @@ def _work(work: Shard, context: Context) -> None:
 
 
 def _fit(work: Shard, stage: FitStage) -> None:
-    outputs = Outputs(work.store, work.task.folder)
+    outputs = Outputs(work.store, work.task.folder, partial(_check_not_done, work.store, work.task))
     stage.run(outputs)
     work.entries = outputs.entries
     work.stats = Stats(items=1)
     if not work.is_silent:
         work.keep(outputs.figures, outputs.buckets)
+
+
+def _check_not_done(store: ObjectStore, task: Task) -> None:
+    """A worker that was given up may live on: what another one finished meanwhile, it must not write over."""
+    if manifests.complete(store, task.folder) is not None:
+        raise RetryableError(f"task {task.key}: another worker has finished this stage meanwhile; its output stays")
 
 
 def _inputs(store: ObjectStore, task: Task, scratch: Path) -> Inputs:

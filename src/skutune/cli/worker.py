@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from skutune.store import ObjectStore
 
 _TRAINED_TOGETHER = ("finetune",)
+_DNS_SECONDS = 300.0
 
 
 def worker(
@@ -70,6 +71,7 @@ def worker(
             raise InputError(
                 f"--processes, --nodes: the stage {found.stage} runs in one process; only a training takes more"
             )
+        place.wait_for_first(_DNS_SECONDS)
         fetch_models(found, pool)  # once, and not by all of them at the same time
     with ended_when_stuck(0):
         _train_together(context.obj, task, place, stall_seconds, progress_seconds)

@@ -106,10 +106,14 @@ class Inputs:
 
 
 class Outputs:
-    """Where a fit stage puts its tables, files and figures; `store` is for what several runs share."""
+    """Where a fit stage puts its tables, files and figures; `store` is for what several runs share.
 
-    def __init__(self, store: ObjectStore, folder: str) -> None:
-        self.store, self._folder = store, folder
+    Files have the names that people look for, so that a second worker's would take their places: `before_file` is
+    called before each, and may forbid it.
+    """
+
+    def __init__(self, store: ObjectStore, folder: str, before_file: Callable[[], None] = lambda: None) -> None:
+        self.store, self._folder, self._before_file = store, folder, before_file
         self.entries: list[Entry] = []
         self.figures: dict[str, Any] = {}
         self.buckets = 0
@@ -126,6 +130,7 @@ class Outputs:
     def file(self, name: str, path: Path) -> None:
         """Write one file under this name."""
         digest, size = _file_digest(path)
+        self._before_file()
         self.store.put_file(f"{self._folder}/{name}", path)
         self.entries.append(Entry(name, -1, name, 0, 0, size, digest))
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 from worker_tasks import BUCKETS, Submitted
 
 from skutune import manifests, submission
 from skutune.cli.app import _run
+from skutune.errors import RetryableError
 from skutune.graph import STAGES
-from skutune.manifests import Manifest
+from skutune.manifests import Manifest, Task
+from skutune.stages.base import Outputs
+from skutune.store import open_store
+from skutune.worker import _check_not_done
 
 STAGE = STAGES["describe"]
 
@@ -78,6 +84,32 @@ def test_what_a_twin_writes_over_can_be_made_again(describe: Submitted, undistur
     manifests.write_task(describe.store, describe.task)
     assert describe.work()[0] == 0
     assert whole(describe).digests() == whole(undisturbed).digests()
+
+
+def test_a_worker_that_was_given_up_does_not_write_over_what_another_one_finished(tmp_path: Path) -> None:
+    """It comes to its end after the stage was done: its files have the same names, and perhaps other bytes."""
+    store, files = open_store(str(tmp_path / "store")), tmp_path / "files"
+    files.mkdir()
+    (files / "model").write_bytes(b"first")
+    task = Task("run", "finetune", "f", 1, {}, {}, (), None, ((0,),), {})
+    late = Outputs(store, task.folder, lambda: _check_not_done(store, task))
+    late.file("model", files / "model")
+    manifests.write_manifest(store, task.folder, Manifest("finetune", "f", 0, tuple(late.entries)))
+    (files / "model").write_bytes(b"other")
+    with pytest.raises(RetryableError, match="another worker has finished"):
+        late.file("model", files / "model")
+    assert store.get(f"{task.folder}/model") == b"first"
+    store.delete(f"{task.folder}/model")  # what is lost may be made again
+    late.file("model", files / "model")
+
+
+def test_a_stage_that_is_done_is_left_alone(describe: Submitted) -> None:
+    assert describe.work()[0] == 0
+    manifests.write_manifest(describe.store, describe.task.folder, whole(describe))
+    describe.store.delete(f"{describe.task.folder}/shard-a1-0.json")
+    asked = len(describe.requests())
+    assert describe.work()[0] == 0
+    assert len(describe.requests()) == asked
 
 
 def test_a_fit_stage_that_was_killed_after_its_end_is_not_run_again(describe: Submitted) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from servers import free_port
 
 from skutune import manifests, submission
 from skutune.config import parse
@@ -124,6 +125,18 @@ def test_the_exit_code_is_that_of_the_process_that_says_why(training):
     code, stderr = faulty.work("--processes", "2")
     assert code == 10
     assert "3 is no multiple of the 2 processes that train; choose 4" in last_event(stderr)["message"]
+
+
+def test_two_machines_meet_and_train(training):
+    apart = training("apart", epochs=1)
+    meet = f"127.0.0.1:{free_port()}"
+    machines = [apart.start("--nodes", "2", "--node-rank", str(node), "--meet", meet) for node in (1, 0)]
+    try:
+        ends = [process.communicate(timeout=240)[1] for process in machines]
+    finally:
+        [process.kill() for process in machines]
+    assert [process.returncode for process in machines] == [0, 0], ends
+    assert apart.manifest().figures["steps"] == 5
 
 
 def test_processes_told_to_stop_all_end_with_143(training):
