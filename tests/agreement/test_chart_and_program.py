@@ -59,54 +59,56 @@ def test_the_status_that_the_controller_writes_is_the_one_that_it_may(tmp_path: 
     assert [name] in [rule.get("resourceNames") for rule in rendered.one("Role")["rules"]]
 
 
+def worker_arguments(container: dict[str, Any]) -> dict[str, Any]:
+    """What the program takes the command of a stage's pod for, in pod 3 of its Job."""
+    told = {"$(SKUTUNE_TASK)": "s3://b/run/x/f/task-a1.json", "$(JOB_COMPLETION_INDEX)": "3"}
+    command = [told.get(word, word) for word in container["command"]]
+    assert command[:2] == ["skutune", "worker"]
+    return dict(COMMAND.commands["worker"].make_context("worker", command[2:]).params)
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_arguments_of_a_stages_pod_are_the_workers(example: str) -> None:
     rendered = render(example)
     for name, stage in CLUSTER_STAGES.items():
-        shard = "3" if stage.kind == "map" else "0"
-        values = {"$(SKUTUNE_TASK)": "s3://b/run/x/f/task-a1.json", "$(JOB_COMPLETION_INDEX)": "3"}
-        command = [values.get(word, word) for word in rendered.worker(name)["command"]]
-        if command[0] == "torchrun":
-            assert name == "finetune"
-            command = command[command.index("-m") + 1 :]
-        assert command[:2] == ["skutune", "worker"]
-        parsed = COMMAND.commands["worker"].make_context("worker", command[2:])
-        assert (parsed.params["task"], parsed.params["shard"]) == (values["$(SKUTUNE_TASK)"], int(shard))
+        parsed = worker_arguments(rendered.worker(name))
+        assert parsed["task"] == "s3://b/run/x/f/task-a1.json"
+        assert parsed["shard"] == (3 if stage.kind == "map" else 0)
+        assert (parsed["processes"], parsed["nodes"]) == (1, 1) or name == "finetune"
 
 
-def test_a_training_on_several_devices_is_started_by_torchrun() -> None:
-    words = render().worker("finetune")["command"]
-    assert options(words)["--nproc-per-node"] == "8"
-    assert options(words)["--nnodes"] == "1"
-    assert "--standalone" in words
-    assert render(changes={"stages": {"finetune": {"devices": 1}}}).worker("finetune")["command"][0] == "skutune"
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_a_stages_environment_sets_options_that_the_worker_has(example: str) -> None:
+    known = {param.envvar for param in COMMAND.commands["worker"].params} | {"SKUTUNE_CACHE"}
+    for name in CLUSTER_STAGES:
+        own = {variable for variable in environment(render(example).worker(name)) if variable.startswith("SKUTUNE_")}
+        assert {"SKUTUNE_CACHE", "SKUTUNE_STALL_SECONDS"} <= own <= known
+
+
+def test_a_training_on_several_devices_has_a_process_for_each() -> None:
+    parsed = worker_arguments(render().worker("finetune"))
+    assert (parsed["processes"], parsed["nodes"], parsed["meet"]) == (8, 1, "")
+    alone = render(changes={"stages": {"finetune": {"devices": 1}}})
+    assert worker_arguments(alone.worker("finetune"))["processes"] == 1
 
 
 def test_a_training_on_several_nodes_meets_at_its_first_pod() -> None:
     rendered = render("8-gpus-nodes")
-    words = rendered.worker("finetune")["command"]
-    service = rendered.one("Service")["metadata"]["name"]
-    chosen = options(words)
-    assert (chosen["--nnodes"], chosen["--nproc-per-node"]) == ("4", "2")
-    assert chosen["--node-rank"] == "$(JOB_COMPLETION_INDEX)"
-    assert chosen["--rdzv-id"] == "$(SKUTUNE_JOB)"
-    assert chosen["--rdzv-endpoint"] == f"$(SKUTUNE_JOB)-0.{service}:29500"
+    parsed = worker_arguments(rendered.worker("finetune"))
+    service = rendered.one("Service")
+    assert (parsed["processes"], parsed["nodes"], parsed["node_rank"]) == (2, 4, 3)
+    port = service["spec"]["ports"][0]["port"]
+    assert parsed["meet"] == f"$(SKUTUNE_JOB)-0.{service['metadata']['name']}:{port}"
 
 
-@pytest.mark.parametrize("example", ["8-gpus-one-node", "8-gpus-nodes"])
-def test_torchrun_takes_these_options(example: str) -> None:
-    from torch.distributed.run import get_args_parser
+def test_a_worker_looks_for_the_devices_of_its_pod() -> None:
+    def devices(changes: dict[str, Any]) -> dict[str, str | None]:
+        rendered = render(changes=changes)
+        return {name: environment(rendered.worker(name)).get("SKUTUNE_DEVICES") for name in CLUSTER_STAGES}
 
-    words = [
-        "1" if word == "$(JOB_COMPLETION_INDEX)" else word for word in render(example).worker("finetune")["command"]
-    ]
-    parsed = get_args_parser().parse_args(words[1:])
-    assert (parsed.module, parsed.training_script, parsed.max_restarts) == (True, "skutune", 0)
-    assert parsed.training_script_args[0] == "worker"
-
-
-def options(words: list[str]) -> dict[str, str]:
-    return {word: words[place + 1] for place, word in enumerate(words[:-1]) if word.startswith("--")}
+    found = devices({"stages": {"embed": {"devices": 0}}})
+    assert (found["finetune"], found["describe"], found["embed"], found["ingest"]) == ("8", "1", None, None)
+    assert devices({"gpu": {"check": False}})["finetune"] == "0"
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

@@ -170,6 +170,7 @@ class Release:
             "images": {"registry": REGISTRY},
             "store": {"endpoint": self.server.endpoint, "existingSecret": SECRET},
             "defaults": {"shards": 2},
+            "gpu": {"check": False},
             "extraEnv": [{"name": "SKUTUNE_PACE", "value": str(PACE)}],
             "controller": {"retrySeconds": 0, "graceSeconds": 3},
         }

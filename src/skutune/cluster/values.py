@@ -43,6 +43,11 @@ class Gpu(Part):
         description="Taints of the nodes; operator Exists, because their values differ from cluster to cluster.",
     )
     runtime_class_name: str = Field("", description="RuntimeClass of pods with devices.")
+    check: bool = Field(
+        True,
+        description="A worker that sees fewer devices than its pod was given ends at once, for another node. Off where "
+        "devices are only pretended.",
+    )
 
 
 class Kueue(Part):

@@ -1,23 +1,21 @@
 {{/* The pod of a stage. All take: root, stage (a row of the plan). */}}
 
-{{/* The program: torchrun where a training has more than one device or pod, else the worker itself. */}}
+{{/* JSON list: the program; with more devices or pods of one training, how many train and where they meet. */}}
 {{- define "skutune.stage.command" -}}
-{{- $settings := .stage.settings -}}
-{{- $nodes := int $settings.nodes -}}
+{{- $nodes := int .stage.settings.nodes -}}
 {{- $shard := ternary "$(JOB_COMPLETION_INDEX)" "0" (eq .stage.kind "map") -}}
-{{- $worker := list "worker" "--task" "$(SKUTUNE_TASK)" "--shard" $shard -}}
+{{- $command := list "skutune" "worker" "--task" "$(SKUTUNE_TASK)" "--shard" $shard -}}
 {{- if include "skutune.stage.distributed" . -}}
-{{- $meeting := list "--standalone" -}}
+{{- $command = concat $command (list "--processes" (toString (max 1 (int .stage.settings.devices)))) -}}
+{{- end -}}
 {{- if gt $nodes 1 -}}
 {{- $first := printf "$(SKUTUNE_JOB)-0.%s:29500" (include "skutune.finetune.service" .root) -}}
-{{- $meeting = list "--node-rank" "$(JOB_COMPLETION_INDEX)" "--rdzv-backend" "c10d" "--rdzv-id" "$(SKUTUNE_JOB)" "--rdzv-endpoint" $first -}}
+{{- $command = concat $command (list "--nodes" (toString $nodes) "--node-rank" "$(JOB_COMPLETION_INDEX)" "--meet" $first) -}}
 {{- end -}}
-{{- concat (list "torchrun" "--nnodes" (toString $nodes) "--nproc-per-node" (toString (max 1 (int $settings.devices)))) $meeting (list "--max-restarts" "0" "-m" "skutune") $worker | toJson -}}
-{{- else -}}
-{{- concat (list "skutune") $worker | toJson -}}
-{{- end -}}
+{{- $command | toJson -}}
 {{- end -}}
 
+{{/* Whether several processes train one model. */}}
 {{- define "skutune.stage.distributed" -}}
 {{- if and (eq .stage.name "finetune") (or (gt (int .stage.settings.devices) 1) (gt (int .stage.settings.nodes) 1)) -}}yes{{- end -}}
 {{- end -}}
@@ -64,7 +62,9 @@ kueue.x-k8s.io/queue-name: {{ . | quote }}
 - {name: HF_HUB_OFFLINE, value: "1"}
 {{- end }}
 {{- if include "skutune.stage.heavy" . }}
-{{- if not $settings.devices }}
+{{- if $settings.devices }}
+- {name: SKUTUNE_DEVICES, value: {{ ternary (int64 $settings.devices) 0 .root.Values.gpu.check | quote }}}
+{{- else }}
 {{- /* Images built for GPUs ask the runtime for all of the node's; without a request, none are this pod's. */}}
 - {name: NVIDIA_VISIBLE_DEVICES, value: void}
 {{- end }}
