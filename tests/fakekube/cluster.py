@@ -185,6 +185,11 @@ class Cluster:
         pattern = f"{container}.log" if container else "*.log"
         return "".join(path.read_text(errors="replace") for path in sorted(folder.glob(pattern))) if folder else ""
 
+    def environment_of(self, pod: str, namespace: str = "default") -> dict[str, str]:
+        """The variables that a running pod's container was started with; of several containers, the first's."""
+        running = self._run_of(pod, namespace).running
+        return dict(next(iter(running.values())).command.environment) if running else {}
+
     def claim_folder(self, name: str, namespace: str = "default") -> Path:
         """The folder that pods with this PersistentVolumeClaim share.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,17 +15,26 @@ _SYSTEM = "/usr/local/bin:/usr/bin:/bin"
 class Image:
     """`path` is where its commands lie (folders as in PATH; the system's own come after); `command` its entrypoint.
 
-    `root` is the folder that a volume of this image shows.
+    `root` is the folder that a volume of this image shows. `own_ports` are variables that hold a free port, another
+    one in each pod: pods share this machine's network, so two that listen on the same port would meet.
     """
 
     path: str | Path = ""
     env: Mapping[str, str] = field(default_factory=dict)
     command: Sequence[str] = ()
     root: str | Path = ""
+    own_ports: Sequence[str] = ()
 
-    @property
     def environment(self) -> dict[str, str]:
-        return {"PATH": ":".join(filter(None, [str(self.path), _SYSTEM])), **self.env}
+        """What a container of this image begins with."""
+        path = ":".join(filter(None, [str(self.path), _SYSTEM]))
+        return {"PATH": path, **self.env, **{name: str(_free_port()) for name in self.own_ports}}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def anything() -> Image:

@@ -26,7 +26,7 @@ class NotReadyError(Exception):
 
 def environment(store: Store, pod: Object, container: Object, image: Image) -> dict[str, str]:
     """Variables in the order in which later ones may refer to earlier ones. Raises NotReadyError."""
-    made = dict(image.environment)
+    made = image.environment()
     made["HOSTNAME"] = pod["spec"].get("hostname") or pod["metadata"]["name"]
     namespace = pod["metadata"]["namespace"]
     for source in container.get("envFrom") or []:

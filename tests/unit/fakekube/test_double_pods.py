@@ -69,6 +69,14 @@ class TestImages:
             images["registry.example/late"] = Image()
             wait_for_phase(cluster, "worker", "Succeeded")
 
+    def test_pods_that_listen_get_ports_of_their_own(self) -> None:
+        with Cluster(images={TOOLS: Image(own_ports=["PORT"])}) as cluster:
+            for name in ("one", "two"):
+                cluster.create(pod(name, "sleep 60", container={"image": TOOLS}))
+                wait_for_phase(cluster, name, "Running")
+            ports = {int(cluster.environment_of(name)["PORT"]) for name in ("one", "two")}
+        assert len(ports) == 2
+
     def test_a_command_that_is_not_there_fails_with_128(self, cluster: Cluster) -> None:
         cluster.create(job("wrong", backoffLimit=0, pod_spec={"container": {"command": ["/no/such"]}}))
         assert end_of(cluster, "wrong") == "Failed"
