@@ -63,9 +63,7 @@ def check_devices(wanted: int) -> None:
         )
     found = torch.cuda.device_count()
     if found < wanted:
-        raise DeviceError(
-            f"{wanted} devices were asked for, and {found} are seen; the node's driver may have failed"
-        )
+        raise DeviceError(f"{wanted} devices were asked for, and {found} are seen; the node's driver may have failed")
 
 
 def _meaning(error: RuntimeError) -> SkutuneError | None:

@@ -16,6 +16,7 @@ from skutune.progress import Progress
 from skutune.store.base import NotFoundError, ObjectStore
 
 _STOP_SECONDS = 20.0
+_PROGRESS_SECONDS = 1.0  # somebody may be watching bars, and the store is near
 
 
 class Processes:
@@ -31,6 +32,7 @@ class Processes:
             log = tempfile.TemporaryFile()
             command = [sys.executable, "-m", "skutune", "--cache", str(self.cache), "worker"]
             command += ["--task", f"{self.store.uri}/{self.task.key}", "--shard", str(shard), "--with-parent"]
+            command += ["--progress-seconds", str(_PROGRESS_SECONDS)]
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
             self.started.append((process, log))
         return self

@@ -37,7 +37,7 @@ def worker(
     progress_seconds: Annotated[
         float,
         typer.Option(min=0, envvar="SKUTUNE_PROGRESS_SECONDS", help="Tell the store of progress at most so often."),
-    ] = 1,
+    ] = 10,
     devices: Annotated[
         int,
         typer.Option(min=0, envvar="SKUTUNE_DEVICES", help="End with exit code 76 where fewer accelerators are seen."),

@@ -18,6 +18,7 @@ from skutune.engines.base import Request
 from skutune.engines.drawing import draw
 from skutune.engines.json_text import forbid
 from skutune.engines.slots import SlotCache, forward
+from skutune.pulse import beat
 
 _READ_AT_ONCE = 4096
 """Prompt tokens of one forward pass, paddings included: bounds its memory."""
@@ -115,6 +116,7 @@ class Batch:
         return _common(first.prompt, second.prompt) > known
 
     def _read(self, sequences: Sequence[Writing]) -> None:
+        beat()
         first = len(self.active)
         starts = [self._reuse(first + row, sequence.prompt[:-1]) for row, sequence in enumerate(sequences)]
         rests = [sequence.prompt[start:-1] for sequence, start in zip(sequences, starts, strict=True)]

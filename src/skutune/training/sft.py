@@ -23,6 +23,7 @@ from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from skutune.config import FinetuneConfig
+from skutune.pulse import slow
 from skutune.training.batches import micro_batches
 from skutune.training.checkpoints import newest_checkpoint, step_of
 from skutune.training.curves import Curves, StepMetrics
@@ -99,8 +100,9 @@ def finetune(
     tokenizer = load_tokenizer(base)
     numbers = number_format(dtype)
     cache = output / "encoded"
-    examples = load_examples(train, tokenizer, config.max_length, cache)
-    held_out = _validation(validation, tokenizer, config.max_length, cache)
+    with slow():  # hundreds of thousands of examples are encoded without a word
+        examples = load_examples(train, tokenizer, config.max_length, cache)
+        held_out = _validation(validation, tokenizer, config.max_length, cache)
     collate = DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id)
 
     model = trainable_model(base, config, numbers)
