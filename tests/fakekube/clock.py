@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
-def now() -> str:
-    return datetime.now(UTC).strftime(FORMAT)
+def now(plus_seconds: float = 0) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=plus_seconds)).strftime(FORMAT)
 
 
 def age(written: str | None) -> str:

@@ -80,8 +80,8 @@ def _mark(store: Store, resource: Resource, name: Name, found: Object, finalizer
     if not first and not shorter and finalizers == (metadata.get("finalizers") or []):
         return found
     new = copy.deepcopy(found)
-    new["metadata"] |= {"deletionTimestamp": metadata.get("deletionTimestamp") or now()}
-    new["metadata"]["deletionGracePeriodSeconds"] = grace
+    if first or shorter:  # the time is when it will be gone, not when it was told to go
+        new["metadata"] |= {"deletionTimestamp": now(plus_seconds=grace), "deletionGracePeriodSeconds": grace}
     if finalizers:
         new["metadata"]["finalizers"] = finalizers
     if new["metadata"].get("generation"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from workloads import container_state, end_of, job, phase_of, pod, pods_of, wait_for_phase
@@ -44,6 +45,18 @@ def test_an_evicted_pod_is_told_and_marked_as_a_disruption_target(cluster: Clust
     assert disruption(ended) == "EvictionByEvictionAPI"
     assert container_state(ended)["terminated"]["exitCode"] == 143
     assert cluster.logs("worker") == "told\n"
+
+
+def test_a_deleted_pod_says_when_its_grace_period_will_be_over(cluster: Cluster) -> None:
+    cluster.create(pod("worker", STUBBORN, terminationGracePeriodSeconds=30))
+    wait_for_phase(cluster, "worker", "Running")
+    before = datetime.now(UTC)
+    cluster.delete("pods", "worker")
+    written = cluster.get("pods", "worker")["metadata"]["deletionTimestamp"]
+    left = datetime.fromisoformat(written) - before
+    assert 28 <= left.total_seconds() <= 32
+    cluster.delete("pods", "worker", grace_seconds=0)
+    cluster.wait(lambda: not cluster.exists("pods", "worker"))
 
 
 def test_a_pod_that_does_not_listen_is_killed_after_its_grace_period(cluster: Cluster) -> None:
