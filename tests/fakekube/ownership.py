@@ -152,6 +152,15 @@ def remove(target: Object, path: Path) -> None:
         parent.pop(key)
 
 
+def applied(live: Object, wanted: Object, before: set[Path], others: list[Object]) -> Object:
+    """The live object with what a manager wants of it, without what only that manager wanted `before`."""
+    kept = {path for found in others for path in as_paths(found["fieldsV1"])}
+    for path in sorted(before - set(fields(wanted)) - kept, key=len):
+        remove(live, path)
+    merged: Object = merge_applied(live, {key: wanted[key] for key in wanted if key not in ("apiVersion", "kind")})
+    return merged
+
+
 def merge_applied(target: Any, applied: Any, field: str | None = None) -> Any:
     """What an apply makes of the live value: its fields win, keyed lists are merged item by item."""
     if isinstance(applied, dict):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Mapping
 from math import ceil
 
 from . import quantities
-from .images import Image
 from .problems import Object
 from .resources import named
 from .store import Store
@@ -24,9 +24,12 @@ class NotReadyError(Exception):
         self.reason, self.message, self.event = reason, message, event
 
 
-def environment(store: Store, pod: Object, container: Object, image: Image) -> dict[str, str]:
-    """Variables in the order in which later ones may refer to earlier ones. Raises NotReadyError."""
-    made = image.environment()
+def environment(store: Store, pod: Object, container: Object, base: Mapping[str, str]) -> dict[str, str]:
+    """The image's variables (`base`) and the pod's, of which later ones may refer to earlier ones.
+
+    Raises NotReadyError where a ConfigMap or Secret is missing.
+    """
+    made = dict(base)
     made["HOSTNAME"] = pod["spec"].get("hostname") or pod["metadata"]["name"]
     namespace = pod["metadata"]["namespace"]
     for source in container.get("envFrom") or []:

@@ -113,9 +113,12 @@ class PodRun(threading.Thread):
         image = images.find(self.kubelet.images, container["image"])
         if image is None:
             raise NotReadyError("ErrImagePull", images.not_found(container["image"]))
-        values, rewrite = environment(self.store, self.pod, container, image), self.files.rewriter(container)
+        base, rewrite = image.environment(), self.files.rewriter(container)
+        values = environment(self.store, self.pod, container, base)
         arguments = [*(container.get("command") or image.command), *(container.get("args") or [])]
-        variables = {name: rewrite(value) for name, value in values.items()} | self._credentials()
+        # An image's own variables name this machine's folders already.
+        given = {name: value if base.get(name) == value else rewrite(value) for name, value in values.items()}
+        variables = given | self._credentials()
         variables.setdefault("HOME", _NO_FOLDER if _is_read_only(container) else str(self.folder))
         folder = Path(rewrite(container["workingDir"])) if container.get("workingDir") else self.folder
         argv = [rewrite(expand(argument, values)) for argument in arguments]

@@ -81,26 +81,18 @@ class Store:
         """Store a new object, defaulted, admitted and validated. Raises ApiError."""
         with self.lock:
             new = copy.deepcopy(given)
-            metadata = new["metadata"] = new.get("metadata") or {}
+            new["metadata"] = new.get("metadata") or {}
             self._check_place(resource, namespace, new)
-            metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
-            metadata.pop("deletionTimestamp", None)
-            if not applied:
-                metadata.pop("managedFields", None)
-            if "status" in resource.subresources and resource.plural != "nodes":
-                new["status"] = {}
-            defaults.fill_in(resource.plural, new)
-            if "spec" in new and resource.plural not in _WITHOUT_GENERATION:
-                metadata["generation"] = 1
+            _identify(resource, new, applied)
             validation.check(resource, new)
             if self.admit:
                 self.admit(resource, new)
             if manager and not applied:
                 ownership.record_update(resource, new, {"metadata": {}}, manager, None)
             if not dry_run:
-                self._put(resource, (namespace, metadata["name"]), new, "ADDED")
+                self._put(resource, (namespace, new["metadata"]["name"]), new, "ADDED")
                 if resource.plural == "namespaces":
-                    self._furnish(metadata["name"])
+                    self._furnish(new["metadata"]["name"])
             return new
 
     def _check_place(self, resource: Resource, namespace: str | None, new: Object) -> None:
@@ -226,11 +218,7 @@ class Store:
             before, others = ownership.divide(old, wanted, manager, subresource, force)
 
             def change(live: Object) -> Object:
-                kept = {path for found in others for path in ownership.as_paths(found["fieldsV1"])}
-                for path in sorted(before - set(ownership.fields(wanted)) - kept, key=len):
-                    ownership.remove(live, path)
-                fields = {key: value for key, value in wanted.items() if key not in ("apiVersion", "kind")}
-                merged: Object = ownership.merge_applied(live, fields)
+                merged = ownership.applied(live, wanted, before, others)
                 merged["metadata"]["managedFields"] = [*others, mine]
                 return merged
 
@@ -265,6 +253,20 @@ class Store:
         with self.lock:
             del self.log[: len(self.log) if count is None else count]
             self.oldest = self.log[0].version if self.log else self.version + 1
+
+
+def _identify(resource: Resource, new: Object, applied: bool) -> None:
+    """What a new object gets from the server."""
+    metadata = new["metadata"]
+    metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
+    metadata.pop("deletionTimestamp", None)
+    if not applied:
+        metadata.pop("managedFields", None)
+    if "status" in resource.subresources and resource.plural != "nodes":
+        new["status"] = {}
+    defaults.fill_in(resource.plural, new)
+    if "spec" in new and resource.plural not in _WITHOUT_GENERATION:
+        metadata["generation"] = 1
 
 
 def _keep_what_is_the_servers(new: Object, old: Object, applied: bool) -> None:

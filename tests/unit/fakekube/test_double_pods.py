@@ -199,6 +199,12 @@ class TestVolumes:
         cluster.create(pod("worker", volumes=[{"name": "v", "emptyDir": {}}], container=container))
         wait_for_phase(cluster, "worker", "Succeeded")
 
+    def test_a_mount_hides_no_command_of_the_image(self, images: dict[str, Image]) -> None:
+        container = {"image": TOOLS, "command": ["hello"], "volumeMounts": [{"name": "v", "mountPath": "/tmp"}]}
+        with Cluster(images=images) as cluster:
+            cluster.create(pod("worker", volumes=[{"name": "v", "emptyDir": {}}], container=container))
+            wait_for_phase(cluster, "worker", "Succeeded")
+
     def test_projected_and_downward_volumes_are_files(self, cluster: Cluster) -> None:
         cluster.create(config_map("settings", a="1"))
         labels = {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}
