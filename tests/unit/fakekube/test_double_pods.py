@@ -285,10 +285,10 @@ class TestEnds:
         assert container_state(ended)["waiting"]["reason"] == "PodInitializing"
 
     def test_init_containers_come_first(self, cluster: Cluster) -> None:
-        mount = {"volumeMounts": [{"name": "work", "mountPath": "/work"}]}
-        initial = {"name": "i", "image": "x", "command": ["sh", "-c", "sleep 0.1; echo ready > /work/state"], **mount}
+        mount = {"volumeMounts": [{"name": "work", "mountPath": "/scratch"}]}
+        initial = {"name": "i", "image": "x", "command": ["sh", "-c", "sleep 0.1; echo ready > /scratch/state"], **mount}
         volumes = [{"name": "work", "emptyDir": {}}]
-        cluster.create(pod("worker", "cat /work/state", initContainers=[initial], volumes=volumes, container=mount))
+        cluster.create(pod("worker", "cat /scratch/state", initContainers=[initial], volumes=volumes, container=mount))
         wait_for_phase(cluster, "worker", "Succeeded")
         assert "ready\n" in cluster.logs("worker", container="m")
 
