@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from servers import binary, free_port, running_server
 
@@ -30,7 +29,7 @@ def server_pod() -> dict[str, Any]:
 
 @contextmanager
 def serve(keys: Mapping[str, str]) -> Iterator[str]:
-    """Run it with the Secret's keys; yields the endpoint. Ports and folder are of this machine, all else as in the file."""
+    """Run it with the Secret's keys; yields the endpoint. Only ports and folder are not the file's."""
     (container,) = server_pod()["containers"]
     port = free_port()
     folder = Path(tempfile.mkdtemp(prefix="trial-s3-"))
@@ -41,16 +40,16 @@ def serve(keys: Mapping[str, str]) -> Iterator[str]:
     for part in ("master", "volume", "filer", "s3"):
         own |= {f"-{part}.port.grpc": str(free_port())} | ({f"-{part}.port": str(free_port())} if part != "s3" else {})
     own["-debug.port"] = str(free_port())
-    command = [binary(container["command"][0]), *kept, *(f"{name}={value}" for name, value in own.items())]
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in {**keys, "HOME": str(folder)}.items():
-            environment.setenv(name, value)
-        try:
-            with running_server(command, port, folder) as endpoint:
-                yield endpoint
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            # It names its sockets by their ports, in a folder that it cannot be told, and leaves them there.
-            for path in Path("/tmp").glob("seaweedfs-*.sock"):
-                if path.stem.rpartition("-")[2] in own.values():
-                    path.unlink()
+    # As envFrom does; `env`, so that nothing of it gets into this process.
+    variables = [f"{name}={value}" for name, value in {**keys, "HOME": str(folder)}.items()]
+    program = binary(container["command"][0])
+    command = ["env", *variables, program, *kept, *(f"{name}={value}" for name, value in own.items())]
+    try:
+        with running_server(command, port, folder) as endpoint:
+            yield endpoint
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        # It names its sockets by their ports, in a folder that it cannot be told, and leaves them there.
+        for path in Path("/tmp").glob("seaweedfs-*.sock"):
+            if path.stem.rpartition("-")[2] in own.values():
+                path.unlink()
