@@ -171,7 +171,11 @@ class Release:
             "store": {"endpoint": self.server.endpoint, "existingSecret": SECRET},
             "defaults": {"shards": 2},
             "gpu": {"check": False},
-            "extraEnv": [{"name": "SKUTUNE_PACE", "value": str(PACE)}],
+            # All pods are on this machine's network, where two controllers cannot have one port.
+            "extraEnv": [
+                {"name": "SKUTUNE_PACE", "value": str(PACE)},
+                {"name": "SKUTUNE_METRICS_PORT", "value": "0"},
+            ],
             "controller": {"retrySeconds": 0, "graceSeconds": 3},
         }
 

@@ -62,8 +62,9 @@ def test_a_second_release_on_a_run_refuses_while_the_first_is_at_work(release: C
     second.values["config"] = first.values["config"]
     second.install()
     code, words = second.ended()
-    assert code == 10
+    assert code == 10, f"{words}\n{second.controller_log()}"
     assert "first" in words
+    assert "first" in second.status_text()
     assert first.ended()[0] == 0
 
 

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -112,15 +113,16 @@ class ClusterApi:
         """
         query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(seconds)}
         query |= _selectors(labels, fields) | {"allowWatchBookmarks": "true"}
-        response = self._request("GET", self._path(plural), query, None, "application/json", seconds + _READ_SECONDS)
         try:
-            if response.status >= 400:
-                raise _refusal(response.status, response.read(), f"watch {plural}")
-            yield from _changes(response)
+            response = self._request(
+                "GET", self._path(plural), query, None, "application/json", seconds + _READ_SECONDS
+            )
+            with closing(response):
+                if response.status >= 400:
+                    raise _refusal(response.status, response.read(), f"watch {plural}")
+                yield from _changes(response)
         except urllib3.exceptions.HTTPError as error:
             raise RetryableError(f"the watch of {plural} broke off: {error}") from error
-        finally:
-            response.close()
 
     def _list(
         self, plural: str, view: Callable[[dict[str, Any]], Seen], labels: str, fields: str

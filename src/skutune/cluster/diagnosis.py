@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from skutune.cluster.jobs import KILLED
 from skutune.cluster.observed import Observed, StageView
-from skutune.cluster.views import JobView, PodView
+from skutune.cluster.views import JobView, PodView, evictions
 from skutune.errors import DeviceError, InputError, RetryableError, ShardError, SkutuneError, StoppedError
 from skutune.last_words import last_words
 
@@ -82,6 +82,10 @@ def waiting(seen: Observed, stage: StageView, job: JobView) -> str | None:
         warnings = seen.warnings_about(job.name)
         if warnings:
             return f"the cluster makes no pod for it: {warnings[-1].message}"
+        ended = [pod for pod in pods if pod.phase == "Failed"]
+        if ended and not job.finished:
+            why = "was evicted" if ended[-1].disrupted else "failed"
+            return f"pod {ended[-1].name} {why}; the cluster replaces it after a pause, which doubles each time"
     return None
 
 
@@ -151,12 +155,13 @@ def _refusals(seen: Observed, job: JobView, pods: list[PodView]) -> Iterator[tup
 
 
 def _evicted(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -> Ending | None:
-    evicted = [pod for pod in pods if pod.disrupted]
-    if len(evicted) <= stage.plan.disruptions:
+    count = evictions(pods)
+    if count <= stage.plan.disruptions:
         return None
+    last = next((pod.disrupted for pod in reversed(pods) if pod.disrupted), "")
     return Ending(
         RetryableError.exit_code,
-        f"{len(evicted)} of its pods were evicted (last: {evicted[-1].disrupted}), more than {stage.plan.disruptions}; "
+        f"its pods were evicted {count} times{f' (last: {last})' if last else ''}, more than {stage.plan.disruptions}; "
         f"run it where it may stay, or raise stages.{stage.name}.disruptions",
         final=True,
     )

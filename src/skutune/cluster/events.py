@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,7 +22,7 @@ class Teller:
 
     def __init__(self, api: ClusterApi, controller: Controller, say: Say) -> None:
         self._api, self._controller, self._say = api, controller, say
-        self._told: dict[str, str] = {}
+        self._lasting: dict[str, tuple[str, float, bool]] = {}
 
     def tell(self, reason: str, message: str, warning: bool = False, **fields: Any) -> None:
         """Tell of one thing that happened. `reason` is one word in CamelCase."""
@@ -32,11 +32,18 @@ class Teller:
         except (ConflictError, InputError, RetryableError) as error:
             _log.warning("no event: %s", error)
 
-    def tell_once(self, subject: str, reason: str, message: str, **fields: Any) -> None:
-        """Tell of what lasts, again only when it is told in other words."""
-        if self._told.get(subject) != message:
-            self._told[subject] = message
-            self.tell(reason, message, **fields)
+    def tell_of_lasting(self, reason: str, messages: Mapping[str, str], now: float, seconds: float) -> None:
+        """Tell of what has lasted for some seconds, each subject's message once until it is another one."""
+        for subject in set(self._lasting) - set(messages):
+            del self._lasting[subject]
+        for subject, message in messages.items():
+            words, since, is_told = self._lasting.get(subject, ("", now, False))
+            if words != message:
+                since, is_told = now, False
+            due = not is_told and now - since >= seconds
+            self._lasting[subject] = (message, since, is_told or due)
+            if due:
+                self.tell(reason, f"{subject}: {message}", stage=subject)
 
     def _event(self, reason: str, message: str, warning: bool) -> dict[str, Any]:
         controller, moment = self._controller, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

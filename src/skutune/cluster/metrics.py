@@ -13,6 +13,8 @@ from skutune.cluster import budget
 from skutune.cluster.api import ClusterApi
 from skutune.cluster.observed import Observed
 from skutune.cluster.progress import StageProgress
+from skutune.cluster.views import evictions
+from skutune.errors import InputError
 
 DEAD_SECONDS = 900.0
 """A controller whose loop has stood still for so long is restarted."""
@@ -41,7 +43,11 @@ class Metrics:
             "skutune_api_requests", "Requests to the API server.", ["request"], registry=self.registry
         )
         self._counted: dict[str, int] = {}
-        self.beat = time.monotonic()
+        self._beat = time.monotonic()
+
+    def beat(self) -> None:
+        """Tell that the controller lives, also while it waits for a store or an API server that does not answer."""
+        self._beat = time.monotonic()
 
     def note(self, seen: Observed, progress: dict[str, StageProgress], api: ClusterApi) -> None:
         """Take over what a round saw."""
@@ -50,7 +56,7 @@ class Metrics:
             for state in ("blocked", "ready", "done", "failed"):
                 self._state.labels(**self._labels, stage=name, state=state).set(state == current)
             self._attempts.labels(**self._labels, stage=name).set(view.attempt)
-            evicted = sum(1 for pod in seen.pods if pod.stage == name and pod.disrupted)
+            evicted = evictions(pod for pod in seen.pods if pod.stage == name)
             self._evicted.labels(**self._labels, stage=name).set(evicted)
             shown = progress.get(name) or StageProgress()
             self._rows.labels(**self._labels, stage=name).set(shown.rows)
@@ -63,8 +69,11 @@ class Metrics:
             self._counted[request] = count
 
     def serve(self, port: int) -> int:
-        """Serve /metrics and /healthz in the background; returns the port."""
-        server = make_server("", port, self._application(), handler_class=_Quiet)
+        """Serve /metrics and /healthz in the background; returns the port. Raises InputError where it is taken."""
+        try:
+            server = make_server("", port, self._application(), handler_class=_Quiet)
+        except OSError as error:
+            raise InputError(f"--port {port}: cannot be served: {error.strerror}; choose another one, or 0") from None
         threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
         return int(server.server_address[1])
 
@@ -74,7 +83,7 @@ class Metrics:
         def application(environment: dict[str, object], start: Callable[..., object]) -> Iterable[bytes]:
             if environment.get("PATH_INFO") != "/healthz":
                 return figures(environment, start)  # type: ignore[no-any-return]
-            lives = time.monotonic() - self.beat < DEAD_SECONDS
+            lives = time.monotonic() - self._beat < DEAD_SECONDS
             start("200 OK" if lives else "503 Service Unavailable", [("Content-Type", "text/plain")])
             return [b"ok\n" if lives else b"the controller's loop stands still\n"]
 

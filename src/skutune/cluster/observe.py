@@ -12,6 +12,7 @@ from skutune.cluster.observed import Observed
 from skutune.cluster.plan import ClusterPlan
 from skutune.cluster.views import EventView, JobView, PodView, event_view, job_view, pod_view
 from skutune.cluster.watches import Watch
+from skutune.errors import SkutuneError
 
 _UNFINISHED = "status.phase!=Succeeded"
 _WARNINGS_SECONDS = 10.0
@@ -45,7 +46,14 @@ class Observer:
             each.start()
 
     def observe(self) -> Observed:
-        """List Jobs and pods. Pods first: one that ends in between counts as running, never as gone."""
+        """List Jobs and pods. Pods first: one that ends in between counts as running, never as gone.
+
+        Raises:
+            SkutuneError: a watch ended by a fault of its own; it is no use to go on half blind.
+        """
+        for plural, each in self._watches.items():
+            if each.ident is not None and not each.is_alive():
+                raise SkutuneError(f"the watch of {plural} ended by a fault")
         pods, pods_version = self.api.list_objects("pods", pod_view, self._labels, _UNFINISHED)
         jobs, jobs_version = self.api.list_objects("jobs", job_view, self._labels)
         self._watches["pods"].begin(pods_version)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from skutune import runs
 from skutune.cluster import budget
-from skutune.cluster.api import ClusterApi
+from skutune.cluster.api import ClusterApi, now
 from skutune.cluster.jobs import Controller
 from skutune.cluster.ledger import Ledger
 from skutune.cluster.observed import Observed, StageView
@@ -24,13 +25,17 @@ _LONGEST_SENTENCE = 400
 
 @dataclass
 class StatusWriter:
-    """Writes the status where it changed; the figures of running stages only every `seconds`."""
+    """Writes the status where it changed; the figures of running stages only every `seconds`.
 
-    ledger: Ledger
+    Until it has a `ledger` the run is not this controller's, and only the copy in the ConfigMap tells.
+    """
+
     api: ClusterApi
     controller: Controller
+    run: str
     config_map: str | None
     seconds: float = 15.0
+    ledger: Ledger | None = None
     _states: dict[str, Any] = field(default_factory=dict)
     _written: dict[str, Any] = field(default_factory=dict)
     _time: float = 0.0
@@ -50,29 +55,57 @@ class StatusWriter:
             for name, view in seen.stages.items()
         }
         cluster = {
-            "release": self.controller.release,
-            "namespace": self.controller.namespace,
+            **self._cluster(exit_code),
             "devices": seen.plan.devices,
             "devices_in_flight": budget.in_flight(seen),
             "stages": stages,
-            "exit_code": exit_code,
         }
         states = {name: (each["state"], each["attempt"], each["reason"]) for name, each in stages.items()}
-        document = {"state": state, "message": message, "cluster": cluster, "working": self.ledger.working()}
+        document = {
+            "state": state,
+            "message": message,
+            "cluster": cluster,
+            "working": self.ledger.working() if self.ledger else {},
+        }
         is_news = (states, state, message) != self._states.get("last")
         if document == self._written or (not is_news and seen.now - self._time < self.seconds):
             return
         self._written, self._time, self._states = document, seen.now, {"last": (states, state, message)}
         self._put(document)
 
+    def end(self, state: str, message: str, exit_code: int) -> None:
+        """Write how the controller ended, with the stages as they were shown last."""
+        before = self._written.get("cluster", {"devices": 0, "devices_in_flight": 0, "stages": {}})
+        cluster = {**before, **self._cluster(exit_code)}
+        working = self.ledger.working() if self.ledger else {}
+        # A store or an API server that fails now is what `message` tells of already.
+        with suppress(InputError, RetryableError):
+            self._put({"state": state, "message": message[:2000], "cluster": cluster, "working": working})
+
+    def _cluster(self, exit_code: int | None) -> dict[str, Any]:
+        return {
+            "release": self.controller.release,
+            "namespace": self.controller.namespace,
+            "exit_code": exit_code,
+        }
+
     def _put(self, document: Mapping[str, Any]) -> None:
-        run = self.ledger.info.run
-        whole = runs.save_status(
-            self.ledger.store, run, document["state"], document["working"], document["message"], document["cluster"]
-        )
+        whole = {"run": self.run, **document, "time": now()}
+        self._put_copy(whole)
+        if self.ledger is not None:
+            runs.save_status(
+                self.ledger.store,
+                self.run,
+                document["state"],
+                document["working"],
+                document["message"],
+                document["cluster"],
+            )
+
+    def _put_copy(self, document: Mapping[str, Any]) -> None:
         if self.config_map is None:
             return
-        data = {"status.json": _copy(whole), "summary": summary(whole)}
+        data = {"status.json": _copy(document), "summary": summary(document)}
         try:
             if self.api.patch("configmaps", self.config_map, {"data": data}) is None:
                 _log.warning("no ConfigMap %s: the status is only in the store", self.config_map)
@@ -80,7 +113,7 @@ class StatusWriter:
             _log.warning("the status's copy was not written: %s", error)
 
     def _rows(self, name: str) -> tuple[int, int, int]:
-        manifest = self.ledger.done.get(name)
+        manifest = self.ledger.done.get(name) if self.ledger else None
         if manifest is None:
             return 0, 0, 0
         return len(manifest.parts()), manifest.rows(), manifest.rejected()

@@ -6,7 +6,7 @@ pods cost little memory. Times are seconds since the epoch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -51,7 +51,8 @@ class PodView:
     """A stage's pod, unless it succeeded.
 
     `unschedulable` and `waiting` hold what the scheduler or the kubelet says; `scheduled` and `started` are None until
-    then; `exit_code` is the worker's; `disrupted` is the reason of an eviction.
+    then; `exit_code` is the worker's; `disrupted` is the reason of its eviction, and `ignored` the number of evictions
+    of its index before it, which outlast the evicted pods.
     """
 
     name: str
@@ -71,6 +72,7 @@ class PodView:
     exit_reason: str = ""
     exit_message: str = ""
     disrupted: str = ""
+    ignored: int = 0
     deleted: float | None = None
 
     @property
@@ -87,6 +89,15 @@ class EventView:
     reason: str
     message: str
     time: float
+
+
+def evictions(pods: Iterable[PodView]) -> int:
+    """How often pods of a Job were evicted, as far as its pods that are there tell."""
+    counts: dict[tuple[str, int], int] = {}
+    for pod in pods:
+        place = (pod.job, pod.index)
+        counts[place] = max(counts.get(place, 0), pod.ignored + bool(pod.disrupted))
+    return sum(counts.values())
 
 
 def job_view(job: Mapping[str, Any]) -> JobView:
@@ -144,6 +155,7 @@ def pod_view(pod: Mapping[str, Any]) -> PodView:
         exit_reason=ended.get("reason", "") or status.get("reason", ""),
         exit_message=(ended.get("message") or status.get("message") or "").strip(),
         disrupted=(_condition(status, "DisruptionTarget") or {}).get("reason", ""),
+        ignored=int(notes.get("batch.kubernetes.io/job-index-ignored-failure-count", "0")),
         deleted=_time(meta.get("deletionTimestamp")),
     )
 

@@ -257,7 +257,7 @@ ENDINGS = {
             jobs=(job("embed"),),
             pods=(failed("embed", 143, 0, disrupted="A"), failed("embed", 143, 1, disrupted="B"), pod("embed", 2)),
         ),
-        (75, True, "2 of its pods were evicted"),
+        (75, True, "its pods were evicted 2 times (last: B), more than 1"),
     ),
     "no node for too long": (
         seen(
