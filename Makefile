@@ -30,14 +30,14 @@ test-vllm: $(VENV_VLLM)/.ready $(VENV)/.ready ## Run the tests of the vLLM engin
 	$(VENV_VLLM)/bin/python -m pytest tests/vllm
 
 check: $(VENV)/.ready-dev ## Format, lint, types, layers
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests images k8s
+	$(BIN)/ruff check src tests images k8s
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: $(VENV)/.ready-dev ## Format the code
-	$(BIN)/ruff format src tests
-	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests images k8s
+	$(BIN)/ruff check --fix src tests images k8s
 
 bench: $(VENV)/.ready-dev ## Measure speed and memory; prints a table and writes bench.json
 	$(BIN)/python -m tests.benchmarks
