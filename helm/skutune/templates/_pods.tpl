@@ -81,6 +81,9 @@ cluster-autoscaler.kubernetes.io/safe-to-evict: "false"
 {{- define "skutune.pod.common" -}}
 enableServiceLinks: false
 restartPolicy: Never
+# The kernel keeps SIGTERM from a first process that has no handler yet: told to stop in its first second, a program would
+# wait out its grace period and be killed, which counts as a failure. So the first process is the pod's own.
+shareProcessNamespace: true
 {{- with .root.Values.images.pullSecrets }}
 imagePullSecrets:
 {{- range . }}

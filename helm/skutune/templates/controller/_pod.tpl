@@ -6,6 +6,8 @@
 - {name: SKUTUNE_POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
 - {name: SKUTUNE_JOB_NAME, valueFrom: {fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/job-name']"}}}
 - {name: SKUTUNE_JOB_UID, valueFrom: {fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/controller-uid']"}}}
+# Its few threads need no heap each.
+- {name: MALLOC_ARENA_MAX, value: "1"}
 {{- end -}}
 
 {{- define "skutune.controller.podTemplate" -}}
