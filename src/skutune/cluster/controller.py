@@ -92,7 +92,7 @@ def _run(
         info = _own(store, api, config, _base(file, store, config.run), owner)
         ledger = Ledger(store, config, plan, info, controller.job_uid)
         status.ledger = ledger
-        templates = _templates(api, plan)
+        templates = _templates(api, plan, pace)
         _patiently(ledger.read, pace, metrics)
         observer = Observer(api, ledger, plan, controller.release, controller.job_uid)
         applier = Applier(api, ledger, plan, controller, templates, teller)
@@ -138,14 +138,16 @@ def _is_at_work(api: ClusterApi, release: str) -> bool:
     return any(not job.finished for job in jobs)
 
 
-def _templates(api: ClusterApi, plan: ClusterPlan) -> dict[str, dict[str, Any]]:
-    """The stages' PodTemplates. Raises InputError where one is missing."""
-    found = {}
+def _templates(api: ClusterApi, plan: ClusterPlan, pace: Pace) -> dict[str, dict[str, Any]]:
+    """The stages' PodTemplates; helm makes them a moment after the Job. Raises InputError where one stays away."""
+    found: dict[str, dict[str, Any]] = {}
+    until = time.monotonic() + plan.grace_seconds
     for name in wanted_stages(plan):
         wanted = plan.stages[name].template
-        there = api.get("podtemplates", wanted)
-        if there is None:
-            raise InputError(f"no PodTemplate {wanted!r} in namespace {api.namespace!r}; install the chart again")
+        while (there := api.get("podtemplates", wanted)) is None:
+            if time.monotonic() > until:
+                raise InputError(f"no PodTemplate {wanted!r} in namespace {api.namespace!r}; install the chart again")
+            time.sleep(pace.debounce)
         found[name] = there["template"]
     return found
 
