@@ -15,6 +15,12 @@ _LABEL_WORDS = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
     "and must start and end with an alphanumeric character"
 )
+_PORT_NAME_LENGTH = 15
+_WORDS = {
+    "restartPolicy": ("Always", "OnFailure", "Never"),
+    "imagePullPolicy": ("Always", "IfNotPresent", "Never"),
+    "terminationMessagePolicy": ("File", "FallbackToLogsOnError"),
+}
 _NATIVE = {"cpu", "memory", "ephemeral-storage"}
 
 
@@ -54,6 +60,10 @@ def check_pod_spec(spec: Object, at: str, causes: Causes) -> None:
     if not spec.get("containers"):
         causes.required(f"{at}.containers", "")
     volumes = _check_volumes(spec.get("volumes") or [], f"{at}.volumes", causes)
+    _check_words(spec, ("restartPolicy",), at, causes)
+    for field in ("hostname", "subdomain"):
+        if spec.get(field):
+            check_name(spec[field], f"{at}.{field}", causes)
     seen: set[str] = set()
     for kind in ("initContainers", "containers"):
         for number, container in enumerate(spec.get(kind) or []):
@@ -64,7 +74,8 @@ def check_pod_spec(spec: Object, at: str, causes: Causes) -> None:
             seen.add(container.get("name", ""))
 
 
-def _check_name(name: Any, field: str, causes: Causes) -> None:
+def check_name(name: Any, field: str, causes: Causes) -> None:
+    """A name of a container, volume or Service: a label of at most 63 characters."""
     if not name:
         causes.required(field, "")
     elif not _LABEL.fullmatch(str(name)) or len(str(name)) > 63:
@@ -74,7 +85,7 @@ def _check_name(name: Any, field: str, causes: Causes) -> None:
 def _check_volumes(volumes: list[Object], at: str, causes: Causes) -> set[str]:
     names: set[str] = set()
     for number, volume in enumerate(volumes):
-        _check_name(volume.get("name"), f"{at}[{number}].name", causes)
+        check_name(volume.get("name"), f"{at}[{number}].name", causes)
         if volume.get("name") in names:
             causes.add("FieldValueDuplicate", f"{at}[{number}].name", f'Duplicate value: "{volume["name"]}"')
         names.add(volume.get("name", ""))
@@ -90,10 +101,29 @@ def _check_volumes(volumes: list[Object], at: str, causes: Causes) -> set[str]:
     return names
 
 
+def check_port(port: Object, field: str, at: str, causes: Causes) -> None:
+    """A port's number (under `field`) and its name, which is short by RFC 6335."""
+    number, name = port.get(field), port.get("name")
+    if not isinstance(number, int) or not 0 < number < 65536:
+        causes.invalid(f"{at}.{field}", number, "must be between 1 and 65535, inclusive")
+    if name and (len(name) > _PORT_NAME_LENGTH or not _LABEL.fullmatch(name)):
+        causes.invalid(f"{at}.name", name, f"must be no more than {_PORT_NAME_LENGTH} characters")
+
+
+def _check_words(found: Object, fields: Sequence[str], at: str, causes: Causes) -> None:
+    """Fields that take one of a few words."""
+    for field in fields:
+        if found.get(field) not in (None, *_WORDS[field]):
+            causes.unsupported(f"{at}.{field}", found[field], _WORDS[field])
+
+
 def _check_container(container: Object, at: str, volumes: set[str], causes: Causes) -> None:
-    _check_name(container.get("name"), f"{at}.name", causes)
+    check_name(container.get("name"), f"{at}.name", causes)
     if not container.get("image"):
         causes.required(f"{at}.image", "")
+    _check_words(container, ("imagePullPolicy", "terminationMessagePolicy"), at, causes)
+    for number, port in enumerate(container.get("ports") or []):
+        check_port(port, "containerPort", f"{at}.ports[{number}]", causes)
     for number, variable in enumerate(container.get("env") or []):
         if not variable.get("name"):
             causes.required(f"{at}.env[{number}].name", "")

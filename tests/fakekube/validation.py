@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 
 from .crontab import Schedule
-from .pod_rules import Causes, check_pod_spec, check_template
+from .pod_rules import Causes, check_name, check_pod_spec, check_port, check_template
 from .problems import Object, invalid
 from .resources import Resource
 
@@ -43,6 +43,13 @@ def _check_metadata(resource: Resource, metadata: Object, causes: Causes) -> Non
     if not free and (not SUBDOMAIN.fullmatch(name) or len(name) > 253):
         causes.invalid("metadata.name", name, _NAME_WORDS)
     check_labels(metadata, "metadata", causes)
+    owners = metadata.get("ownerReferences") or []
+    for owner in owners:
+        for field in ("apiVersion", "kind", "name", "uid"):
+            if not owner.get(field):
+                causes.invalid(f"metadata.ownerReferences.{field}", owner.get(field, ""), "must not be empty")
+    if sum(bool(owner.get("controller")) for owner in owners) > 1:
+        causes.invalid("metadata.ownerReferences", "", "Only one reference can have Controller set to true")
 
 
 def check_labels(metadata: Object, at: str, causes: Causes) -> None:
@@ -166,6 +173,29 @@ def _pod_template(found: Object, old: Object | None, causes: Causes) -> None:
     check_labels(template.get("metadata") or {}, "template", causes)
 
 
+def _service(service: Object, old: Object | None, causes: Causes) -> None:
+    check_name(service["metadata"].get("name"), "metadata.name", causes)
+    for number, port in enumerate((service.get("spec") or {}).get("ports") or []):
+        check_port(port, "port", f"spec.ports[{number}]", causes)
+
+
+def _binding(binding: Object, old: Object | None, causes: Causes) -> None:
+    if old and binding.get("roleRef") != old.get("roleRef"):
+        causes.invalid("roleRef", binding.get("roleRef"), "cannot change roleRef")
+
+
+def _claim(claim: Object, old: Object | None, causes: Causes) -> None:
+    if old and claim.get("spec") != old.get("spec"):
+        told = "Forbidden: spec is immutable after creation except resources.requests for bound claims"
+        causes.add("FieldValueForbidden", "spec", told)
+
+
+def _secret(secret: Object, old: Object | None, causes: Causes) -> None:
+    _data(secret, old, causes)
+    if old and secret.get("type") != old.get("type"):
+        causes.invalid("type", secret.get("type"), "field is immutable")
+
+
 def _data(found: Object, old: Object | None, causes: Causes) -> None:
     size = sum(
         len(key) + len(str(value)) for part in ("data", "binaryData") for key, value in (found.get(part) or {}).items()
@@ -182,5 +212,8 @@ _RULES: dict[str, Callable[[Object, Object | None, Causes], None]] = {
     "pods": _pod,
     "podtemplates": _pod_template,
     "configmaps": _data,
-    "secrets": _data,
+    "secrets": _secret,
+    "services": _service,
+    "rolebindings": _binding,
+    "persistentvolumeclaims": _claim,
 }

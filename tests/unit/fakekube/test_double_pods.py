@@ -286,7 +286,12 @@ class TestEnds:
 
     def test_init_containers_come_first(self, cluster: Cluster) -> None:
         mount = {"volumeMounts": [{"name": "work", "mountPath": "/scratch"}]}
-        initial = {"name": "i", "image": "x", "command": ["sh", "-c", "sleep 0.1; echo ready > /scratch/state"], **mount}
+        initial = {
+            "name": "i",
+            "image": "x",
+            "command": ["sh", "-c", "sleep 0.1; echo ready > /scratch/state"],
+            **mount,
+        }
         volumes = [{"name": "work", "emptyDir": {}}]
         cluster.create(pod("worker", "cat /scratch/state", initContainers=[initial], volumes=volumes, container=mount))
         wait_for_phase(cluster, "worker", "Succeeded")
