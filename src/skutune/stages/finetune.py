@@ -6,6 +6,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+from skutune import model_names
 from skutune.stages.base import Context, Outputs
 from skutune.training.curves import StepMetrics
 from skutune.training.sft import finetune
@@ -33,7 +34,7 @@ class Finetune:
             self.context.inputs.file("compose", "validation.jsonl"),
             self.config,
             work,
-            base_name=base_name(models.base.name),
+            base_name=base_name(models.base.name, self.context.identity("base")),
             dtype=models.base.dtype,
             resume=earlier if name else None,
             on_step=self._report,
@@ -55,8 +56,12 @@ class Finetune:
         self.context.report("epochs", point.epoch, self.config.epochs)
 
 
-def base_name(name: str) -> str:
-    """What an adapter says that its base is: the hub name, or a folder's last part (paths differ between machines)."""
-    if name.startswith("s3://"):
-        return name
-    return Path(name).name if name.startswith(("/", ".", "~")) else name
+def base_name(name: str, identity: str) -> str:
+    """What an adapter says that its base is: the hub name, or a folder's last part (paths differ between machines).
+
+    A hub model's identity begins with its name, also where pods read the model from a mirror.
+    """
+    hub_name, at, _ = identity.rpartition("@")
+    if at:
+        return hub_name
+    return Path(name).name if model_names.is_folder(name) else name

@@ -18,6 +18,7 @@ from skutune.engines.pool import ModelPool
 from skutune.graph import STAGES
 from skutune.manifests import Manifest, Task
 from skutune.stages.base import Outputs
+from skutune.stages.finetune import base_name
 from skutune.store import ObjectStore, open_store
 
 STAGE = STAGES["finetune"]
@@ -125,6 +126,20 @@ def test_the_exit_code_is_that_of_the_process_that_says_why(training):
     code, stderr = faulty.work("--processes", "2")
     assert code == 10
     assert "3 is no multiple of the 2 processes that train; choose 4" in last_event(stderr)["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "identity", "expected"),
+    [
+        ("owner/model", "owner/model@0123", "owner/model"),
+        ("s3://bucket/models/owner--model/0123", "owner/model@0123", "owner/model"),
+        ("/weights/owner--model/0123", "owner/model@0123", "owner/model"),
+        ("/weights/tiny", "sha256:0123", "tiny"),
+        ("s3://bucket/trained", "sha256:0123", "s3://bucket/trained"),
+    ],
+)
+def test_an_adapter_names_its_base_alike_in_a_pod_and_on_a_laptop(name, identity, expected):
+    assert base_name(name, identity) == expected
 
 
 def test_two_machines_meet_and_train(training):
