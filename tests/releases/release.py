@@ -55,9 +55,11 @@ class Release:
     run: str = "sample"
     helm: Path = field(default_factory=kubernetes_tools.helm3)
     values: dict[str, Any] = field(default_factory=dict)
+    namespace: str = NAMESPACE
+    prefix: str = ""
 
     def __post_init__(self) -> None:
-        self.store = f"s3://{self.server.bucket}/{self.folder.name}"
+        self.store = f"s3://{self.server.bucket}/{self.prefix}{self.folder.name}"
         self.pipeline = Pipeline(self.folder, self.store, self.server.environment)
         write_sample(self.folder / "grocery.csv", PRODUCTS)
         self.upload(self.folder / "grocery.csv")
@@ -75,7 +77,7 @@ class Release:
         secret = {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": SECRET, "namespace": NAMESPACE},
+            "metadata": {"name": SECRET, "namespace": self.namespace},
             "stringData": {
                 "AWS_ACCESS_KEY_ID": self.server.access_key,
                 "AWS_SECRET_ACCESS_KEY": self.server.secret_key,
@@ -103,7 +105,7 @@ class Release:
 
     def jobs(self, **labels: str) -> list[dict[str, Any]]:
         """The release's Jobs with these further labels."""
-        return self.cluster.list("jobs", NAMESPACE, labels={"app.kubernetes.io/instance": self.name, **labels})
+        return self.cluster.list("jobs", self.namespace, labels={"app.kubernetes.io/instance": self.name, **labels})
 
     def stage_jobs(self, stage: str) -> list[dict[str, Any]]:
         """The Jobs of a stage."""
@@ -112,7 +114,7 @@ class Release:
     def pods(self, component: str, phase: str = "Running") -> list[str]:
         """The names of the release's pods in a phase."""
         labels = {"app.kubernetes.io/instance": self.name, "app.kubernetes.io/component": component}
-        found = self.cluster.list("pods", NAMESPACE, labels=labels)
+        found = self.cluster.list("pods", self.namespace, labels=labels)
         return [pod["metadata"]["name"] for pod in found if pod["status"].get("phase") == phase]
 
     def controller_jobs(self) -> list[dict[str, Any]]:
@@ -142,17 +144,17 @@ class Release:
 
     def status_text(self) -> str:
         """The table that the ConfigMap holds."""
-        found = self.cluster.get("configmaps", f"{self.name}-skutune-status", NAMESPACE)
+        found = self.cluster.get("configmaps", f"{self.name}-skutune-status", self.namespace)
         return str((found or {}).get("data", {}).get("summary", "no status"))
 
     def controller_log(self) -> str:
         """The end of the log of each of the controller's pods."""
         labels = {"app.kubernetes.io/instance": self.name, "app.kubernetes.io/component": "controller"}
-        pods = self.cluster.list("pods", NAMESPACE, labels=labels)
-        return "\n---\n".join(self.cluster.logs(pod["metadata"]["name"], NAMESPACE)[-3000:] for pod in pods)
+        pods = self.cluster.list("pods", self.namespace, labels=labels)
+        return "\n---\n".join(self.cluster.logs(pod["metadata"]["name"], self.namespace)[-3000:] for pod in pods)
 
     def _last_pod(self, job: str) -> tuple[int, str]:
-        pods = self.cluster.list("pods", NAMESPACE, labels={"batch.kubernetes.io/job-name": job})
+        pods = self.cluster.list("pods", self.namespace, labels={"batch.kubernetes.io/job-name": job})
         ended = [pod for pod in pods if pod["status"].get("containerStatuses")]
         last = max(ended, key=lambda pod: pod["metadata"]["creationTimestamp"])
         state = last["status"]["containerStatuses"][0]["state"]["terminated"]
@@ -183,7 +185,7 @@ class Release:
         self, program: Path, arguments: tuple[str, ...], check: bool, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "KUBECONFIG": str(self.cluster.kubeconfig), "HELM_CACHE_HOME": str(self.folder)}
-        command = [str(program), "--namespace", NAMESPACE, *arguments]
+        command = [str(program), "--namespace", self.namespace, *arguments]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, input=stdin, timeout=300)
         assert not check or done.returncode == 0, f"{' '.join(arguments)}:\n{done.stdout}{done.stderr}"
         return done
