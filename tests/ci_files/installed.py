@@ -27,15 +27,15 @@ SECRET = ("--from-literal=AWS_ACCESS_KEY_ID=skutune", "--from-literal=AWS_SECRET
 STATUS = f"{CRON_JOB}-status"
 REASON = "the catalog has no column product_id"
 
-_STAND_IN = f"""#!/bin/sh
-cd {{folder}}
+_STAND_IN = """#!/bin/sh
+cd FOLDER
 outcome=$(cat outcome)
 case $outcome in
   hang) exec sleep 600 ;;
   heal) mkdir tried 2>/dev/null && exit 1; exit 0 ;;
   0) exit 0 ;;
 esac
-echo '{{{{"event": "error", "message": "{REASON}", "exit_code": '$outcome'}}}}' >&2
+echo '{"event": "error", "message": "REASON", "exit_code": '$outcome'}' >&2
 exit $outcome
 """
 
@@ -110,7 +110,7 @@ def _installed(folder: Path, programs: Path) -> Iterator[Installed]:
     fast = folder / "fast"
     fast.mkdir()
     for place, name, text in (
-        (programs, "skutune", _STAND_IN.format(folder=folder)),
+        (programs, "skutune", _STAND_IN.replace("FOLDER", str(folder)).replace("REASON", REASON)),
         (fast, "sleep", "#!/bin/sh\nexec /bin/sleep 0.3\n"),
     ):
         (place / name).write_text(text)
