@@ -3,7 +3,7 @@
 Runs where these are set, and is skipped elsewhere:
 
     KUBECONFIG                 a cluster of 1.31 or later on which namespaces may be made
-    SKUTUNE_TEST_REGISTRY      where its nodes find skutune-controller, -generate and -train (tag: the chart's appVersion)
+    SKUTUNE_TEST_REGISTRY      where its nodes find skutune-controller, -generate and -train, tagged 0.1.0
     SKUTUNE_TEST_STORE         s3://bucket/prefix, by AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
                                reached under that address from pods and from here
     SKUTUNE_TEST_DEVICES       devices (nvidia.com/gpu) that its nodes have together; default 0
