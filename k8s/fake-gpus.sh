@@ -3,7 +3,7 @@
 #
 # It writes nvidia.com/gpu into the node's status. The scheduler, quotas and skutune's device budget then count as on a real
 # node, which is what a trial of `gpu.devices: 8` is about. Nothing else is there: no driver, no device in any container, so
-# only the CPU flavour of the images runs on it. Never do it to a node of a cluster that people use: pods that need a GPU
+# only the CPU flavour of the images runs on it, with `gpu.check: false`. Never do it to a node of a cluster that people use: pods that need a GPU
 # would land there. The claim goes with the node, or with `k8s/fake-gpus.sh NODE 0`.
 set -euo pipefail
 
