@@ -103,7 +103,7 @@ def decide(seen: Observed) -> Decision:
     elif not closing:  # what a closed attempt leaves is seen in the next round
         actions += _starts(seen, reasons)
     if seen.plan.force_delete:
-        actions += [ForceDelete(pod.name) for pod in seen.pods if is_unreachable(pod, seen.now)]
+        actions += [ForceDelete(pod.name) for pod in seen.pods if is_unreachable(seen, pod)]
     for stage in seen.stages.values():
         if stage.state == "blocked":
             reasons[stage.name] = "waits for " + ", ".join(stage.waits_for)

@@ -11,9 +11,6 @@ from skutune.cluster.views import JobView, PodView, evictions
 from skutune.errors import DeviceError, InputError, RetryableError, ShardError, SkutuneError, StoppedError
 from skutune.last_words import last_words
 
-UNREACHABLE_SECONDS = 120.0
-"""How long a pod may take to end beyond its grace period before its node counts as unreachable."""
-
 _CANNOT_START = {
     "ErrImagePull",
     "ImagePullBackOff",
@@ -63,7 +60,7 @@ def waiting(seen: Observed, stage: StageView, job: JobView) -> str | None:
         return "waits for an earlier Job of it to end"
     pods = seen.pods_of(job)
     for pod in pods:
-        if is_unreachable(pod, seen.now):
+        if is_unreachable(seen, pod):
             return (
                 f"node {pod.node} does not answer, so pod {pod.name} cannot end and is not replaced; "
                 "delete the node or the pod by force once the machine is surely off"
@@ -89,9 +86,9 @@ def waiting(seen: Observed, stage: StageView, job: JobView) -> str | None:
     return None
 
 
-def is_unreachable(pod: PodView, now: float) -> bool:
+def is_unreachable(seen: Observed, pod: PodView) -> bool:
     """Whether a pod should long have ended: its node's kubelet does not answer."""
-    return pod.live and pod.deleted is not None and now - pod.deleted > UNREACHABLE_SECONDS
+    return pod.live and pod.deleted is not None and seen.now - pod.deleted > seen.plan.unreachable_seconds
 
 
 def _failure(stage: StageView, job: JobView, pods: list[PodView]) -> Ending:
@@ -167,6 +164,15 @@ def _evicted(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]
     )
 
 
+def _lost(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -> Ending | None:
+    """A pod that never ends is never replaced; where force is allowed, its Job makes room for another."""
+    nodes = sorted({pod.node for pod in pods if is_unreachable(seen, pod)})
+    if not nodes or not seen.plan.force_delete:
+        return None
+    words = f"its node does not answer ({', '.join(nodes)}); it goes on elsewhere"
+    return Ending(RetryableError.exit_code, words, avoid=tuple(nodes))
+
+
 def _queued(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -> Ending | None:
     if any(pod.live and pod.scheduled is not None for pod in pods):
         return None
@@ -228,4 +234,4 @@ def _stalled(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]
 
 
 _Check = Callable[[Observed, StageView, JobView, list[PodView]], Ending | None]
-_CHECKS: tuple[_Check, ...] = (_refused, _evicted, _queued, _starting, _running, _stalled)
+_CHECKS: tuple[_Check, ...] = (_refused, _evicted, _lost, _queued, _starting, _running, _stalled)

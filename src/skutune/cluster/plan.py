@@ -46,6 +46,7 @@ class ClusterPlan(Section):
     until: str | None = Field(None, description="Last stage.")
     kueue: bool = Field(False, description="Kueue admits the Jobs: their parallelism is never touched.")
     force_delete: bool = Field(False, description="Delete pods of unreachable nodes by force.")
+    unreachable_seconds: float = Field(120, ge=0, description="A pod that ends for so long has lost its node.")
     grace_seconds: float = Field(180, ge=0, description="How long an error of image, config or admission may heal.")
     retry_seconds: float = Field(10, ge=0, description="Wait before a second attempt; doubled for each further one.")
     stages: dict[str, StagePlan]

@@ -101,6 +101,11 @@ class Controller(Part):
     force_delete: bool = Field(
         False, description="Delete pods of unreachable nodes by force; needs, and gets, the right to delete pods."
     )
+    unreachable_seconds: int = Field(
+        120,
+        ge=0,
+        description="How long a pod may take to end, beyond its grace, before its node counts as unreachable.",
+    )
     termination_grace_period_seconds: int = Field(30, ge=1, description="Time to finish when told to stop.")
     metrics_annotations: bool = Field(True, description="prometheus.io/scrape annotations; metrics are on port 9090.")
 

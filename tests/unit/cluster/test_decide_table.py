@@ -159,7 +159,7 @@ TABLE = {
         seen(
             stage("ingest", **OPEN), jobs=(job("ingest"),), pods=(pod("ingest", deleted=NOW - 500),), force_delete=True
         ),
-        [ForceDelete("ingest-a1-0-x")],
+        ["Close ingest", ForceDelete("ingest-a1-0-x")],
     ),
     "and else is left": (
         seen(stage("ingest", **OPEN), jobs=(job("ingest"),), pods=(pod("ingest", deleted=NOW - 500),)),

@@ -17,6 +17,7 @@ cluster:
   until: {{ .Values.until | default nil | toJson }}
   kueue: {{ ne .Values.kueue.queueName "" }}
   force_delete: {{ .Values.controller.forceDelete }}
+  unreachable_seconds: {{ .Values.controller.unreachableSeconds | int64 }}
   grace_seconds: {{ .Values.controller.graceSeconds | int64 }}
   retry_seconds: {{ .Values.controller.retrySeconds | int64 }}
   stages:
