@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from release import NAMESPACE, Release
 
-from tests.fakekube import Cluster
+from tests.fakekube import Cluster, Node
 
 
 def test_a_bad_catalog_ends_the_run_with_10_and_the_line(release: Callable[..., Release]) -> None:
@@ -101,3 +102,23 @@ def test_want_of_memory_is_not_tried_again(cluster: Cluster, release: Callable[.
 def _running(release: Release, stage: str) -> list[str]:
     pods = release.cluster.list("pods", NAMESPACE, labels={"skutune.io/stage": stage})
     return [pod["metadata"]["name"] for pod in pods if pod["status"].get("phase") == "Running"]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_lost_node_is_told_and_left_or_by_force_left_behind(force: bool, release: Callable[..., Release]) -> None:
+    controller = {"forceDelete": force, "unreachableSeconds": 1, "nodeSelector": {"role": "cpu"}}
+    stages = {"question": {"terminationGracePeriodSeconds": 15}}
+    mine = release(values={"until": "question", "controller": controller, "stages": stages})
+    cluster = mine.cluster
+    cluster.add_node(Node("cpu-1", labels={"role": "cpu"}))
+    labels = {"nvidia.com/gpu.present": "true"}
+    cluster.add_node(Node("gpu-2", labels=labels, allocatable={"nvidia.com/gpu": 8}))
+    mine.install()
+    assert cluster.wait(lambda: _running(mine, "question") != [], 60), mine.status_text()
+    lost = cluster.get("pods", _running(mine, "question")[0], NAMESPACE)["spec"]["nodeName"]
+    cluster.lose_node(lost)
+    if not force:
+        assert cluster.wait(lambda: f"node {lost} does not answer" in mine.status_text(), 60), mine.status_text()
+        cluster.return_node(lost)
+    code, words = mine.ended()
+    assert code == 0, f"{words}\n{mine.controller_log()}"
