@@ -183,7 +183,7 @@ def _queued(seen: Observed, stage: StageView, job: JobView, pods: list[PodView])
     return Ending(
         RetryableError.exit_code,
         f"no place for it in {stage.plan.queued_seconds:g} s: {words}; free the devices it asks for, or raise "
-        f"stages.{stage.name}.queuedTimeout",
+        f"stages.{stage.name}.queuedSeconds",
         final=True,
     )
 
@@ -211,7 +211,7 @@ def _running(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]
     return Ending(
         RetryableError.exit_code,
         f"it ran longer than {stage.plan.running_seconds:g} s; what it made stays: raise "
-        f"stages.{stage.name}.runningTimeout and go on",
+        f"stages.{stage.name}.runningSeconds and go on",
         final=True,
     )
 
