@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from skutune import graph, manifests, model_names, runs
 from skutune.config import Config
-from skutune.errors import InputError, RetryableError
+from skutune.errors import InputError, RetryableError, SkutuneError
 from skutune.graph import Stage
 from skutune.hashing import content_key
 from skutune.manifests import Manifest, Task
@@ -69,8 +69,10 @@ def missing(store: ObjectStore, stage: Stage, task: Task, buckets: int | None) -
     """The parts that no attempt has made yet, ascending; for a fit stage `[0]`, or none where an attempt is whole."""
     if stage.kind == "fit":
         return [] if _newest_whole(store, task) else [0]
-    made = manifests.made(store, task.folder, stage.name, buckets or 0).parts()
-    return [part for part in range(buckets or 0) if part not in made]
+    if not buckets:  # an empty range of parts would count as done
+        raise SkutuneError(f"{stage.name}: the run's record holds no number of buckets, which ingest fixes")
+    made = manifests.made(store, task.folder, stage.name, buckets).parts()
+    return [part for part in range(buckets) if part not in made]
 
 
 def numbered(

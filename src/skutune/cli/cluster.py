@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -33,10 +34,10 @@ def controller(
     logging.basicConfig(handlers=[_JsonLines()], level=logging.WARNING, force=True)
     file = load_controller_file(config_file)
     waits = Pace()
-    faster = Pace(waits.debounce * pace, waits.tick * pace, waits.resync * pace, waits.progress * pace, waits.outage)
+    often = {name: pace * getattr(waits, name) for name in ("debounce", "tick", "resync", "progress", "lasting")}
     identity = Controller(namespace, file.release, job_name, job_uid)
     event("controller_started", release=file.release, run=file.config.run, store=file.config.store)
-    code, message = run_controller(file, identity, event, faster, port or None)
+    code, message = run_controller(file, identity, event, replace(waits, **often), port or None)
     if is_terminal():
         say(message)
     # The last line: a pod's termination message, which CI prints, is the end of its log.

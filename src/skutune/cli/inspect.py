@@ -35,7 +35,9 @@ def status(
     release: Annotated[
         str | None, typer.Option(help="A release of the chart: its status by kubectl's rights, without the store.")
     ] = None,
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Of the release.")] = "default",
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", help="Of the release. Default: the kubeconfig's.")
+    ] = None,
 ) -> None:
     """Show how far a run is: stages, rows, tokens, what each waits for."""
     from skutune import runs as records
@@ -205,7 +207,7 @@ def _print_link(linked: dict[str, Any]) -> None:
         print(f"    {candidate['p']:.2f}  {candidate['name']}: id {candidate['id']}")
 
 
-def _show_release(release: str, namespace: str, watch: bool, as_json: bool) -> None:
+def _show_release(release: str, namespace: str | None, watch: bool, as_json: bool) -> None:
     """The copy of the status that a release's controller keeps in the cluster."""
     from skutune.cluster.remote import release_status
 

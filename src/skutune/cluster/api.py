@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -29,6 +30,7 @@ _PAGE = 50  # a page is in memory as a whole, with all that nobody asked for
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 30.0
 _TRIES = 6
 _AGAIN = {429, 500, 502, 503, 504}
+_OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _PATCH = {"json": "application/json-patch+json", "merge": "application/merge-patch+json"}
 
 
@@ -55,13 +57,9 @@ class ClusterApi:
     it says no.
     """
 
-    def __init__(self, namespace: str, stop: threading.Event | None = None) -> None:
+    def __init__(self, namespace: str | None = None, stop: threading.Event | None = None) -> None:
         try:
-            settings = client.Configuration()
-            try:
-                config.load_incluster_config(client_configuration=settings)
-            except config.ConfigException:
-                config.load_kube_config(client_configuration=settings)
+            settings, own_namespace = _settings()
         except config.ConfigException as error:
             raise InputError(
                 f"no cluster to talk to: {error}; run inside a pod, or name a kubeconfig with KUBECONFIG"
@@ -69,7 +67,7 @@ class ClusterApi:
         self._settings = settings
         self._client = client.ApiClient(settings)
         self._stop = stop or threading.Event()
-        self.namespace = namespace
+        self.namespace = namespace or own_namespace
         self.calls: Counter[str] = Counter()
 
     def list_objects(
@@ -204,6 +202,18 @@ class ClusterApi:
         if retry_after and retry_after.isdecimal():
             wait = max(wait, min(60.0, float(retry_after)))
         self._stop.wait(wait)
+
+
+def _settings() -> tuple[client.Configuration, str]:
+    """How to reach the cluster, from inside a pod or by a kubeconfig, and the namespace that goes with it."""
+    settings = client.Configuration()
+    try:
+        config.load_incluster_config(client_configuration=settings)
+        return settings, _OWN_NAMESPACE.read_text().strip()
+    except config.ConfigException:
+        config.load_kube_config(client_configuration=settings)
+        _, context = config.list_kube_config_contexts()
+        return settings, context["context"].get("namespace") or "default"
 
 
 def _selectors(labels: str, fields: str) -> dict[str, str]:

@@ -17,6 +17,8 @@ from skutune.cluster.plan import ClusterPlan
 from skutune.errors import InputError, RetryableError
 from skutune.manifests import Manifest, Task
 
+_ASK_AGAIN_SECONDS = 10.0
+
 
 @dataclass
 class Applier:
@@ -28,17 +30,17 @@ class Applier:
     controller: Controller
     templates: Mapping[str, dict[str, Any]]
     teller: Teller
-    refused: dict[str, tuple[float, str]] = field(default_factory=dict)
-    """Stages whose Job the API server refuses: since when, and what it says."""
+    refused: dict[str, tuple[float, str]]
+    """Stages whose Job the API server refused: when to ask again, and what it said."""
+    _refused_since: dict[str, float] = field(default_factory=dict)
 
     def apply(self, action: Action) -> None:
         """Carry out one action but Finish, which is the caller's."""
         match action:
             case Start():
                 self._start(action)
-            case Resize(stage=stage, job=job, parallelism=parallelism):
-                self.api.patch("jobs", job, {"spec": {"parallelism": parallelism}})
-                self.teller.tell("StageWidened", f"{stage}: {parallelism} pods at the same time", stage=stage)
+            case Resize():
+                self._resize(action)
             case Close():
                 self._close(action)
             case Remove(job=job, reason=reason):
@@ -50,17 +52,29 @@ class Applier:
             case Finish():
                 raise ValueError("the caller ends the run")
 
+    def _resize(self, action: Resize) -> None:
+        try:
+            self.api.patch("jobs", action.job, {"spec": {"parallelism": action.parallelism}})
+        except RefusedError as error:  # it works on as it is
+            self.teller.tell("StageNotWidened", f"{action.stage}: {error}", warning=True, stage=action.stage)
+            return
+        words = f"{action.stage}: {action.parallelism} pods at the same time"
+        self.teller.tell("StageWidened", words, stage=action.stage)
+
     def _start(self, action: Start) -> None:
         task = self.ledger.begin(action.stage)
+        if task is None:
+            return
         body = self._job(task, action)
         try:
             self.api.create("jobs", body)
         except ConflictError:
+            self._forget_refusal(action.stage)
             self._adopt(task, body)
         except RefusedError as error:
             self._note_refusal(action.stage, str(error))
         else:
-            self.refused.pop(action.stage, None)
+            self._forget_refusal(action.stage)
             parts = sum(len(shard) for shard in task.shards)
             self.teller.tell(
                 "StageStarted",
@@ -102,13 +116,17 @@ class Applier:
 
     def _note_refusal(self, stage: str, message: str) -> None:
         """A quota may free itself; what else is refused is given a short time to heal."""
-        since, _ = self.refused.setdefault(stage, (now(), message))
-        self.refused[stage] = (since, message)
+        since = self._refused_since.setdefault(stage, now())
+        self.refused[stage] = (now() + _ASK_AGAIN_SECONDS, message)
         is_quota = "exceeded quota" in message
         limit = self.plan.stages[stage].queued_seconds if is_quota else self.plan.grace_seconds
         if now() - since > limit:
             code = RetryableError.exit_code if is_quota else InputError.exit_code
             self.ledger.fail(stage, message, code, now())
+
+    def _forget_refusal(self, stage: str) -> None:
+        self.refused.pop(stage, None)
+        self._refused_since.pop(stage, None)
 
     def _close(self, action: Close) -> None:
         job = action.job

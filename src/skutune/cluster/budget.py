@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from skutune.cluster.observed import Observed
+from skutune.cluster.views import JobView, PodView
 from skutune.graph import CLUSTER_STAGES
 
 
@@ -22,18 +23,23 @@ class Want:
 
 
 def in_flight(seen: Observed) -> int:
-    """Devices that are taken, or may be taken without a further decision.
+    """Devices that the release holds, or may hold without a further decision."""
+    return seen.elsewhere + held(seen.jobs, seen.pods)
+
+
+def held(jobs: Iterable[JobView], pods: Iterable[PodView]) -> int:
+    """Devices that Jobs and pods hold or may hold.
 
     An unfinished Job may hold its parallelism at any time, but no more than what is left to do; pods that still end,
     also those of Jobs that are gone, hold theirs until they have ended.
     """
-    live: dict[str, int] = {}
-    for pod in seen.pods:
+    live: dict[tuple[str, str], int] = {}
+    for pod in pods:
         if pod.live:
-            live[pod.job] = live.get(pod.job, 0) + pod.devices
+            live[pod.job, pod.job_uid] = live.get((pod.job, pod.job_uid), 0) + pod.devices
     total = 0
-    for job in seen.jobs:
-        there = live.pop(job.name, 0)
+    for job in jobs:
+        there = live.pop((job.name, job.uid), 0) + live.pop((job.name, ""), 0)
         may_start = not job.finished and not job.deleting
         total += max(there, min(job.parallelism, job.remaining) * job.devices if may_start else 0)
     return total + sum(live.values())

@@ -10,8 +10,10 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from skutune import runs, submission
 from skutune.cluster import names
@@ -36,6 +38,7 @@ from skutune.store.lease import hold
 
 __all__ = ["Pace", "run_controller"]
 _log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 
 def run_controller(
@@ -67,8 +70,9 @@ def run_controller(
     except StopSignal:
         status.end("stopped", "its controller was told to stop; Jobs that run go on", StoppedError.exit_code)
         raise
-    except SkutuneError as error:
-        status.end("failed", str(error), error.exit_code)
+    except Exception as error:
+        code = error.exit_code if isinstance(error, SkutuneError) else SkutuneError.exit_code
+        status.end("failed", str(error) or type(error).__name__, code)
         teller.tell("RunFailed", str(error), warning=True)
         raise
     teller.tell("RunDone" if end.code == 0 else "RunFailed", end.message, warning=end.code != 0, code=end.code)
@@ -86,19 +90,26 @@ def _run(
     pace: Pace,
 ) -> Finish:
     plan, store = file.cluster, open_store(config.store)
-    _patiently(lambda: check_writable(store), pace, metrics)
     owner = f"{controller.namespace}/{controller.release}"
-    with hold(store, runs.lease_key(config.run), owner=owner, succeed=True) as lease:
-        info = _own(store, api, config, _base(file, store, config.run), owner)
+
+    def patiently(work: Callable[[], Result]) -> Result:
+        return _patiently(work, pace, metrics)
+
+    patiently(lambda: check_writable(store))
+    with ExitStack() as held:
+        lease = patiently(
+            lambda: held.enter_context(hold(store, runs.lease_key(config.run), owner=owner, succeed=True))
+        )
+        info = patiently(lambda: _own(store, api, config, file, owner))
         ledger = Ledger(store, config, plan, info, controller.job_uid)
-        status.ledger = ledger
-        templates = _templates(api, plan, pace)
-        _patiently(ledger.read, pace, metrics)
-        observer = Observer(api, ledger, plan, controller.release, controller.job_uid)
-        applier = Applier(api, ledger, plan, controller, templates, teller)
-        end = Loop(observer, applier, status, metrics, lease, pace).run()
-        _conclude(store, ledger, plan, end)
-    return end
+        status.ledger, status.is_ours = ledger, lease.is_ours
+        templates = patiently(lambda: _templates(api, plan, pace))
+        patiently(ledger.read)
+        refused: dict[str, tuple[float, str]] = {}
+        observer = Observer(api, ledger, plan, controller.release, controller.job_uid, refused=refused)
+        applier = Applier(api, ledger, plan, controller, templates, teller, refused)
+        conclude = partial(_conclude, store, ledger, plan)
+        return Loop(observer, applier, status, metrics, lease, pace, conclude).run()
 
 
 def _with_run_name(file: ControllerFile, controller: Controller) -> Config:
@@ -108,15 +119,15 @@ def _with_run_name(file: ControllerFile, controller: Controller) -> Config:
     return file.config.model_copy(update={"run": names.scheduled_run(file.config.run, controller.job_name)})
 
 
-def _base(file: ControllerFile, store: ObjectStore, run: str) -> str | None:
-    """The run whose rows are taken over."""
+def _base(file: ControllerFile, store: ObjectStore, run: str, earlier: RunInfo | None) -> str | None:
+    """The run whose rows are taken over. `latest` is looked up once: another run may pass while this one goes on."""
     base = file.cluster.base or ("latest" if file.cluster.scheduled else None)
     if base == "latest":
-        base = runs.latest(store)
+        base = earlier.base if earlier is not None else runs.latest(store)
     return None if base == run else base
 
 
-def _own(store: ObjectStore, api: ClusterApi, config: Config, base: str | None, owner: str) -> RunInfo:
+def _own(store: ObjectStore, api: ClusterApi, config: Config, file: ControllerFile, owner: str) -> RunInfo:
     """The run's record as this release's. Raises InputError while the release that has it is still at work."""
     earlier = runs.load_run(store, config.run)
     if earlier is not None and earlier.owner not in (None, owner):
@@ -126,7 +137,7 @@ def _own(store: ObjectStore, api: ClusterApi, config: Config, base: str | None, 
                 f"run {config.run!r} in {store.uri} belongs to the release {release!r}, which is at work on it; "
                 "uninstall that one, or choose another run name"
             )
-    info = submission.open_run(store, config, base)
+    info = submission.open_run(store, config, _base(file, store, config.run, earlier))
     if info.owner != owner:
         info = replace(info, owner=owner)
         runs.save_run(store, info)
@@ -152,12 +163,12 @@ def _templates(api: ClusterApi, plan: ClusterPlan, pace: Pace) -> dict[str, dict
     return found
 
 
-def _patiently(work: Callable[[], None], pace: Pace, metrics: Metrics) -> None:
+def _patiently(work: Callable[[], Result], pace: Pace, metrics: Metrics) -> Result:
     """Try again while store or network fail, as long as an outage may last."""
     started, wait = time.monotonic(), pace.debounce
     while True:
         try:
-            work()
+            return work()
         except RetryableError as error:
             if time.monotonic() - started > pace.outage:
                 raise
@@ -165,8 +176,6 @@ def _patiently(work: Callable[[], None], pace: Pace, metrics: Metrics) -> None:
             metrics.beat()
             time.sleep(wait * random.uniform(0.5, 1.0))
             wait = min(30.0, 2 * wait)
-        else:
-            return
 
 
 def _conclude(store: ObjectStore, ledger: Ledger, plan: ClusterPlan, end: Finish) -> None:

@@ -118,9 +118,11 @@ def _leftovers(seen: Observed) -> list[Action]:
         if job.owner_uid == "" and not job.deleting:  # left behind when its owner was deleted without what it owned
             removed.append(Remove(job, "it belongs to no controller"))
             continue
-        if job.deleting or job.owner_uid != seen.uid or stage is None or stage.state == "blocked":
+        if job.deleting or job.owner_uid != seen.uid or stage is None:
             continue
-        if job.fingerprint != stage.fingerprint:
+        if stage.state == "blocked":  # what it was made from is no longer wanted, as of a catalog that was replaced
+            removed += [] if job.finished else [Remove(job, "what it reads is made again")]
+        elif job.fingerprint != stage.fingerprint:
             removed.append(Remove(job, "another output of the stage is wanted by now"))
         elif job.attempt < stage.attempt:
             removed.append(Remove(job, "a later attempt took its place"))
@@ -133,8 +135,11 @@ def _leftovers(seen: Observed) -> list[Action]:
 
 def _finish(seen: Observed, reasons: dict[str, str]) -> list[Action]:
     """The end of the run, once what still runs has finished."""
-    running = [stage for stage in seen.stages.values() if _runs(seen, stage)]
     failed = [(stage.name, stage.failed) for stage in seen.stages.values() if stage.failed is not None]
+    running = [stage for stage in seen.stages.values() if _runs(seen, stage)]
+    idle = [job for stage in running if (job := seen.current(stage)) is not None and _never_began(seen, job)]
+    if failed and any(not job.deleting for job in idle):
+        return [Remove(job, "the run has failed, and it had not begun") for job in idle if not job.deleting]
     if running:
         if failed:
             reasons[failed[0][0]] = "failed; the run ends when " + ", ".join(s.name for s in running) + " has finished"
@@ -147,6 +152,12 @@ def _finish(seen: Observed, reasons: dict[str, str]) -> list[Action]:
     # Other codes speak of one pod; that of the run must not have the controller's Job try it all again.
     code = outcome.code if outcome.code in _OF_RUNS else ShardError.exit_code
     return [Finish(code, f"{name}{tried}: {outcome.reason}")]
+
+
+def _never_began(seen: Observed, job: JobView) -> bool:
+    """Whether none of a Job's pods has a node, and none of its indexes has ended."""
+    placed = any(pod.scheduled is not None for pod in seen.pods_of(job))
+    return not placed and job.succeeded == 0 and job.failed_indexes == 0
 
 
 def _runs(seen: Observed, stage: StageView) -> bool:
@@ -200,14 +211,19 @@ def _applied(
         elif pods >= want.least:
             actions.append(Start(want.stage, pods, _avoided(seen.stages[want.stage])))
         else:
+            lost = sorted({pod.node for pod in seen.pods if is_unreachable(seen, pod)})
             reasons[want.stage] = (
                 f"waits for {want.least * want.devices} free devices: {taken} of {seen.plan.devices} are in use"
+                + (f", some by pods on {', '.join(lost)}, which does not answer" if lost else "")
             )
     return actions
 
 
 def _obstacle(seen: Observed, stage: StageView) -> str | None:
     """What keeps a stage's next attempt from starting, devices apart."""
+    again, words = seen.not_before.get(stage.name, (0.0, ""))
+    if again > seen.now:
+        return f"its Job is refused: {words}; asks again in {again - seen.now:.0f} s"
     for job in seen.jobs:
         if job.stage == stage.name and job.fingerprint == stage.fingerprint and not job.finished:
             return f"waits for its earlier Job {job.name} to end"

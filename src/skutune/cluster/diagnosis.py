@@ -22,6 +22,7 @@ _CANNOT_START = {
     "RunContainerError",
 }
 _CANNOT_RUN = {"StartError", "ContainerCannotRun"}
+_NEWS_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,8 @@ def _cause(stage: StageView, pod: PodView) -> Ending:
             f"stages.{stage.name}.resources.limits.memory",
             final=True,
         )
+    if pod.exit_reason == "Evicted":  # by a limit of its own, as of a volume; else it counts as a disruption
+        return Ending(InputError.exit_code, f"shard {pod.index} was evicted: {pod.exit_message}", final=True)
     if pod.exit_reason in _CANNOT_RUN:
         return Ending(InputError.exit_code, f"its program cannot start: {said}", final=True)
     if code in (InputError.exit_code, ShardError.exit_code):
@@ -126,29 +129,33 @@ def _cause(stage: StageView, pod: PodView) -> Ending:
 
 def _refused(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -> Ending | None:
     """Image, config and admission errors, which heal within minutes or never."""
-    for since, words in _refusals(seen, job, pods):
-        if seen.now - since > seen.plan.grace_seconds:
+    for name, words in refusals(seen, job):
+        if seen.now - seen.refused_since.get(name, seen.now) > seen.plan.grace_seconds:
             return Ending(InputError.exit_code, words, final=True)
     return None
 
 
-def _refusals(seen: Observed, job: JobView, pods: list[PodView]) -> Iterator[tuple[float, str]]:
+def refusals(seen: Observed, job: JobView) -> Iterator[tuple[str, str]]:
+    """Errors of image, config and admission as they stand: the name of the pod or the Job, and what is said."""
+    pods = seen.pods_of(job)
     for pod in pods:
         if not pod.live or pod.started is not None:
             continue
-        placed = pod.scheduled or pod.created
         if pod.waiting in _CANNOT_START:
-            yield placed, f"its program cannot start: {pod.waiting}: {pod.waiting_message}"
+            yield pod.name, f"its program cannot start: {pod.waiting}: {pod.waiting_message}"
         # Only their words tell what will never heal from what takes its time.
         if "persistentvolumeclaim" in pod.unschedulable and "not found" in pod.unschedulable:
-            yield pod.created, pod.unschedulable
+            yield pod.name, pod.unschedulable
         for event in seen.warnings_about(pod.name):
-            if event.reason == "FailedMount" and "not found" in event.message:
-                yield placed, event.message
+            is_news = seen.now - event.time < _NEWS_SECONDS  # the kubelet repeats it every two minutes
+            if is_news and event.reason == "FailedMount" and "not found" in event.message:
+                yield pod.name, event.message
     if not any(pod.live for pod in pods):
+        quiet_since = seen.quiet_since.get(job.name, job.created)
         for event in seen.warnings_about(job.name):
-            if event.reason == "FailedCreate" and "exceeded quota" not in event.message:
-                yield job.created, f"the cluster refuses its pods: {event.message}"
+            is_news = event.time >= quiet_since - 1  # the API's times are whole seconds
+            if is_news and event.reason == "FailedCreate" and "exceeded quota" not in event.message:
+                yield job.name, f"the cluster refuses its pods: {event.message}"
 
 
 def _evicted(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -> Ending | None:
@@ -174,7 +181,8 @@ def _lost(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -
 
 
 def _queued(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -> Ending | None:
-    if any(pod.live and pod.scheduled is not None for pod in pods):
+    together = stage.plan.gang > 1 and any(pod.live and pod.scheduled is None for pod in pods)
+    if not together and any(pod.live and pod.scheduled is not None for pod in pods):
         return None
     since = seen.quiet_since.get(job.name, job.created)
     if seen.now - since <= stage.plan.queued_seconds:
@@ -197,7 +205,7 @@ def _starting(seen: Observed, stage: StageView, job: JobView, pods: list[PodView
             return Ending(
                 RetryableError.exit_code,
                 f"pod {pod.name} did not start in {stage.plan.starting_seconds:g} s: {words}",
-                final=True,
+                avoid=(pod.node,) if pod.node else (),
             )
     return None
 

@@ -10,7 +10,7 @@ from typing import Any
 from skutune.cluster import names
 from skutune.cluster.plan import StagePlan
 from skutune.cluster.views import WORKER
-from skutune.errors import DeviceError, InputError, ShardError
+from skutune.errors import DeviceError, InputError, ShardError, StoppedError
 from skutune.hashing import content_key
 from skutune.manifests import Task
 
@@ -54,7 +54,9 @@ def build_job(
         "completionMode": "Indexed",
         "completions": completions,
         "parallelism": parallelism,
-        "backoffLimitPerIndex": plan.retries,
+        # Who trains together ends together: each end of one is an end of all, by whatever reason.
+        "backoffLimitPerIndex": plan.retries + (plan.disruptions if plan.gang > 1 else 0),
+        **({"maxFailedIndexes": 0} if plan.gang > 1 else {}),
         "podReplacementPolicy": "Failed",
         "podFailurePolicy": {"rules": _failure_rules()},
         "template": pods,
@@ -130,6 +132,7 @@ def _failure_rules() -> list[dict[str, Any]]:
 
     return [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        on_exit("Ignore", StoppedError.exit_code),  # a deleted pod, or one that Kueue took back; the controller counts
         on_exit("FailJob", InputError.exit_code),
         on_exit("FailIndex", ShardError.exit_code, DeviceError.exit_code, KILLED),
     ]

@@ -43,7 +43,9 @@ class Ledger:
         self._source = self._models_source = ""
 
     def read(self) -> None:
-        """Read what is done already, and what is ready.
+        """Read what is new: the catalog's and the models' state once, and each stage that has become ready.
+
+        May be called at any time, and again after it failed.
 
         Raises:
             InputError: the catalog cannot be read, or the store holds what this version cannot use.
@@ -52,7 +54,8 @@ class Ledger:
         self._source = self._source or source_digest(self.config.catalog.source)
         self._models_source = self._models_source or submission.models_source(self.config)
         for name in wanted_stages(self.plan):
-            self._enter(name)
+            if name not in self.done and name not in self._entries and self._is_ready(CLUSTER_STAGES[name]):
+                self._enter(name)
 
     def views(self) -> dict[str, StageView]:
         """The stages of the run, in their order."""
@@ -70,12 +73,19 @@ class Ledger:
         """The parts of a ready stage that were missing when it was last read."""
         return self._entries[name].missing if name in self._entries else []
 
-    def begin(self, name: str) -> Task:
-        """The task to make a Job for: the open one, or a new attempt over the parts that are missing."""
+    def begin(self, name: str) -> Task | None:
+        """The task to make a Job for: the open one, or a new attempt over the parts that are missing by now.
+
+        None where nothing is missing any more: what an ended attempt's pods made in their grace has done the stage.
+        """
         entry = self._entries[name]
         if self._is_open(entry) and entry.task is not None:
             return entry.task
         stage = CLUSTER_STAGES[name]
+        if entry.attempt:
+            if self._merge(name, entry.draft):
+                return None
+            entry.missing = submission.missing(self.store, stage, entry.draft, self.info.buckets)
         shards = min(self.plan.stages[name].shards, len(entry.missing)) if stage.kind == "map" else 1
         task = submission.numbered(
             self.store, self.info, stage, entry.draft, entry.missing, max(1, shards), submitter=self.uid
@@ -85,9 +95,9 @@ class Ledger:
         return task
 
     def refresh(self, name: str) -> None:
-        """Read a stage again, after another program was seen to write to it."""
+        """Forget a stage that is ready, so that it is read again."""
         self._entries.pop(name, None)
-        self._enter(name)
+        self.read()
 
     def close(self, name: str, attempt: int, ending: Ending, time: float) -> Manifest | Outcome:
         """End an attempt: the stage's manifest where all its parts are there, else what became of it."""
@@ -95,6 +105,7 @@ class Ledger:
             return self.done[name]
         entry = self._entries[name]
         if self._merge(name, entry.draft):
+            self.read()
             return self.done[name]
         outcome = Outcome(attempt, ending.code, ending.reason, ending.final, ending.avoid, self.uid, time)
         write_outcome(self.store, entry.draft.folder, outcome)
@@ -110,23 +121,20 @@ class Ledger:
         return outcome
 
     def _enter(self, name: str) -> None:
-        """Find out whether a stage is done, and what was tried, once all that it reads is done."""
+        """Find out whether a stage is done, and what was tried. Kept only once all of it is read."""
         stage = CLUSTER_STAGES[name]
-        if name in self.done or not self._is_ready(stage):
-            return
         draft = self._draft(stage)
-        entry = self._entries[name] = _Entry(draft)
         finished = manifests.complete(self.store, draft.folder)
         if finished is not None:
             self._finish(name, draft, finished)
             return
-        entry.attempt = manifests.next_attempt(self.store, draft.folder) - 1
-        if entry.attempt:
-            entry.task = manifests.read_task(self.store, f"{draft.folder}/task-a{entry.attempt}.json")
-        entry.outcomes = [each for each in read_outcomes(self.store, draft.folder) if each.submitter == self.uid]
-        entry.missing = submission.missing(self.store, stage, draft, self.info.buckets)
-        if not entry.missing:  # a controller ended between the last part and the manifest
-            self._merge(name, draft)
+        missing = submission.missing(self.store, stage, draft, self.info.buckets)
+        if not missing and self._merge(name, draft):  # a controller ended between the last part and the manifest
+            return
+        attempt = manifests.next_attempt(self.store, draft.folder) - 1
+        task = manifests.read_task(self.store, f"{draft.folder}/task-a{attempt}.json") if attempt else None
+        outcomes = [each for each in read_outcomes(self.store, draft.folder) if each.submitter == self.uid]
+        self._entries[name] = _Entry(draft, attempt, task, outcomes, missing)
 
     def _merge(self, name: str, draft: Task) -> bool:
         """Write the stage's manifest where nothing is missing."""
@@ -139,12 +147,10 @@ class Ledger:
         return True
 
     def _finish(self, name: str, draft: Task, manifest: Manifest) -> None:
-        self.done[name] = manifest
+        """A stage is done once the run's record says so; what reads it is entered by the next `read`."""
         self.info = submission.noted(self.store, self.info, CLUSTER_STAGES[name], draft, manifest)
+        self.done[name] = manifest
         self._entries.pop(name, None)
-        for other in wanted_stages(self.plan):
-            if name in self._reads(CLUSTER_STAGES[other]):
-                self._enter(other)
 
     def _view(self, name: str) -> StageView:
         plan = self.plan.stages[name]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from skutune.cluster.api import now
+from skutune.cluster.api import RefusedError, now
 from skutune.cluster.apply import Applier
 from skutune.cluster.decide import Decision, Finish, decide
 from skutune.cluster.metrics import Metrics
@@ -19,7 +20,7 @@ from skutune.cluster.observe import Observer
 from skutune.cluster.observed import Observed
 from skutune.cluster.progress import ProgressReader, StageProgress
 from skutune.cluster.status import StatusWriter
-from skutune.errors import RetryableError, StoppedError
+from skutune.errors import RetryableError, SkutuneError, StoppedError
 from skutune.store.lease import Lease
 
 _log = logging.getLogger(__name__)
@@ -43,11 +44,11 @@ class Pace:
     resync: float = 120.0
     progress: float = 15.0
     lasting: float = 60.0
-    outage: float = 1800.0
+    outage: float = 6 * 3600.0
 
 
 class Loop:
-    """The rounds of one controller."""
+    """The rounds of one controller. `conclude` does what is left to do for a run that is over."""
 
     def __init__(
         self,
@@ -57,9 +58,10 @@ class Loop:
         metrics: Metrics,
         lease: Lease,
         pace: Pace,
+        conclude: Callable[[Finish], None],
     ) -> None:
         self.observer, self.applier, self.status, self.metrics = observer, applier, status, metrics
-        self.lease, self.pace = lease, pace
+        self.lease, self.pace, self.conclude = lease, pace, conclude
         self.reader = ProgressReader(observer.ledger.store)
         self.progress: dict[str, StageProgress] = {}
         self.read_at = 0.0
@@ -71,9 +73,9 @@ class Loop:
         while True:
             try:
                 finish = self._rounds()
-            except RetryableError as error:
+            except (RetryableError, RefusedError) as error:
                 trouble = trouble or time.monotonic()
-                if time.monotonic() - trouble > self.pace.outage:
+                if time.monotonic() - trouble > self._patience(error):
                     raise
                 self.metrics.beat()
                 _log.warning("%s; trying again", error)
@@ -82,6 +84,13 @@ class Loop:
             trouble = None
             if finish is not None:
                 return finish
+
+    def _patience(self, error: SkutuneError) -> float:
+        """How long an error may last: rights may be missing for a moment, while they are made or a token is renewed."""
+        if isinstance(error, RetryableError):
+            return self.pace.outage
+        of_rights = isinstance(error, RefusedError) and error.status in (401, 403)
+        return self.observer.plan.grace_seconds if of_rights else 0.0
 
     def _rounds(self) -> Finish | None:
         """One round that lists, then rounds that only look at the clock until there is news."""
@@ -92,6 +101,7 @@ class Loop:
         decision = self._decided(seen)
         for action in decision.actions:
             if isinstance(action, Finish):
+                self.conclude(action)
                 self.status.write(seen, {}, self.progress, _state(action), action.message, action.code)
                 return action
             self.applier.apply(action)
@@ -106,14 +116,15 @@ class Loop:
         while time.monotonic() - listed < self.pace.resync:
             if self.observer.changed.wait(self.pace.tick):
                 return
-            seen = self._seen(replace(seen, now=now(), stages=self.observer.ledger.views()))
+            refused = dict(self.observer.refused)
+            seen = self._seen(replace(seen, now=now(), stages=self.observer.ledger.views(), not_before=refused))
             if self._decided(seen).actions or self.lease.lost:
                 return
 
     def _seen(self, seen: Observed) -> Observed:
         """What is seen, with the progress that workers tell of."""
         self.metrics.beat()
-        if seen.now - self.read_at >= self.pace.progress:
+        if abs(seen.now - self.read_at) >= self.pace.progress:
             self.read_at = seen.now
             self._read_progress(seen)
             seen = replace(seen, stages=self.observer.ledger.views())
@@ -124,6 +135,7 @@ class Loop:
         running = {name: ledger.task(name) for name, view in seen.stages.items() if seen.current(view) is not None}
         for name in set(self.progress) - set(running):
             del self.progress[name]
+        self.reader.keep([task for task in running.values() if task is not None])
         for name, task in running.items():
             if task is not None:
                 self.progress[name] = self.reader.read(task, seen.now)
@@ -131,11 +143,9 @@ class Loop:
 
     def _decided(self, seen: Observed) -> Decision:
         decision = decide(seen)
-        refusals = {stage: f"its Job is refused: {words}" for stage, (_, words) in self.applier.refused.items()}
-        waiting = {**decision.waiting, **refusals}
-        stuck = {stage: words for stage, words in waiting.items() if seen.stages[stage].state == "ready"}
+        stuck = {stage: words for stage, words in decision.waiting.items() if seen.stages[stage].state == "ready"}
         self.applier.teller.tell_of_lasting("StageWaits", stuck, seen.now, self.pace.lasting)
-        self.status.write(seen, waiting, self.progress)
+        self.status.write(seen, decision.waiting, self.progress)
         self.metrics.note(seen, self.progress, self.observer.api)
         return decision
 

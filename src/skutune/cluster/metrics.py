@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, make_wsgi_app
 
@@ -71,7 +72,7 @@ class Metrics:
     def serve(self, port: int) -> int:
         """Serve /metrics and /healthz in the background; returns the port. Raises InputError where it is taken."""
         try:
-            server = make_server("", port, self._application(), handler_class=_Quiet)
+            server = make_server("", port, self._application(), _Server, _Quiet)
         except OSError as error:
             raise InputError(f"--port {port}: cannot be served: {error.strerror}; choose another one, or 0") from None
         threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
@@ -88,6 +89,12 @@ class Metrics:
             return [b"ok\n" if lives else b"the controller's loop stands still\n"]
 
         return application
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """One slow client must not keep the probe from its answer."""
+
+    daemon_threads = True
 
 
 class _Quiet(WSGIRequestHandler):

@@ -54,6 +54,6 @@ def stage_labels(release: str, run: str, stage: str, attempt: int) -> dict[str, 
     }
 
 
-def selector(release: str, run: str) -> str:
-    """The label selector of a run's stage Jobs and pods."""
-    return f"{INSTANCE}={release},{COMPONENT}=stage,{RUN}={run}"
+def selector(release: str) -> str:
+    """The label selector of a release's stage Jobs and pods, of all its runs: they share its devices."""
+    return f"{INSTANCE}={release},{COMPONENT}=stage"

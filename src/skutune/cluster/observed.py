@@ -46,7 +46,7 @@ class StageView:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Stages in their order; the release's Jobs and pods of this run; warnings about those that do not start."""
+    """Stages in their order; this run's Jobs and pods; warnings about those that do not start."""
 
     plan: ClusterPlan
     uid: str
@@ -56,11 +56,17 @@ class Observed:
     pods: tuple[PodView, ...] = ()
     events: tuple[EventView, ...] = ()
     quiet_since: Mapping[str, float] = field(default_factory=dict)
-    """Since when a Job was seen without any running pod."""
+    """Since when a Job was seen without any pod on a node."""
+    refused_since: Mapping[str, float] = field(default_factory=dict)
+    """Since when a pod or a Job was seen with an error of image, config or admission, without a break."""
+    not_before: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+    """Stages whose Job the API server refused: when to ask again, and what it said."""
+    elsewhere: int = 0
+    """Devices that other runs of this release hold: one that an upgrade ended, or another scheduled one."""
 
     def pods_of(self, job: JobView) -> list[PodView]:
-        """The pods of a Job that have not succeeded."""
-        return [pod for pod in self.pods if pod.job == job.name]
+        """The pods of a Job that have not succeeded; those of one that was deleted under the same name are not its."""
+        return [pod for pod in self.pods if pod.job == job.name and pod.job_uid in ("", job.uid)]
 
     def current(self, stage: StageView) -> JobView | None:
         """The Job of a stage's open attempt, if it is there."""

@@ -46,11 +46,12 @@ class ProgressReader:
             documents.append(document)
         return _summed(documents)
 
-    def forget(self, task: Task) -> None:
-        """Drop what is kept of an attempt that is over."""
-        for key in [key for key in self._seen if key.startswith(f"{task.folder}/")]:
-            del self._seen[key]
-        self.changed_at.pop(task.key, None)
+    def keep(self, tasks: list[Task]) -> None:
+        """Forget all attempts but these, which still run."""
+        prefixes = tuple(f"{task.folder}/progress-a{task.attempt}-" for task in tasks)
+        self._seen = {key: known for key, known in self._seen.items() if key.startswith(prefixes)}
+        keys = {task.key for task in tasks}
+        self.changed_at = {key: time for key, time in self.changed_at.items() if key in keys}
 
 
 def _summed(documents: list[dict[str, Any]]) -> StageProgress:

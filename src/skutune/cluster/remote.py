@@ -23,15 +23,23 @@ class StatusCopy:
         return str(json.loads(self.document)["state"])
 
 
-def release_status(release: str, namespace: str) -> StatusCopy:
-    """The status of a release. Raises InputError where there is none."""
+def release_status(release: str, namespace: str | None = None) -> StatusCopy:
+    """The status of a release; `namespace` is the kubeconfig's where it is None. Raises InputError where there is none.
+
+    Found by its name, so that the right to read this one ConfigMap is enough; a cut name is looked for by label.
+    """
     api = ClusterApi(namespace)
-    found, _ = api.list_objects("configmaps", dict, f"{names.INSTANCE}={release},{names.COMPONENT}=status")
-    if not found:
+    fullname = release if "skutune" in release else f"{release}-skutune"
+    found = api.get("configmaps", f"{fullname}-status")
+    if found is None:
+        listed, _ = api.list_objects("configmaps", dict, f"{names.INSTANCE}={release},{names.COMPONENT}=status")
+        found = listed[0] if listed else None
+    if found is None:
         raise InputError(
-            f"no release {release!r} in namespace {namespace!r}; `helm list -n {namespace}` names those there"
+            f"no release {release!r} in namespace {api.namespace!r}; `helm list -n {api.namespace}` names those there"
         )
-    data = found[0].get("data") or {}
+    data = found.get("data") or {}
     if "status.json" not in data:
-        raise InputError(f"release {release!r} has not begun; `kubectl -n {namespace} get pods` shows its controller")
+        words = f"`kubectl -n {api.namespace} get pods` shows its controller"
+        raise InputError(f"release {release!r} has not begun; {words}")
     return StatusCopy(data["status.json"], data["summary"])

@@ -34,7 +34,7 @@ class Tries(Part):
     )
     running_seconds: int = Field(0, ge=0, description="Longest time that an attempt runs. 0: no limit.")
     stalled_seconds: int = Field(
-        1200, ge=0, description="Longest time without progress in the store before the attempt is ended. 0: no limit."
+        7200, ge=0, description="Longest time without progress in the store before the attempt is ended. 0: no limit."
     )
     watchdog_seconds: int = Field(
         600, ge=0, description="Longest time without progress before a worker ends itself and is replaced. 0: never."

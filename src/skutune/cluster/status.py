@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,8 @@ from skutune.errors import InputError, RetryableError
 _log = logging.getLogger(__name__)
 COPY_BYTES = 32 * 1024
 _LONGEST_SENTENCE = 400
+_AGAIN_SECONDS = 300.0
+"""A status is written again after so long: a controller that ends late may have written over it."""
 
 
 @dataclass
@@ -36,6 +38,7 @@ class StatusWriter:
     config_map: str | None
     seconds: float = 15.0
     ledger: Ledger | None = None
+    is_ours: Callable[[], bool] = lambda: True
     _states: dict[str, Any] = field(default_factory=dict)
     _written: dict[str, Any] = field(default_factory=dict)
     _time: float = 0.0
@@ -68,10 +71,12 @@ class StatusWriter:
             "working": self.ledger.working() if self.ledger else {},
         }
         is_news = (states, state, message) != self._states.get("last")
-        if document == self._written or (not is_news and seen.now - self._time < self.seconds):
+        age = abs(seen.now - self._time)
+        if not is_news and (age < self.seconds or (document == self._written and age < _AGAIN_SECONDS)):
             return
-        self._written, self._time, self._states = document, seen.now, {"last": (states, state, message)}
-        self._put(document)
+        self._time = seen.now
+        if self._put(document):
+            self._written, self._states = document, {"last": (states, state, message)}
 
     def end(self, state: str, message: str, exit_code: int) -> None:
         """Write how the controller ended, with the stages as they were shown last."""
@@ -80,6 +85,8 @@ class StatusWriter:
         working = self.ledger.working() if self.ledger else {}
         # A store or an API server that fails now is what `message` tells of already.
         with suppress(InputError, RetryableError):
+            if not self.is_ours():  # the next controller has written its own by now
+                return
             self._put({"state": state, "message": message[:2000], "cluster": cluster, "working": working})
 
     def _cluster(self, exit_code: int | None) -> dict[str, Any]:
@@ -89,9 +96,10 @@ class StatusWriter:
             "exit_code": exit_code,
         }
 
-    def _put(self, document: Mapping[str, Any]) -> None:
+    def _put(self, document: Mapping[str, Any]) -> bool:
+        """Whether store and copy both took it."""
         whole = {"run": self.run, **document, "time": now()}
-        self._put_copy(whole)
+        is_copied = self._put_copy(whole)
         if self.ledger is not None:
             runs.save_status(
                 self.ledger.store,
@@ -101,16 +109,19 @@ class StatusWriter:
                 document["message"],
                 document["cluster"],
             )
+        return is_copied
 
-    def _put_copy(self, document: Mapping[str, Any]) -> None:
+    def _put_copy(self, document: Mapping[str, Any]) -> bool:
         if self.config_map is None:
-            return
+            return True
         data = {"status.json": _copy(document), "summary": summary(document)}
         try:
             if self.api.patch("configmaps", self.config_map, {"data": data}) is None:
                 _log.warning("no ConfigMap %s: the status is only in the store", self.config_map)
         except (InputError, RetryableError) as error:
             _log.warning("the status's copy was not written: %s", error)
+            return False
+        return True
 
     def _rows(self, name: str) -> tuple[int, int, int]:
         manifest = self.ledger.done.get(name) if self.ledger else None

@@ -23,6 +23,7 @@ class JobView:
 
     name: str
     uid: str
+    run: str
     stage: str
     attempt: int
     fingerprint: str
@@ -73,6 +74,8 @@ class PodView:
     exit_message: str = ""
     disrupted: str = ""
     ignored: int = 0
+    run: str = ""
+    job_uid: str = ""
     deleted: float | None = None
 
     @property
@@ -108,6 +111,7 @@ def job_view(job: Mapping[str, Any]) -> JobView:
     return JobView(
         name=meta["name"],
         uid=meta["uid"],
+        run=labels.get(names.RUN, ""),
         stage=labels.get(names.STAGE, ""),
         attempt=int(labels.get(names.ATTEMPT, "0")),
         fingerprint=notes.get(names.FINGERPRINT, ""),
@@ -152,10 +156,13 @@ def pod_view(pod: Mapping[str, Any]) -> PodView:
         waiting=blocked.get("reason", ""),
         waiting_message=blocked.get("message", ""),
         exit_code=ended.get("exitCode"),
-        exit_reason=ended.get("reason", "") or status.get("reason", ""),
-        exit_message=(ended.get("message") or status.get("message") or "").strip(),
+        # A pod's own reason, as of a volume that grew too large, tells more than how its program ended.
+        exit_reason=status.get("reason") or ended.get("reason", ""),
+        exit_message=(status.get("message") or ended.get("message") or "").strip(),
         disrupted=(_condition(status, "DisruptionTarget") or {}).get("reason", ""),
         ignored=int(notes.get("batch.kubernetes.io/job-index-ignored-failure-count", "0")),
+        run=labels.get(names.RUN, ""),
+        job_uid=labels.get("batch.kubernetes.io/controller-uid", ""),
         deleted=_time(meta.get("deletionTimestamp")),
     )
 

@@ -29,6 +29,7 @@ from skutune.store.processes import Process, current_process, is_running
 _log = logging.getLogger(__name__)
 _HEARTBEATS = 4
 """Renewals in a time to live: three may fail before another takes over."""
+_RENEWED_BETWEEN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,11 @@ class Lease:
         """Whether another run was seen to have taken over."""
         return self._taken_by is not None
 
+    def is_ours(self) -> bool:
+        """Whether nobody has taken over by now, asked of the store. Raises RetryableError, InputError as a store."""
+        holder = _read(self._store, self._key)
+        return holder is None or holder.token == self.holder.token
+
     def check(self) -> None:
         """Raise InputError where the lease is lost. Cheap: asks memory, not the store."""
         if self._taken_by is not None:
@@ -85,12 +91,18 @@ class Lease:
             raise self._held(holder)
         if holder is not None:
             _log.warning("taking over %s/%s from a run that is gone: %s", self._store.uri, self._key, holder)
-        self._write()
-        # Of two that saw no holder, the one that wrote last finds its own token after a moment; the other does not.
-        self._stop.wait(settle_seconds)
-        holder = _read(self._store, self._key)
-        if holder is not None and holder.token != self.holder.token:
-            raise self._held(holder)
+        for _ in range(_RENEWED_BETWEEN):
+            self._write()
+            # Of two that saw no holder, the one that wrote last finds its own token after a moment; the other does not.
+            self._stop.wait(settle_seconds)
+            holder = _read(self._store, self._key)
+            if holder is None or holder.token == self.holder.token:
+                break
+            if not succeed or holder.owner != self.holder.owner:
+                raise self._held(holder)
+            # The one before us renewed it between its reading and its writing: it sees us at its next look.
+        else:
+            raise self._held(holder or self.holder)
         self._thread.start()
 
     def _release(self) -> None:

@@ -25,6 +25,7 @@ def job(of: str, attempt: int = 1, /, **changes: Any) -> JobView:
     given: dict[str, Any] = {
         "name": f"{of}-a{attempt}",
         "uid": f"uid-{of}",
+        "run": "run",
         "stage": of,
         "attempt": attempt,
         "fingerprint": f"f-{of}",
@@ -89,8 +90,19 @@ def seen(
     events: tuple[EventView, ...] = (),
     devices: int = 8,
     quiet_since: dict[str, float] | None = None,
+    refused_since: dict[str, float] | None = None,
     **plan: Any,
 ) -> Observed:
     """All that is seen."""
     cluster = ClusterPlan(devices=devices, stages={}, **plan)
-    return Observed(cluster, UID, NOW, {each.name: each for each in stages}, jobs, pods, events, quiet_since or {})
+    return Observed(
+        cluster,
+        UID,
+        NOW,
+        {each.name: each for each in stages},
+        jobs,
+        pods,
+        events,
+        quiet_since or {},
+        refused_since or {},
+    )

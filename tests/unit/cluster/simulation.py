@@ -129,7 +129,7 @@ class Simulation:
         assert job not in self.created, f"{job} was started twice"
         self.created.append(job)
         self.jobs[job] = JobView(
-            job, f"uid-{job}", name, stage.attempt, f"f-{name}", "", UID, len(stage.task), parallelism,
+            job, f"uid-{job}", "run", name, stage.attempt, f"f-{name}", "", UID, len(stage.task), parallelism,
             stage.plan.devices, 0, 0, "", "", "", False, False, self.now,
         )  # fmt: skip
 

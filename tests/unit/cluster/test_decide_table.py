@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from seen import NOW, failed, job, outcome, pending, pod, queued, seen, stage
 
@@ -87,6 +89,31 @@ TABLE = {
     "a fault that each attempt met is told as a stage that cannot succeed": (
         seen(stage("ingest", plan_attempts=1, attempt=1, outcomes=(outcome(code=1),))),
         [Finish(20, "ingest: it broke")],
+    ),
+    "what has not begun when a stage has failed is not waited for": (
+        seen(
+            stage("question", plan_devices=1, attempt=1, outcomes=(outcome(code=20, final=True),)),
+            stage("describe", plan_devices=1, pods=1, **OPEN),
+            jobs=(job("describe", devices=1),),
+            pods=(queued("describe", "0/1 nodes are available"),),
+        ),
+        ["Remove describe-a1"],
+    ),
+    "devices of another run of the release are not given again": (
+        replace(seen(stage("describe", plan_devices=1, plan_shards=8, pods=8)), elsewhere=6),
+        [Start("describe", 2)],
+    ),
+    "pods of a Job that was deleted under the same name keep their devices": (
+        seen(
+            stage("describe", plan_devices=1, pods=8, **OPEN),
+            jobs=(job("describe", completions=8, parallelism=2, devices=1),),
+            pods=tuple(pod("describe", i, name=f"old-{i}", devices=1, job_uid="before") for i in range(2)),
+        ),
+        [Resize("describe", "describe-a1", 6)],
+    ),
+    "a Job whose inputs are made again is removed": (
+        seen(stage("describe", "blocked", waits_for=("ingest",)), stage("ingest"), jobs=(job("describe"),)),
+        ["Remove describe-a1", Start("ingest", 1)],
     ),
     "when a stage has failed nothing new starts, and what runs may finish": (
         seen(
@@ -223,6 +250,25 @@ ENDINGS = {
         ),
         (10, True, "no such file"),
     ),
+    "a volume that grew too large is told in the kubelet's words": (
+        seen(
+            stage("embed", **OPEN),
+            jobs=(job("embed", finished="failed"),),
+            pods=(
+                failed("embed", 137, exit_reason="Evicted", exit_message='Usage of EmptyDir volume "cache" exceeds'),
+            ),
+        ),
+        (10, True, 'volume "cache" exceeds'),
+    ),
+    "training over nodes waits as long for one place as for all": (
+        seen(
+            stage("finetune", plan_queued_seconds=50, plan_nodes=2, plan_devices=4, **OPEN),
+            jobs=(job("finetune", completions=2, parallelism=2, devices=4),),
+            pods=(pod("finetune", 0, devices=4), queued("finetune", "0/2 nodes are available", name="q", devices=4)),
+            quiet_since={"finetune-a1": NOW - 60},
+        ),
+        (75, True, "0/2 nodes are available"),
+    ),
     "success without parts is none": (
         seen(stage("embed", **OPEN), jobs=(job("embed", finished="complete"),)),
         (75, False, "does not hold"),
@@ -239,7 +285,8 @@ ENDINGS = {
         seen(
             stage("embed", **OPEN),
             jobs=(job("embed"),),
-            pods=(pending("embed", scheduled=NOW - 200, waiting="ImagePullBackOff", waiting_message="not found"),),
+            pods=(pending("embed", waiting="ImagePullBackOff", waiting_message="not found"),),
+            refused_since={"embed-a1-0-x": NOW - 200},
         ),
         (10, True, "ImagePullBackOff: not found"),
     ),
@@ -247,7 +294,8 @@ ENDINGS = {
         seen(
             stage("embed", **OPEN),
             jobs=(job("embed"),),
-            pods=(queued("embed", 'persistentvolumeclaim "w" not found', created=NOW - 200),),
+            pods=(queued("embed", 'persistentvolumeclaim "w" not found'),),
+            refused_since={"embed-a1-0-x": NOW - 200},
         ),
         (10, True, '"w" not found'),
     ),
@@ -274,7 +322,7 @@ ENDINGS = {
             jobs=(job("embed"),),
             pods=(pending("embed", scheduled=NOW - 60),),
         ),
-        (75, True, "did not start in 50 s"),
+        (75, False, "did not start in 50 s"),
     ),
     "a run that takes too long": (
         seen(stage("embed", plan_running_seconds=50, **OPEN), jobs=(job("embed"),), pods=(pod("embed"),)),
@@ -305,7 +353,8 @@ PATIENCE = {
         seen(
             stage("embed", **OPEN),
             jobs=(job("embed"),),
-            pods=(pending("embed", scheduled=NOW - 20, waiting="ErrImagePull", waiting_message="not found"),),
+            pods=(pending("embed", scheduled=NOW - 900, waiting="ErrImagePull", waiting_message="not found"),),
+            refused_since={"embed-a1-0-x": NOW - 20},
         ),
         "ErrImagePull: not found",
     ),
@@ -324,6 +373,14 @@ PATIENCE = {
     "a node that does not answer is told": (
         seen(stage("embed", **OPEN), jobs=(job("embed"),), pods=(pod("embed", deleted=NOW - 300),)),
         "node n1 does not answer",
+    ),
+    "and so where its devices are waited for": (
+        seen(stage("finetune", plan_devices=8), pods=(pod("describe", devices=8, deleted=NOW - 300),)),
+        "some by pods on n1, which does not answer",
+    ),
+    "a refused Job is not asked for again at once": (
+        replace(seen(stage("embed")), not_before={"embed": (NOW + 5, "exceeded quota")}),
+        "its Job is refused: exceeded quota; asks again in 5 s",
     ),
     "so is a lack of devices": (
         seen(stage("finetune", plan_devices=8), pods=(pod("describe", devices=3),)),

@@ -57,10 +57,9 @@ def test_a_job_is_indexed_over_the_shards_and_belongs_to_the_controller() -> Non
 
 def test_an_eviction_is_told_from_a_failure_before_any_exit_code_is_looked_at() -> None:
     rules = job()["spec"]["podFailurePolicy"]["rules"]
-    assert [rule["action"] for rule in rules] == ["Ignore", "FailJob", "FailIndex"]
+    assert [rule["action"] for rule in rules] == ["Ignore", "Ignore", "FailJob", "FailIndex"]
     assert rules[0]["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
-    assert rules[1]["onExitCodes"]["values"] == [10]
-    assert rules[2]["onExitCodes"]["values"] == [20, 76, 137]
+    assert [rule["onExitCodes"]["values"] for rule in rules[1:]] == [[143], [10], [20, 76, 137]]
 
 
 def test_the_task_comes_before_the_template_s_own_environment() -> None:
@@ -98,6 +97,8 @@ def test_a_training_over_nodes_has_an_index_for_each() -> None:
     plan = StagePlan(template="t", devices=8, nodes=4)
     made = job(task=task("finetune", 1), plan=plan, parallelism=4)
     assert made["spec"]["completions"] == 4
+    assert made["spec"]["maxFailedIndexes"] == 0
+    assert made["spec"]["backoffLimitPerIndex"] == plan.retries + plan.disruptions
 
 
 def test_how_wide_a_job_runs_is_no_part_of_what_it_is() -> None:
