@@ -41,6 +41,25 @@ def test_a_suspended_schedule_runs_when_told_and_takes_over_what_the_run_before_
     assert manifest.stats.items - manifest.stats.reused == 1, "only the changed product was asked about again"
 
 
+def test_an_upgrade_leaves_a_scheduled_run_alone_also_where_its_controller_begins_anew(
+    cluster: Cluster, release: Callable[..., Release]
+) -> None:
+    mine = release(values={"until": "recommend", "schedule": {"cron": "0 3 * * *", "suspend": True}})
+    mine.install()
+    mine.kubectl("create", "job", "--from=cronjob/fall-skutune", "nightly-1")
+    mine.run = "sample-nightly-1"
+    mine.wait_for("question/")
+    mine.values["config"]["stages"]["question"]["per_product"] = 1
+    mine.upgrade()
+    (controller,) = mine.pods("controller")
+    cluster.evict(controller, NAMESPACE)
+    code, words = mine.ended()
+    assert code == 0, f"{words}\n{mine.controller_log()}"
+    store = open_store(mine.store)
+    _, manifest = runs.stage_output(store, runs.require_run(store, mine.run), "question")
+    assert manifest.rows() > 12, "it took over the new settings in mid-run"
+
+
 def _has_ended(release: Release, job: str) -> bool:
     found = release.cluster.get("jobs", job, NAMESPACE)
     return any(each["type"] == "Complete" for each in (found or {})["status"].get("conditions") or [])

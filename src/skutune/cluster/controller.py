@@ -26,6 +26,7 @@ from skutune.cluster.ledger import Ledger
 from skutune.cluster.loop import Loop, Pace
 from skutune.cluster.metrics import Metrics
 from skutune.cluster.observe import Observer
+from skutune.cluster.orders import keep_orders
 from skutune.cluster.plan import ClusterPlan, ControllerFile, wanted_stages
 from skutune.cluster.status import StatusWriter
 from skutune.cluster.views import job_view
@@ -89,7 +90,7 @@ def _run(
     metrics: Metrics,
     pace: Pace,
 ) -> Finish:
-    plan, store = file.cluster, open_store(config.store)
+    store = open_store(config.store)
     owner = f"{controller.namespace}/{controller.release}"
 
     def patiently(work: Callable[[], Result]) -> Result:
@@ -100,14 +101,19 @@ def _run(
         lease = patiently(
             lambda: held.enter_context(hold(store, runs.lease_key(config.run), owner=owner, succeed=True))
         )
-        info = patiently(lambda: _own(store, api, config, file, owner))
+        orders = patiently(
+            lambda: keep_orders(
+                store, config.run, controller.job_uid, file, lambda: _templates(api, file.cluster, pace)
+            )
+        )
+        plan, config = orders.file.cluster, _with_run_name(orders.file, controller)
+        info = patiently(lambda: _own(store, api, config, orders.file, owner))
         ledger = Ledger(store, config, plan, info, controller.job_uid)
         status.ledger, status.is_ours = ledger, lease.is_ours
-        templates = patiently(lambda: _templates(api, plan, pace))
         patiently(ledger.read)
         refused: dict[str, tuple[float, str]] = {}
         observer = Observer(api, ledger, plan, controller.release, controller.job_uid, refused=refused)
-        applier = Applier(api, ledger, plan, controller, templates, teller, refused)
+        applier = Applier(api, ledger, plan, controller, orders.templates, teller, refused)
         conclude = partial(_conclude, store, ledger, plan)
         return Loop(observer, applier, status, metrics, lease, pace, conclude).run()
 
