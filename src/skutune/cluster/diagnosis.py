@@ -68,7 +68,9 @@ def waiting(seen: Observed, stage: StageView, job: JobView) -> str | None:
             )
     for pod in pods:
         if pod.live and pod.unschedulable:
-            return f"waits for a node: {pod.unschedulable}"
+            avoided = sorted({node for outcome in stage.outcomes for node in outcome.avoid})
+            why = f" (it is kept off {', '.join(avoided)}, whose device was faulty)" if avoided else ""
+            return f"waits for a node: {pod.unschedulable}{why}"
     for pod in pods:
         if pod.live and pod.started is None and pod.waiting in _CANNOT_START:
             return f"its program cannot start: {pod.waiting}: {pod.waiting_message}"
@@ -177,7 +179,8 @@ def _lost(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -
     if not nodes or not seen.plan.force_delete:
         return None
     words = f"its node does not answer ({', '.join(nodes)}); it goes on elsewhere"
-    return Ending(RetryableError.exit_code, words, avoid=tuple(nodes))
+    # Its taint keeps pods away for as long as it is lost; nothing is wrong with it once it is back.
+    return Ending(RetryableError.exit_code, words)
 
 
 def _queued(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -> Ending | None:
@@ -205,7 +208,6 @@ def _starting(seen: Observed, stage: StageView, job: JobView, pods: list[PodView
             return Ending(
                 RetryableError.exit_code,
                 f"pod {pod.name} did not start in {stage.plan.starting_seconds:g} s: {words}",
-                avoid=(pod.node,) if pod.node else (),
             )
     return None
 

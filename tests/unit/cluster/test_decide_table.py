@@ -366,6 +366,14 @@ PATIENCE = {
         ),
         "waits for a node: 0/1 nodes are available",
     ),
+    "a node that is avoided is named": (
+        seen(
+            stage("embed", attempt=2, is_open=True, outcomes=(outcome(code=76, avoid=("n1",)),)),
+            jobs=(job("embed", 2),),
+            pods=(queued("embed", "0/1 nodes are available", job="embed-a2"),),
+        ),
+        "0/1 nodes are available (it is kept off n1, whose device was faulty)",
+    ),
     "Kueue takes its time": (
         seen(stage("embed", **OPEN), jobs=(job("embed", suspended=True),)),
         "waits for Kueue to admit it",
