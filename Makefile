@@ -22,7 +22,7 @@ demo: $(VENV)/.ready ## Teach a small LLM a small catalog, on this machine
 	@$(BIN)/skutune demo
 
 test: $(VENV)/.ready-dev ## Run all tests but those of vLLM
-	$(BIN)/python -m pytest tests --ignore=tests/vllm -n $(TEST_WORKERS) --dist loadfile
+	$(BIN)/python -m pytest tests --ignore=tests/vllm -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(VENV)/.ready-dev ## Run the tests that need no language model
 	$(BIN)/python -m pytest tests --ignore=tests/vllm -m "not model"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from servers import free_port
+from servers import steady_port
 
 from skutune import manifests, submission
 from skutune.config import parse
@@ -144,13 +144,15 @@ def test_an_adapter_names_its_base_alike_in_a_pod_and_on_a_laptop(name, identity
 
 def test_two_machines_meet_and_train(training):
     apart = training("apart", epochs=1)
-    meet = f"127.0.0.1:{free_port()}"
-    machines = [apart.start("--nodes", "2", "--node-rank", str(node), "--meet", meet) for node in (1, 0)]
+    meet = f"127.0.0.1:{steady_port()}"
+    second, first = (apart.start("--nodes", "2", "--node-rank", str(node), "--meet", meet) for node in (1, 0))
     try:
-        ends = [process.communicate(timeout=240)[1] for process in machines]
+        _, words = first.communicate(timeout=240)
+        assert first.returncode == 0, words
+        _, words = second.communicate(timeout=60)
+        assert second.returncode == 0, words
     finally:
-        [process.kill() for process in machines]
-    assert [process.returncode for process in machines] == [0, 0], ends
+        [process.kill() for process in (first, second)]
     assert apart.manifest().figures["steps"] == 5
 
 
