@@ -60,7 +60,7 @@ class S3Store:
         except (BotoCoreError, ValueError) as error:
             raise InputError(
                 f"store {self.uri}: the S3 client cannot be made: {error}; check AWS_ENDPOINT_URL_S3 (a URL), "
-                "AWS_PROFILE and AWS_REGION"
+                "AWS_PROFILE and AWS_DEFAULT_REGION"
             ) from error
 
     @property
