@@ -17,8 +17,8 @@ _PROBE = ".write-check-"
 def open_store(uri: str) -> ObjectStore:
     """The store at a folder's path or at `s3://bucket/prefix`. Nothing is read or written yet.
 
-    S3 takes its endpoint, region and credentials from where boto3 looks for them: AWS_ENDPOINT_URL_S3, AWS_DEFAULT_REGION,
-    AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, a workload identity.
+    S3 takes its endpoint, region and credentials from where boto3 looks for them: AWS_ENDPOINT_URL_S3,
+    AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, a workload identity.
 
     Raises:
         InputError: the address names no store, or the S3 client cannot be made from its environment.

@@ -102,7 +102,9 @@ def _from_server(error: ClientError, start: str, action: str, bucket: str) -> Sk
             f"{start}these credentials have no right to {action} there ({said}); allow s3:ListBucket, s3:GetObject, "
             f"s3:PutObject and s3:DeleteObject on {bucket!r}, or use other credentials"
         )
-    return InputError(f"{start}the server refuses ({said}); check bucket, prefix, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL_S3")
+    return InputError(
+        f"{start}the server refuses ({said}); check bucket, prefix, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL_S3"
+    )
 
 
 def _from_client(error: Exception, start: str) -> SkutuneError:
@@ -118,7 +120,9 @@ def _from_client(error: Exception, start: str) -> SkutuneError:
         return RetryableError(f"{start}the credentials' source does not answer ({error}); check it and run again")
     if isinstance(error, (*BROKEN_BODIES, RetriesExceededError, S3DownloadFailedError)):
         return RetryableError(f"{start}the transfer broke off ({error}); run again")
-    return InputError(f"{start}the S3 client refuses ({error}); check AWS_PROFILE, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL_S3")
+    return InputError(
+        f"{start}the S3 client refuses ({error}); check AWS_PROFILE, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL_S3"
+    )
 
 
 def _tries(error: ClientError) -> str:
