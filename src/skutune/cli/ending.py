@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from skutune.cli.console import words_of
@@ -78,5 +78,6 @@ def _wait_for_signal(read: int, grace_seconds: float) -> None:
 
 
 def _end(error: SkutuneError) -> NoReturn:
-    os.write(2, f"{words_of(error)}\n".encode())  # past the stream's lock, which the hanging thread may hold
+    with suppress(OSError):  # nobody may be reading any more
+        os.write(2, f"{words_of(error)}\n".encode())  # past the stream's lock, which the hanging thread may hold
     os._exit(error.exit_code)

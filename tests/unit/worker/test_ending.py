@@ -67,6 +67,16 @@ def test_a_worker_that_hangs_where_no_handler_runs_still_ends_with_143(describe:
     assert "where it hung" in str(last_event(stderr)["message"])
 
 
+def test_it_ends_also_where_nobody_reads_what_it_says(describe: Submitted) -> None:
+    process = describe.start("hang", 0)
+    wait_for_requests(describe)
+    time.sleep(0.5)  # now it hangs
+    assert process.stderr is not None
+    process.stderr.close()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 143
+
+
 def test_a_start_and_a_model_being_loaded_may_take_longer_than_other_silence() -> None:
     pulse, stalls = Pulse(), []
     with watched(0.2, lambda: stalls.append(time.monotonic()), pulse):
