@@ -1,7 +1,7 @@
 """The Kubernetes API, as far as the controller uses it; the only place that imports the client.
 
 Requests and answers are plain JSON: the client's models would refuse what a newer API server knows and they do not, and
-a thousand pods as models take a hundred megabytes. The client still finds the cluster, its certificates and the token,
+only what decisions need of a page of pods is kept. The client still finds the cluster, its certificates and the token,
 which is renewed underneath us.
 """
 
