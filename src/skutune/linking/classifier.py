@@ -4,15 +4,16 @@ One linear projection is shared by all products; a product's prototype is the no
 own vectors. So the parameters do not grow with the catalog (LogisticRegression would need one row a product), and a
 product comes or goes without training. Training maximises the likelihood of a text's own product under a softmax over
 cosines with a learned temperature, as in prototypical networks (Snell et al., 2017); a text is taken out of its own
-product's prototype while it is trained on, or it would be its own answer. In a large catalog the softmax runs over the
-batch's products and their nearest neighbours: all others are told apart already.
+product's prototype while it is trained on, or it would be its own answer.
 
 Training is kept only where it pays: one text of each product is held out, and unless the projection names more of them
-right than the untrained vectors do, the identity stays. Applying a projection needs numpy alone.
+right than the untrained vectors do, by more than chance would, the identity stays. Training ends where an epoch names
+no more of them right than the ones before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,96 +22,59 @@ from numpy.typing import NDArray
 
 from skutune.config import ClassifyConfig
 from skutune.errors import InputError
+from skutune.linking.projection import Floats, Ints, Projection, centroids, check, unit
 from skutune.pulse import beat
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+__all__ = ["Floats", "Ints", "Projection", "centroids", "check", "fit", "held_out", "unit"]
 
 HELD_OUT_FROM = 3  # texts of a product: with fewer, holding one out leaves a prototype of one text
-MEASURED = 2000  # held-out texts that are looked up at most
-ALL_CLASSES = 4096  # up to here the softmax runs over every product
-NEIGHBOURS = 7
+MEASURED = 4000  # held-out texts that are looked up at most
+PATIENCE = 2  # epochs without a better one that end the training
+_PATIENT = 200  # batches without a better epoch that it takes as well: epochs of a small catalog are short
 _CELLS = 1 << 24  # of a similarity matrix at the same time: 64 MiB
 
-
-@dataclass(frozen=True, slots=True)
-class Projection:
-    """A linear map of unit vectors, shape (d, d), applied as `vectors @ weight`; None is the identity."""
-
-    weight: Floats | None
-
-    def apply(self, vectors: Floats) -> Floats:
-        """Unit vectors, shape (n, d)."""
-        return unit(vectors if self.weight is None else vectors @ self.weight)
+Flags = NDArray[np.bool_]
 
 
-def fit(vectors: Floats, labels: Ints, config: ClassifyConfig) -> tuple[Projection, dict[str, Any]]:
+def fit(
+    vectors: Floats, labels: Ints, config: ClassifyConfig, on_epoch: Callable[[int], None] | None = None
+) -> tuple[Projection, dict[str, Any]]:
     """Train the projection, or keep the identity where training does not pay.
 
     Args:
-        vectors: unit vectors of texts, shape (n, d), float32.
+        vectors: unit vectors of texts, shape (n, d).
         labels: the product of each text, shape (n,), in [0, number of products).
-        config: epochs, learning rate, batch size, seed.
+        config: epochs at most, learning rate, batch size, seed.
+        on_epoch: told the number of epochs that are done, after each.
 
     Returns:
         The projection, and figures: held-out top-1 accuracy of the projection, of the nearest centroid and of the exact
-        nearest neighbour, which of them was kept, and why.
+        nearest neighbour, the loss and accuracy of each epoch, which projection was kept, and why.
 
     Raises:
         InputError: a vector is not finite, or vectors and labels do not fit each other.
     """
-    check(vectors, vectors.shape[-1])
-    if vectors.shape[:1] != labels.shape:
-        raise InputError(f"{len(vectors)} vectors for {len(labels)} labels: each vector needs the product it speaks of")
+    vectors = _checked(vectors, labels)
     held = held_out(labels, config.seed)
-    kept = ~held
+    kept = np.flatnonzero(~held)
     figures: dict[str, Any] = {"texts": len(labels), "products": len(np.unique(labels)), "held_out": int(held.sum())}
     identity = Projection(None)
-    if held.any():
-        figures |= _accuracies(vectors, labels, held, config.seed)
-    if config.epochs == 0 or figures["products"] < 2:
-        return identity, figures | {"projection": "identity", "why": "no epochs, or fewer than two products"}
     if not held.any():
-        return identity, figures | {"projection": "identity", "why": "too few texts a product to hold one out"}
-    if not _trainable(labels[kept]).any():
-        return identity, figures | {"projection": "identity", "why": "no product has two texts to train on"}
-    trained, losses = _train(vectors[kept], labels[kept], config)
-    accuracy = accuracy_of(trained, vectors, labels, held, config.seed)
-    figures |= {"accuracy_trained": accuracy, "losses": losses}
-    if accuracy <= figures["accuracy_centroid"]:
-        return identity, figures | {"projection": "identity", "why": "training named no more held-out texts right"}
-    return trained, figures | {"projection": "trained", "why": "training named more held-out texts right"}
+        return identity, figures | _verdict("too few texts a product to hold one out")
+    trial = _Trial(vectors, labels, kept, _some(np.flatnonzero(held), config.seed))
+    figures |= {"measured": len(trial.asked), "accuracy_neighbour": trial.neighbour()}
+    untrained = trial.right(identity)
+    figures["accuracy_centroid"] = float(untrained.mean())
+    if config.epochs == 0 or figures["products"] < 2:
+        return identity, figures | _verdict("no epochs, or fewer than two products")
+    best, right, epochs = _best_epoch(trial, config, on_epoch)
+    figures |= {"accuracy_trained": float(right.mean()), **epochs}
+    if not _pays(right, untrained):
+        return identity, figures | _verdict("training named no more held-out texts right than chance might")
+    return best, figures | {"projection": "trained", "why": "training named more held-out texts right"}
 
 
-def centroids(vectors: Floats, labels: Ints, classes: int) -> Floats:
-    """The mean vector of each class, shape (classes, d); zero where a class has none."""
-    order = np.argsort(labels, kind="stable")
-    present, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
-    means = np.zeros((classes, vectors.shape[1]), dtype=np.float32)
-    if len(present):
-        means[present] = np.add.reduceat(vectors[order], starts, axis=0) / counts[:, None]
-    return means
-
-
-def unit(vectors: Floats) -> Floats:
-    """The rows at length 1; a zero row stays zero."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
-
-
-def check(vectors: NDArray[Any], dimension: int) -> Floats:
-    """The vectors as float32. Raises InputError: not (n, dimension), or not finite."""
-    if vectors.ndim != 2 or vectors.shape[1] != dimension:
-        raise InputError(
-            f"vectors of shape {vectors.shape}, but this linker was fitted on (n, {dimension}): another encoder"
-        )
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(bad):
-        raise InputError(f"vector {bad[0]} of {len(vectors)} holds NaN or infinity: the encoder is at fault")
-    return np.asarray(vectors, dtype=np.float32)
-
-
-def held_out(labels: Ints, seed: int) -> NDArray[np.bool_]:
+def held_out(labels: Ints, seed: int) -> Flags:
     """One random text of each product that has at least HELD_OUT_FROM; shape (n,)."""
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(labels))
@@ -120,114 +84,80 @@ def held_out(labels: Ints, seed: int) -> NDArray[np.bool_]:
     return chosen
 
 
-def accuracy_of(projection: Projection, vectors: Floats, labels: Ints, held: NDArray[np.bool_], seed: int) -> float:
-    """Share of held-out texts whose nearest prototype, made of the other texts, is their product's."""
-    rows = _measured(held, seed)
-    prototypes = projection.apply(centroids(vectors[~held], labels[~held], int(labels.max()) + 1))
-    nearest = _nearest(projection.apply(vectors[rows]), prototypes)
-    return float((nearest == labels[rows]).mean())
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """Held-out texts, `asked`, that are looked up among prototypes made of other texts, `kept`; both are rows."""
+
+    vectors: Floats
+    labels: Ints
+    kept: Ints
+    asked: Ints
+
+    def right(self, projection: Projection) -> Flags:
+        """Which texts' nearest prototype is their product's, shape (len(asked),)."""
+        means = centroids(self.vectors, self.labels, int(self.labels.max()) + 1, self.kept)
+        nearest = _nearest(projection.apply(self.vectors[self.asked]), projection.apply(means))
+        return np.asarray(nearest == self.labels[self.asked])
+
+    def neighbour(self) -> float:
+        """Share of texts whose nearest other text is their product's."""
+        nearest = _nearest(self.vectors[self.asked], self.vectors[self.kept])
+        return float((self.labels[self.kept][nearest] == self.labels[self.asked]).mean())
 
 
-def _accuracies(vectors: Floats, labels: Ints, held: NDArray[np.bool_], seed: int) -> dict[str, Any]:
-    rows = _measured(held, seed)
-    neighbour = labels[~held][_nearest(vectors[rows], vectors[~held])]
-    return {
-        "accuracy_centroid": accuracy_of(Projection(None), vectors, labels, held, seed),
-        "accuracy_neighbour": float((neighbour == labels[rows]).mean()),
-        "measured": len(rows),
-    }
+def _best_epoch(
+    trial: _Trial, config: ClassifyConfig, on_epoch: Callable[[int], None] | None
+) -> tuple[Projection, Flags, dict[str, list[float]]]:
+    """The projection after the epoch that named most held-out texts right, which, and what each epoch came to."""
+    from skutune.linking.softmax import train
+
+    patience = max(PATIENCE, _PATIENT * config.batch_size // max(len(trial.kept), 1))
+    best: tuple[Projection, Flags] | None = None
+    losses: list[float] = []
+    accuracies: list[float] = []
+    for projection, loss in train(trial.vectors, trial.labels, trial.kept, config):
+        right = trial.right(projection)
+        if best is None or right.mean() > best[1].mean():
+            best = projection, right
+        losses.append(loss)
+        accuracies.append(float(right.mean()))
+        if on_epoch is not None:
+            on_epoch(len(losses))
+        if len(accuracies) - int(np.argmax(accuracies)) > patience:
+            break
+    assert best is not None  # at least one epoch
+    return *best, {"losses": losses, "accuracies": accuracies}
 
 
-def _measured(held: NDArray[np.bool_], seed: int) -> Ints:
-    rows = np.flatnonzero(held)
-    if len(rows) > MEASURED:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, MEASURED, replace=False))
-    return rows
+def _pays(right: Flags, untrained: Flags) -> bool:
+    """Whether what was won is more than what was lost, by more than a standard error of their difference."""
+    won, lost = int((right & ~untrained).sum()), int((~right & untrained).sum())
+    return won - lost > float(np.sqrt(won + lost))
+
+
+def _verdict(why: str) -> dict[str, str]:
+    return {"projection": "identity", "why": why}
+
+
+def _checked(vectors: NDArray[Any], labels: Ints) -> Floats:
+    if vectors.shape[:1] != labels.shape:
+        raise InputError(f"{len(vectors)} vectors for {len(labels)} labels: each vector needs the product it speaks of")
+    if len(labels) and labels.min() < 0:
+        raise InputError(f"label {labels.min()}: labels are places of products, counted from 0")
+    return check(vectors, vectors.shape[-1])
+
+
+def _some(rows: Ints, seed: int) -> Ints:
+    if len(rows) <= MEASURED:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, MEASURED, replace=False))
 
 
 def _nearest(queries: Floats, targets: Floats) -> Ints:
-    step = max(1, _CELLS // len(targets))
-    parts = [np.argmax(queries[at : at + step] @ targets.T, axis=1) for at in range(0, len(queries), step)]
-    return np.concatenate(parts).astype(np.int64)
-
-
-def _trainable(labels: Ints) -> NDArray[np.bool_]:
-    """Texts whose product has another text: a prototype remains when the text is taken out."""
-    _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    return np.asarray(counts[inverse] >= 2)
-
-
-def _train(vectors: Floats, labels: Ints, config: ClassifyConfig) -> tuple[Projection, list[float]]:
-    """Gradient descent on the projection; returns it with the mean loss of each epoch."""
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.manual_seed(config.seed)
-    means_array = centroids(vectors, labels, int(labels.max()) + 1)
-    rivals = _rivals(means_array)
-    counts = torch.from_numpy(np.bincount(labels, minlength=len(means_array))).to(device)
-    means, texts = torch.from_numpy(means_array).to(device), torch.from_numpy(vectors).to(device)
-    targets = torch.from_numpy(labels).to(device)
-    weight = torch.nn.Parameter(torch.eye(vectors.shape[1], device=device))
-    log_scale = torch.nn.Parameter(
-        torch.tensor(3.0, device=device)
-    )  # cosines in a softmax need a temperature near 1/20
-    optimizer = torch.optim.Adam([weight, log_scale], lr=config.learning_rate)
-    rows = torch.from_numpy(np.flatnonzero(_trainable(labels)))
-    losses = []
-    for _ in range(config.epochs):
-        total = 0.0
-        for batch in rows[torch.randperm(len(rows))].split(config.batch_size):
-            beat()
-            own = targets[batch.to(device)]
-            classes = _classes(own, rivals, len(means))
-            x = texts[batch.to(device)]
-            rest = counts[own].unsqueeze(1).float()
-            without = (means[own] * rest - x) / (rest - 1)
-            loss = _loss(x, without, own, means, classes, weight, log_scale)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total += loss.item() * len(batch)
-        losses.append(total / len(rows))
-    return Projection(weight.detach().cpu().numpy().astype(np.float32)), losses
-
-
-def _loss(x: Any, without: Any, own: Any, means: Any, classes: Any, weight: Any, log_scale: Any) -> Any:
-    """Mean cross-entropy of texts over classes; each text meets its product without itself.
-
-    Shapes: x and without (b, d), own (b,), means (all classes, d), classes (c,) ascending and holding `own`.
-    """
-    import torch
-    from torch.nn.functional import cross_entropy, normalize
-
-    projected = normalize(x @ weight, dim=1)
-    prototypes = normalize(means[classes] @ weight, dim=1)
-    place = torch.searchsorted(classes, own)
-    mine = (projected * normalize(without @ weight, dim=1)).sum(dim=1, keepdim=True)
-    cosines = (projected @ prototypes.T).scatter(1, place.unsqueeze(1), mine)
-    return cross_entropy(cosines * log_scale.exp(), place)
-
-
-def _rivals(means: Floats) -> Ints | None:
-    """The nearest products of each product, shape (classes, NEIGHBOURS); None where the softmax runs over all."""
-    if len(means) <= ALL_CLASSES:
-        return None
-    targets = unit(means)
+    """The place of the nearest target of each query, shape (len(queries),)."""
     step = max(1, _CELLS // len(targets))
     parts = []
-    for at in range(0, len(targets), step):
+    for at in range(0, len(queries), step):
+        parts.append(np.argmax(queries[at : at + step] @ targets.T, axis=1))
         beat()
-        cosines = targets[at : at + step] @ targets.T
-        parts.append(np.argpartition(-cosines, NEIGHBOURS + 1, axis=1)[:, : NEIGHBOURS + 1])
     return np.concatenate(parts).astype(np.int64)
-
-
-def _classes(own: Any, rivals: Ints | None, classes: int) -> Any:
-    """The products that a batch's softmax runs over, ascending."""
-    import torch
-
-    if rivals is None:
-        return torch.arange(classes, device=own.device)
-    near = torch.from_numpy(rivals[own.cpu().numpy()]).to(own.device)
-    return torch.unique(torch.cat([own, near.flatten()]))

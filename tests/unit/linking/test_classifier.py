@@ -7,7 +7,7 @@ import pytest
 
 from skutune.config import ClassifyConfig
 from skutune.errors import InputError
-from skutune.linking import classifier
+from skutune.linking import classifier, projection, softmax
 from skutune.linking.classifier import Floats, Ints, unit
 
 
@@ -22,24 +22,52 @@ def noisy(classes: int, texts: int, signal: int = 8, noise: int = 24) -> tuple[F
 
 def test_training_learns_which_directions_tell_products_apart() -> None:
     vectors, labels = noisy(60, 6)
-    projection, figures = classifier.fit(vectors, labels, ClassifyConfig(epochs=30, learning_rate=0.01, batch_size=128))
+    learned, figures = classifier.fit(vectors, labels, ClassifyConfig(epochs=30, learning_rate=0.01, batch_size=128))
     assert figures["projection"] == "trained"
     assert figures["accuracy_trained"] > figures["accuracy_centroid"] + 0.2
-    assert projection.apply(vectors).shape == vectors.shape
+    assert learned.apply(vectors).shape == vectors.shape
 
 
 def test_sampled_rivals_train_as_well_as_all_products(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, labels = noisy(60, 6)
-    monkeypatch.setattr(classifier, "ALL_CLASSES", 10)
+    monkeypatch.setattr(softmax, "ALL_CLASSES", 10)
     _, figures = classifier.fit(vectors, labels, ClassifyConfig(epochs=30, learning_rate=0.01, batch_size=16))
     assert figures["accuracy_trained"] > figures["accuracy_centroid"] + 0.2
 
 
+def test_a_batch_worked_in_pieces_trains_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, labels = noisy(20, 4)
+    rows, config = np.arange(len(labels)), ClassifyConfig(epochs=3, learning_rate=0.01, batch_size=40)
+    *_, (whole, loss) = softmax.train(vectors, labels, rows, config)
+    monkeypatch.setattr(softmax, "_CELLS", 20 * 7)
+    *_, (pieces, same) = softmax.train(vectors, labels, rows, config)
+    assert whole.weight is not None
+    assert pieces.weight is not None
+    assert np.allclose(whole.weight, pieces.weight, atol=1e-4)
+    assert loss == pytest.approx(same, rel=1e-4)
+
+
+def test_training_draws_the_same_from_the_same_seed_and_tells_of_each_epoch() -> None:
+    vectors, labels = noisy(20, 4)
+    config, told = ClassifyConfig(epochs=3, learning_rate=0.01, batch_size=40), list[int]()
+    first, figures = classifier.fit(vectors, labels, config, told.append)
+    second, same = classifier.fit(vectors, labels, config)
+    assert figures == same
+    assert told == [1, 2, 3]
+    assert np.array_equal(first.apply(vectors), second.apply(vectors))
+
+
+def test_training_ends_where_epochs_bring_nothing_more() -> None:
+    vectors, labels = np.eye(70, dtype=np.float32)[np.repeat(np.arange(70), 4)], np.repeat(np.arange(70), 4)
+    _, figures = classifier.fit(vectors, labels, ClassifyConfig(epochs=100, batch_size=2))
+    assert len(figures["losses"]) == 1 + classifier.PATIENCE
+
+
 def test_training_that_names_no_more_texts_right_is_not_kept() -> None:
     vectors = np.eye(8, dtype=np.float32)[np.repeat(np.arange(8), 4)]
-    projection, figures = classifier.fit(vectors, np.repeat(np.arange(8), 4), ClassifyConfig(epochs=2))
+    learned, figures = classifier.fit(vectors, np.repeat(np.arange(8), 4), ClassifyConfig(epochs=2))
     assert figures["accuracy_centroid"] == 1
-    assert (projection.weight, figures["projection"]) == (None, "identity")
+    assert (learned.weight, figures["projection"]) == (None, "identity")
 
 
 @pytest.mark.parametrize(
@@ -47,10 +75,10 @@ def test_training_that_names_no_more_texts_right_is_not_kept() -> None:
 )
 def test_without_epochs_products_or_texts_the_projection_is_the_identity(labels: list[int], epochs: int) -> None:
     vectors = unit(np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32))
-    projection, figures = classifier.fit(vectors, np.array(labels), ClassifyConfig(epochs=epochs))
-    assert projection.weight is None
+    learned, figures = classifier.fit(vectors, np.array(labels), ClassifyConfig(epochs=epochs))
+    assert learned.weight is None
     assert figures["why"]
-    assert np.allclose(projection.apply(vectors), vectors, atol=1e-6)
+    assert np.allclose(learned.apply(vectors), vectors, atol=1e-6)
 
 
 def test_one_text_is_held_out_where_there_are_three() -> None:
@@ -67,10 +95,65 @@ def test_a_centroid_depends_on_its_own_texts_alone() -> None:
     assert not fewer[3:].any()
 
 
+def test_centroids_of_some_rows_are_those_of_these_texts() -> None:
+    vectors, labels = noisy(5, 3)
+    rows = np.flatnonzero(np.arange(len(labels)) % 3 > 0)
+    assert np.allclose(
+        classifier.centroids(vectors, labels, 5, rows), classifier.centroids(vectors[rows], labels[rows], 5)
+    )
+
+
+def test_centroids_of_many_texts_are_summed_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, labels = noisy(5, 3)
+    whole = classifier.centroids(vectors, labels, 6)
+    monkeypatch.setattr(projection, "_ROWS", 2)
+    assert np.allclose(classifier.centroids(vectors, labels, 6), whole, atol=1e-6)
+    assert np.allclose(whole[2], vectors[labels == 2].mean(axis=0), atol=1e-6)
+
+
 def test_bad_vectors_are_refused_with_their_row() -> None:
     vectors = np.ones((3, 4), dtype=np.float32)
     vectors[1, 2] = np.nan
     with pytest.raises(InputError, match="vector 1 of 3"):
         classifier.fit(vectors, np.array([0, 1, 2]), ClassifyConfig())
-    with pytest.raises(InputError, match="labels"):
-        classifier.fit(np.ones((3, 4), dtype=np.float32), np.array([0, 1]), ClassifyConfig())
+
+
+def test_labels_that_do_not_fit_the_vectors_are_refused() -> None:
+    vectors = np.ones((3, 4), dtype=np.float32)
+    with pytest.raises(InputError, match="3 vectors for 2 labels"):
+        classifier.fit(vectors, np.array([0, 1]), ClassifyConfig())
+    with pytest.raises(InputError, match="label -1"):
+        classifier.fit(vectors, np.array([0, -1, 1]), ClassifyConfig())
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4,), (2, 2, 4)])
+def test_vectors_of_another_dimension_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"fitted on \(n, 4\): another encoder"):
+        classifier.check(np.ones(shape, dtype=np.float32), 4)
+
+
+def test_two_products_are_told_apart() -> None:
+    vectors, labels = noisy(2, 40)
+    learned, figures = classifier.fit(vectors, labels, ClassifyConfig(epochs=5, learning_rate=0.01))
+    assert figures["held_out"] == 2
+    assert learned.apply(vectors).shape == vectors.shape
+
+
+def test_texts_without_direction_spoil_nothing() -> None:
+    vectors, labels = noisy(60, 6)
+    vectors[labels == 3] = 0
+    vectors[0] = 0
+    config = ClassifyConfig(epochs=30, learning_rate=0.01, batch_size=128)
+    learned, figures = classifier.fit(vectors, labels, config)
+    assert figures["projection"] == "trained"
+    assert np.isfinite(figures["losses"]).all()
+    assert np.isfinite(learned.apply(vectors)).all()
+    assert not learned.apply(vectors)[0].any()
+
+
+def test_half_precision_and_no_texts_at_all_are_taken() -> None:
+    vectors, labels = noisy(6, 4)
+    _, figures = classifier.fit(vectors.astype(np.float16), labels, ClassifyConfig(epochs=1))
+    assert figures["texts"] == 24
+    _, figures = classifier.fit(vectors[:0], labels[:0], ClassifyConfig(epochs=1))
+    assert figures["projection"] == "identity"

@@ -1,0 +1,58 @@
+"""Vectors of texts: the linear map that all products share, and prototypes as means. numpy alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skutune.errors import InputError
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+_ROWS = 1 << 16  # summed at the same time: a copy of as many vectors, whatever their number
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """A linear map of unit vectors, shape (d, d), applied as `vectors @ weight`; None is the identity."""
+
+    weight: Floats | None
+
+    def apply(self, vectors: Floats) -> Floats:
+        """Unit vectors, shape (n, d)."""
+        return unit(vectors if self.weight is None else vectors @ self.weight)
+
+
+def centroids(vectors: Floats, labels: Ints, classes: int, rows: Ints | None = None) -> Floats:
+    """The mean vector of each class, shape (classes, d), of all texts or of some rows; zero where a class has none."""
+    rows = np.arange(len(labels)) if rows is None else rows
+    ordered = rows[np.argsort(labels[rows], kind="stable")]
+    sums = np.zeros((classes, vectors.shape[1]), dtype=np.float32)
+    for at in range(0, len(ordered), _ROWS):
+        block = ordered[at : at + _ROWS]
+        present, starts = np.unique(labels[block], return_index=True)
+        sums[present] += np.add.reduceat(vectors[block], starts, axis=0)
+    counts = np.bincount(labels[rows], minlength=classes)
+    return np.asarray(sums / np.maximum(counts, 1)[:, None], dtype=np.float32)
+
+
+def unit(vectors: Floats) -> Floats:
+    """The rows at length 1; a zero row stays zero."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+def check(vectors: NDArray[Any], dimension: int) -> Floats:
+    """The vectors as float32. Raises InputError: not (n, dimension), or not finite."""
+    if vectors.ndim != 2 or vectors.shape[1] != dimension:
+        raise InputError(
+            f"vectors of shape {vectors.shape}, but this linker was fitted on (n, {dimension}): another encoder"
+        )
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        raise InputError(f"vector {bad[0]} of {len(vectors)} holds NaN or infinity: the encoder is at fault")
+    return np.asarray(vectors, dtype=np.float32)
