@@ -6,9 +6,15 @@ product comes or goes without training. Training maximises the likelihood of a t
 cosines with a learned temperature, as in prototypical networks (Snell et al., 2017); a text is taken out of its own
 product's prototype while it is trained on, or it would be its own answer.
 
-Training is kept only where it pays: one text of each product is held out, and unless the projection names more of them
-right than the untrained vectors do, by more than chance would, the identity stays. Training ends where an epoch names
-no more of them right than the ones before.
+Training is kept only where it pays: the last text of each product is held out, and unless the projection names more
+of them right than the untrained vectors do, by more than chance would, the identity stays. Training ends where an epoch
+names no more of them right than the ones before.
+
+Where a product's texts are a template filled in, nothing is trained. A held-out one is easy for whoever has learned the
+template, so that training always seems to pay, and what is learned is wrong for what anybody else writes: over 49,688
+products with a name and three template texts, an epoch took the accuracy on a fourth template from 96.9 % to 97.5 %,
+and on an LLM's descriptions from 23 % to 21 % (the right one among ten: from 68 % to 55 %). Templates are known by
+their repetition: what sets a text apart from the product's others is the same in all products.
 """
 
 from __future__ import annotations
@@ -31,6 +37,7 @@ HELD_OUT_FROM = 3  # texts of a product: with fewer, holding one out leaves a pr
 MEASURED = 4000  # held-out texts that are looked up at most
 PATIENCE = 2  # epochs without a better one that end the training
 _PATIENT = 200  # batches without a better epoch that it takes as well: epochs of a small catalog are short
+REPEATED = 0.3  # repetition that tells a template: they measure 0.57 to 0.70, an LLM's texts 0.07 to 0.16
 _CELLS = 1 << 24  # of a similarity matrix at the same time: 64 MiB
 
 Flags = NDArray[np.bool_]
@@ -55,7 +62,7 @@ def fit(
         InputError: a vector is not finite, or vectors and labels do not fit each other.
     """
     vectors = _checked(vectors, labels)
-    held = held_out(labels, config.seed)
+    held = held_out(labels)
     kept = np.flatnonzero(~held)
     figures: dict[str, Any] = {"texts": len(labels), "products": len(np.unique(labels)), "held_out": int(held.sum())}
     identity = Projection(None)
@@ -67,6 +74,9 @@ def fit(
     figures["accuracy_centroid"] = float(untrained.mean())
     if config.epochs == 0 or figures["products"] < 2:
         return identity, figures | _verdict("no epochs, or fewer than two products")
+    figures["repetition"] = trial.repetition()
+    if figures["repetition"] > REPEATED:
+        return identity, figures | _verdict("held-out texts are a template filled in, which training would learn")
     best, right, epochs = _best_epoch(trial, config, on_epoch)
     figures |= {"accuracy_trained": float(right.mean()), **epochs}
     if not _pays(right, untrained):
@@ -74,13 +84,16 @@ def fit(
     return best, figures | {"projection": "trained", "why": "training named more held-out texts right"}
 
 
-def held_out(labels: Ints, seed: int) -> Flags:
-    """One random text of each product that has at least HELD_OUT_FROM; shape (n,)."""
-    generator = np.random.default_rng(seed)
-    order = generator.permutation(len(labels))
-    _, first, counts = np.unique(labels[order], return_index=True, return_counts=True)
+def held_out(labels: Ints) -> Flags:
+    """The last text of each product that has at least HELD_OUT_FROM, shape (n,).
+
+    Texts come in the order of their making, so that this one is of the same kind in most products, and a kind that is
+    not trained on.
+    """
+    backwards = labels[::-1]
+    _, last, counts = np.unique(backwards, return_index=True, return_counts=True)
     chosen = np.zeros(len(labels), dtype=bool)
-    chosen[order[first[counts >= HELD_OUT_FROM]]] = True
+    chosen[len(labels) - 1 - last[counts >= HELD_OUT_FROM]] = True
     return chosen
 
 
@@ -98,6 +111,17 @@ class _Trial:
         means = centroids(self.vectors, self.labels, int(self.labels.max()) + 1, self.kept)
         nearest = _nearest(projection.apply(self.vectors[self.asked]), projection.apply(means))
         return np.asarray(nearest == self.labels[self.asked])
+
+    def repetition(self) -> float:
+        """How much alike what sets these texts apart from their products' others is, from product to product.
+
+        1: the same in all products; 0: as different as chance. The mean inner product of two of these differences over
+        their mean square.
+        """
+        means = centroids(self.vectors, self.labels, int(self.labels.max()) + 1, self.kept)
+        apart = (self.vectors[self.asked] - means[self.labels[self.asked]]).astype(np.float64)
+        squares, together = float((apart**2).sum()), float((apart.sum(axis=0) ** 2).sum())
+        return (together - squares) / max((len(apart) - 1) * squares, 1e-12)
 
     def neighbour(self) -> float:
         """Share of texts whose nearest other text is their product's."""

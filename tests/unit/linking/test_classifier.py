@@ -81,10 +81,25 @@ def test_without_epochs_products_or_texts_the_projection_is_the_identity(labels:
     assert np.allclose(learned.apply(vectors), vectors, atol=1e-6)
 
 
-def test_one_text_is_held_out_where_there_are_three() -> None:
-    labels = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2])
-    held = classifier.held_out(labels, seed=0)
-    assert sorted(labels[held].tolist()) == [0, 2]
+def test_the_last_text_is_held_out_where_there_are_three() -> None:
+    labels = np.array([0, 0, 2, 1, 2, 0, 1, 2, 2])
+    assert np.flatnonzero(classifier.held_out(labels)).tolist() == [5, 8]
+
+
+def test_a_template_filled_in_teaches_nothing() -> None:
+    vectors, labels = noisy(60, 6)
+    frames = np.random.default_rng(2).normal(size=(6, vectors.shape[1]))[np.tile(np.arange(6), 60)]
+    framed = unit((vectors + frames).astype(np.float32))
+    config = ClassifyConfig(epochs=30, learning_rate=0.01, batch_size=128)
+    learned, figures = classifier.fit(framed, labels, config)
+    assert figures["repetition"] > classifier.REPEATED
+    assert (learned.weight, "losses" in figures) == (None, False)
+    assert "template" in figures["why"]
+
+
+def test_texts_that_are_all_their_own_do_not_pass_for_a_template() -> None:
+    _, figures = classifier.fit(*noisy(60, 6), ClassifyConfig(epochs=1))
+    assert abs(figures["repetition"]) < 0.1
 
 
 def test_a_centroid_depends_on_its_own_texts_alone() -> None:
