@@ -171,8 +171,8 @@ class EmbedConfig(Section):
 class ClassifyConfig(Section):
     """The classifier over products, and the calibration of P(acceptable)."""
 
-    epochs: int = Field(20, ge=0, le=1000, description="Passes over the vectors to train the projection; 0: none.")
-    learning_rate: float = Field(1e-3, gt=0, le=1)
+    epochs: int = Field(20, ge=0, le=1000, description="Passes to train the projection, at most; 0: none.")
+    learning_rate: float = Field(1e-4, gt=0, le=1)
     batch_size: int = Field(1024, ge=2)
     seed: int = 0
 
