@@ -1,4 +1,4 @@
-"""Vectors of texts: the linear map that all products share, and prototypes as means. numpy alone."""
+"""Vectors of texts: the linear map that all products share, its closed form, and prototypes as means. numpy alone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from skutune.errors import InputError
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
+SHRINKAGE = 3.0  # of the whitening, in mean variances: from 0.3 to 10 nothing measured moves by more than two points
 _ROWS = 1 << 16  # summed at the same time: a copy of as many vectors, whatever their number
 
 
@@ -38,6 +39,25 @@ def centroids(vectors: Floats, labels: Ints, classes: int, rows: Ints | None = N
         sums[present] += np.add.reduceat(vectors[block], starts, axis=0)
     counts = np.bincount(labels[rows], minlength=classes)
     return np.asarray(sums / np.maximum(counts, 1)[:, None], dtype=np.float32)
+
+
+def whitened(vectors: Floats, labels: Ints, rows: Ints) -> Projection:
+    """The map that shortens the directions in which texts of one product differ; the identity where none do.
+
+    Within-class covariance normalisation (Hatch, Kajarekar and Stolcke, 2006), shrunk towards the identity. `rows` (m,)
+    are the texts that it is made of; arguments otherwise as in `centroids`.
+    """
+    means = centroids(vectors, labels, int(labels.max()) + 1, rows)
+    scatter = np.zeros((vectors.shape[1],) * 2)
+    for at in range(0, len(rows), _ROWS):
+        block = rows[at : at + _ROWS]
+        apart = vectors[block] - means[labels[block]]
+        scatter += apart.T @ apart
+    variances, axes = np.linalg.eigh(scatter)
+    if not variances.mean() > 0:
+        return Projection(None)
+    scaled = axes / np.sqrt(np.maximum(variances / variances.mean(), 0) + SHRINKAGE)
+    return Projection((scaled @ axes.T).astype(np.float32))
 
 
 def unit(vectors: Floats) -> Floats:
