@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import controller, data_path, engines, start
+from tests.benchmarks import baselines, controller, data_path, engines, start
 from tests.benchmarks.rows import Row, render
 
 SUITES: dict[str, Callable[[Path, argparse.Namespace], list[Row]]] = {
@@ -22,6 +22,7 @@ SUITES: dict[str, Callable[[Path, argparse.Namespace], list[Row]]] = {
     "data-path": data_path.measure,
     "engines": engines.measure,
     "controller": controller.measure,
+    "baselines": baselines.measure,
 }
 
 
