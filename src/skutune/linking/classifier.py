@@ -14,8 +14,9 @@ Where a product's texts are a template filled in, nothing is trained: held-out o
 templates, so that training always seems to pay. Over 49,688 products with a name and three template texts, an epoch at
 a rate of 0.001 took the accuracy on a fourth template from 96.9 % to 97.5 %, but on an LLM's descriptions of 60
 products, and their first sentences, from 23 % to 21 %, and the right product among ten from 68 % to 55 %. Whitening
-took these, with five templates, from 23 % to 26 % and from 67 % to 71 %. Templates are known by their repetition: what
-sets a text apart from its product's others is the same in all products.
+moves these little (with five templates, from 25 % to 26 % and from 68 % to 71 %); it tells apart what looks alike: of
+4,122 products whose names share their words it names 88 % right by name, and the plain means 82 %. Templates are known
+by their repetition: what sets a text apart from its product's others is the same in all products.
 """
 
 from __future__ import annotations
