@@ -72,6 +72,34 @@ def curves(lines: Sequence[Line], x_label: str, y_label: str) -> Markup:
     return _figure(Markup("").join(parts), x_label, y_label, f"Curves: {y_label} by {x_label}")
 
 
+def reliability(points: Sequence[tuple[float, float, int]], x_label: str, y_label: str) -> Markup:
+    """Shares (x, y, how many) on a square from 0 to 1, with the diagonal on which both are the same; dots by number."""
+    axes = _Axes(0, 1, 1)
+    most = max(count for _, _, count in points)
+    line = _line(axes, Line("measured", "measured", [(x, y) for x, y, _ in points]), dots=False)
+    dots = Markup("").join(
+        Markup('<circle class="measured" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"><title>{}</title></circle>').format(
+            axes.x(x), axes.y(y), 2 + 4 * math.sqrt(count / most), f"{percent(x)}: {percent(y)} of {count:,}"
+        )
+        for x, y, count in points
+    )
+    return _figure(_unit_square(axes, diagonal=True) + line + dots, x_label, y_label, f"Curve: {y_label} by {x_label}")
+
+
+def shares(lines: Sequence[Line], mark: float, x_label: str, y_label: str) -> Markup:
+    """Lines of shares, 0 to 1, over the x that they have in common, and an upright line at `mark`."""
+    places = [x for line in lines for x, _ in line.points]
+    axes = _Axes(min(places), max(places), 1)
+    parts = [_unit_square(axes, diagonal=False), *(_line(axes, line) for line in lines)]
+    if axes.low_x <= mark <= axes.high_x:
+        parts.append(
+            Markup('<line class="mark" x1="{0:.1f}" x2="{0:.1f}" y1="{1:.1f}" y2="{2:.1f}"/>').format(
+                axes.x(mark), axes.y(0), axes.y(1)
+            )
+        )
+    return _figure(Markup("").join(parts), x_label, y_label, f"Curves: {y_label} by {x_label}")
+
+
 def interval(rate: Rate, style: str) -> Markup:
     """A rate as a bar from 0 to 1 with its 95 % interval."""
     if rate.rate is None:
@@ -133,17 +161,32 @@ def _bar(axes: _Axes, each: Bin, whole: bool) -> Markup:
     )
 
 
-def _line(axes: _Axes, line: Line) -> Markup:
+def _unit_square(axes: _Axes, diagonal: bool) -> Markup:
+    """Grid and labels for shares; the x axis may begin later than at 0."""
+    step = ticks(axes.high_x - axes.low_x, wanted=5)[1]
+    places = range(math.ceil(axes.low_x / step - 1e-9), math.floor(axes.high_x / step + 1e-9) + 1)
+    parts = [_grid(axes, ticks(1, wanted=5))]
+    parts += [_text(axes.x(at * step), _HEIGHT - _BOTTOM + 14, compact(at * step), "middle") for at in places]
+    if diagonal:
+        parts.append(
+            Markup('<line class="diagonal" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>').format(
+                axes.x(0), axes.x(1), axes.y(0), axes.y(1)
+            )
+        )
+    return Markup("").join(parts)
+
+
+def _line(axes: _Axes, line: Line, dots: bool = True) -> Markup:
     places = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in line.points)
-    dots = Markup("").join(
+    circles = Markup("").join(
         Markup('<circle class="{0}" cx="{1:.1f}" cy="{2:.1f}" r="2.6"><title>{3}</title></circle>').format(
             line.style, axes.x(x), axes.y(y), f"{line.label}, {compact(x)}: {y:.4g}"
         )
-        for x, y in (line.points if len(line.points) <= 30 else ())
+        for x, y in (line.points if dots and len(line.points) <= 30 else ())
     )
     return (
         Markup('<polyline class="{}" points="{}"><title>{}</title></polyline>').format(line.style, places, line.label)
-        + dots
+        + circles
     )
 
 

@@ -15,6 +15,7 @@ from skutune.evaluation.rates import Rate
 from skutune.records import Example
 from skutune.report import charts, wording
 from skutune.report.answers import Measure, Sample, Segment, Variety
+from skutune.report.classifying import Classifying
 from skutune.report.coverage import CoverageFigures
 from skutune.report.figures import flatten
 from skutune.report.linking import Linking
@@ -22,7 +23,10 @@ from skutune.report.losses import Losses
 from skutune.report.pipeline import RejectedSample, StageCost
 
 SPLITS = {"held_out_product": "about products never trained", "held_out_question": "about trained products"}
-_TOLD_ELSEWHERE = ("summary", "loss")  # of evaluate: the page has a place of its own for them
+_TOLD_ELSEWHERE = (  # the page has a place of its own for them
+    *("classifier · accuracy ", "classifier · projection", "classifier · why", "classifier · measured"),
+    *("calibration · reliability", "calibration · coverage"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class Page:
     samples: list[Sample]
     losses: Losses
     linking: Linking
+    classifying: Classifying
     precision: float
     coverage: CoverageFigures
     min_examples: int
@@ -104,8 +109,8 @@ class Page:
 
     def other_figures(self, stage: str) -> list[tuple[str, str]]:
         """A stage's own figures, flat."""
-        shown = {name: value for name, value in self.figures[stage].items() if name not in _TOLD_ELSEWHERE}
-        return [(path, wording.figure(value)) for path, value in flatten(shown)]
+        flat = flatten(self.figures[stage])
+        return [(path, wording.figure(value)) for path, value in flat if not path.startswith(_TOLD_ELSEWHERE)]
 
     def evaluation_losses(self) -> list[tuple[str, str]]:
         """Losses of base and tuned model on held-out answers."""
@@ -128,6 +133,24 @@ class Page:
         if not self.linking.names.trials:
             return None
         return charts.histogram(self.linking.bins, "P(acceptable) of the best candidate", "distinct names")
+
+    def reliability_chart(self) -> Markup | None:
+        """The share of right pairs by P(acceptable); None where too few were held out."""
+        measured = [(row.p, row.acceptable, row.names) for row in self.classifying.reliability]
+        if not measured:
+            return None
+        return charts.reliability(measured, "P(acceptable) as told", "share acceptable as found")
+
+    def precision_chart(self) -> Markup | None:
+        """What each wanted precision would link; None where too few names were held out."""
+        rows = self.classifying.operating
+        if not rows:
+            return None
+        lines = [
+            charts.Line("right among the linked", "training", [(row.wanted, row.precision) for row in rows]),
+            charts.Line("names linked", "validation", [(row.wanted, row.coverage) for row in rows]),
+        ]
+        return charts.shares(lines, self.precision, "wanted precision", "share")
 
     def coverage_chart(self) -> Markup | None:
         """Products by trained questions; None where all are held out."""

@@ -28,6 +28,7 @@ from skutune.records import (
     Variant,
 )
 from skutune.report import answers, page
+from skutune.report.classifying import read_classifying
 from skutune.report.coverage import tally_coverage
 from skutune.report.figures import sample
 from skutune.report.linking import tally_links
@@ -91,6 +92,7 @@ class Report:
             samples=[answers.side_by_side(question, names) for question in questions],
             losses=self._losses(),
             linking=tally_links(self._links(), _LISTED),
+            classifying=read_classifying(manifests["classify"].figures),
             precision=self.config.stages.link.precision,
             coverage=tally_coverage(coverage, self.config.coverage.min_examples, _LISTED),
             min_examples=self.config.coverage.min_examples,

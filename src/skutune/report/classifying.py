@@ -1,0 +1,80 @@
+"""How well the classifier and P(acceptable) did on texts and names that were kept out of their making.
+
+Read from the classify stage's figures. A run of few products has too little to keep out, and then has none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_METHODS = {
+    "neighbour": "nearest text of any product",
+    "centroid": "nearest mean of a product's texts",
+    "whitened": "the same, whitened",
+    "trained": "the same, with a trained projection",
+}
+_KEPT_AS = {"identity": "centroid", "whitened": "whitened", "trained": "trained"}
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way to tell a text's product: the share of held-out texts that it got right; the run uses the kept one."""
+
+    name: str
+    right: float
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Pairs of about the same P(acceptable): its mean, the share that was right, and how many there are."""
+
+    p: float
+    acceptable: float
+    names: int
+
+
+@dataclass(frozen=True, slots=True)
+class Operating:
+    """What comes of a wanted precision: the share of right links among all, and of linked names among all."""
+
+    wanted: float
+    precision: float
+    coverage: float
+
+
+@dataclass(frozen=True, slots=True)
+class Classifying:
+    """The figures; empty lists where too little was held out. `texts` were held out, `why` is the verdict's reason."""
+
+    methods: list[Method]
+    texts: int
+    why: str
+    reliability: list[Reliability]
+    operating: list[Operating]
+
+
+def read_classifying(figures: Mapping[str, Any]) -> Classifying:
+    """From the figures of the classify stage's manifest."""
+    classifier, calibration = figures.get("classifier", {}), figures.get("calibration", {})
+    return Classifying(
+        methods=list(_methods(classifier)),
+        texts=classifier.get("measured", 0),
+        why=classifier.get("why", ""),
+        reliability=[Reliability(**row) for row in _rows(calibration, "reliability")],
+        operating=[Operating(**row) for row in _rows(calibration, "coverage")],
+    )
+
+
+def _methods(classifier: Mapping[str, Any]) -> Iterator[Method]:
+    kept = _KEPT_AS.get(classifier.get("projection", ""))
+    for method, name in _METHODS.items():
+        if (right := classifier.get(f"accuracy_{method}")) is not None:
+            yield Method(name, right, method == kept)
+
+
+def _rows(calibration: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
+    rows: Sequence[Mapping[str, Any]] = calibration.get(name) or ()
+    return rows
