@@ -35,6 +35,8 @@ def build_map(name: str, context: Context) -> MapStage:
     """A map stage, ready to work."""
     if name == "describe" and context.config.stages.describe.method == "template":
         return cast(MapStage, _load("describe", "DescribeByTemplate")(context))
+    if name == "paraphrase" and context.config.stages.paraphrase.variants == 0:
+        return cast(MapStage, _load("paraphrase", "NoVariants")(context))
     return cast(MapStage, _load(*_CLASSES[name])(context))
 
 

@@ -67,3 +67,20 @@ class Paraphrase:
     def _prompt(self, wanted: _Wanted) -> Prompt:
         messages = paraphrase(wanted.product, wanted.description, wanted.number)
         return Prompt(messages, sampling_of(self.config.sampling))
+
+
+class NoVariants:
+    """Description → nothing: `variants: 0` needs no LLM, not even one that is there."""
+
+    record = Variant
+    attempts = 1
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def items(self, part: int) -> Iterator[Item]:
+        return iter(())
+
+    def rows(self, items: Iterable[Item]) -> Iterator[Made]:
+        for item in items:  # read to the end: that is what makes the empty parts
+            yield Made(item, [])
