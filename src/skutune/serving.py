@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skutune import runs
+from skutune import linking, runs
 from skutune.config import Config, LinkConfig
 from skutune.engines.base import Encoder
 from skutune.engines.pool import ModelPool
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from skutune.answering import AnswerModel
 
 _MAX_WORDS = 200  # of a text to link; a name has a few, and the encoder cuts long before this
+_MAX_CHARACTERS = 4000  # the same for texts without spaces
 
 
 @contextmanager
@@ -58,27 +59,33 @@ class LoadedLinker:
     settings: LinkConfig
 
 
-def linker_of(store: ObjectStore, info: RunInfo, cache: Path) -> LoadedLinker:
-    """The linker of a run, loaded. Raises InputError where the run has none yet."""
+def linker_of(store: ObjectStore, info: RunInfo, cache: Path, precision: float | None = None) -> LoadedLinker:
+    """The linker of a run, loaded, at this precision or the run's. Raises InputError where the run has none yet."""
     with tempfile.TemporaryDirectory(prefix="skutune-") as scratch:
         inputs = inputs_of(store, info, ("classify",), Path(scratch))
-        linker = Linker.load(inputs.folder("classify", "linker"))
+        linker = linking.load(inputs.folder("classify", "linker"))
         pool = _pool(runs.stage_config(store, info, "classify"), inputs.manifest("classify"), "encoder", cache)
-    return LoadedLinker(linker, pool.encoder(), info.config.stages.link)
+    settings = info.config.stages.link
+    if precision is not None:
+        settings = settings.model_copy(update={"precision": precision})
+    return LoadedLinker(linker, pool.encoder(), settings)
 
 
 def link_texts(loaded: LoadedLinker, texts: Sequence[str], top: int) -> Iterator[dict[str, Any]]:
     """One JSON-ready object a text, in order; `product` is None where no product is close enough."""
-    shortened = [" ".join(text.split()[:_MAX_WORDS]) for text in texts]
+    shortened = [" ".join(text[:_MAX_CHARACTERS].split()[:_MAX_WORDS]) for text in texts]
     vectors = loaded.encoder.encode([query_text(text, None) for text in shortened])
-    linked = loaded.linker.link(shortened, vectors, loaded.settings)
-    candidates = loaded.linker.top(shortened, vectors, top)
-    for text, found, shown in zip(texts, linked, candidates, strict=True):
-        best = found.candidates[0] if found.candidates and normalise_name(text) else None
+    for text, ranked in zip(texts, loaded.linker.rank(shortened, vectors), strict=True):
+        says_something = bool(normalise_name(text))
+        found = loaded.linker.choose(ranked, loaded.settings).candidates if says_something else []
+        shown = range(min(top, len(ranked.products)) if says_something else 0)
         yield {
             "text": text,
-            "product": _shown(best) if best else None,
-            "candidates": [_shown(candidate) for candidate in shown],
+            "product": _shown(found[0]) if found else None,
+            "candidates": [
+                _shown(loaded.linker.candidate(ranked, place)) | {"evidence": loaded.linker.evidence_of(ranked, place)}
+                for place in shown
+            ],
         }
 
 

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import baselines, controller, data_path, engines, start
+from tests.benchmarks import baselines, controller, data_path, engines, linking, start
 from tests.benchmarks.rows import Row, render
 
 SUITES: dict[str, Callable[[Path, argparse.Namespace], list[Row]]] = {
@@ -23,6 +23,7 @@ SUITES: dict[str, Callable[[Path, argparse.Namespace], list[Row]]] = {
     "engines": engines.measure,
     "controller": controller.measure,
     "baselines": baselines.measure,
+    "linking": linking.measure,
 }
 
 

@@ -78,7 +78,7 @@ def regression(split: Split) -> Answer:
 
 def linker(split: Split) -> Answer:
     """The whole linker, with its words."""
-    fitted, _ = fitting.fit(split.products, _embeddings(split), ClassifyConfig(), encoder())
+    fitted, _ = fitting.fit(split.products, embeddings(split), ClassifyConfig(), encoder())
     places = {product.id: place for place, product in enumerate(split.products)}
 
     def answer(asked: Asked) -> Ints:
@@ -162,7 +162,7 @@ def _filled(places: Sequence[int]) -> Ints:
     return np.array([*places, *[-1] * COUNT][:COUNT], dtype=np.int64)
 
 
-def _embeddings(split: Split) -> Iterator[Embedding]:
+def embeddings(split: Split) -> Iterator[Embedding]:
     rows = zip(split.labels.tolist(), split.kinds, split.vectors, strict=True)
     for number, (label, kind, vector) in enumerate(rows):
         yield Embedding(split.products[label].id, kind, number, vector, "")

@@ -1,8 +1,10 @@
-"""What speaks for each candidate of a name: cosines of vectors and agreement of words, one row of features each.
+"""What speaks for and against each candidate of a name: cosines of vectors and agreement of words, one row each.
 
-A cosine means something else with every encoder, and a small catalog holds too little to learn what. So cosines are
-measured with a **ruler**: fixed pairs of texts that mean the same thing, and the same texts paired at random, encoded
-once when the linker is fitted. 0 is the mean of the unrelated pairs and 1 that of the related ones.
+Candidates are the nearest products by vector and those that share words. A product that does not meet a constraint of
+the name is none, however near it is: of all mistakes, the peanut in the nut-free cracker is the worst.
+
+A product's **kinds** are the values of its attributes that group products, its aisle and its department. A name has
+none, but it lies nearer to some aisles than to others, and a candidate from an aisle that is far off is a worse one.
 """
 
 from __future__ import annotations
@@ -11,67 +13,91 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from skutune.engines.base import Encoder
 from skutune.linking import lexical
-from skutune.linking.classifier import Floats, Ints, Projection
-from skutune.linking.lexical import LexicalIndex, Query
+from skutune.linking.classifier import Floats, Projection, centroids, unit
+from skutune.linking.lexical import LexicalIndex
+from skutune.linking.nearest import Bools, Nearest, highest
+from skutune.linking.postings import Ints
+from skutune.linking.ruler import Ruler
 from skutune.pulse import beat
+from skutune.records import Product
 
-FEATURES = ("name_cosine", "text_cosine", *lexical.FEATURES)
-"""The columns of a candidate's features; the first two are in units of the ruler, the others in [0, 1]."""
+_BY_VECTOR = ("name_cosine", "text_cosine", "best_cosine", "kind_behind")
+_BY_KIND = ("kind_votes", "company")
+FEATURES = (*_BY_VECTOR, *lexical.FEATURES, *_BY_KIND)
+"""The columns of a candidate's features. The first four are in units of the ruler: the name's cosine with the product's
+name and with its prototype, the mean of both for the best candidate, and how far the product's kinds are behind the
+nearest ones. The others are in [0, 1]: what the words say (lexical.py), how many of the candidates are of its kind, and
+how many of those fit the words as well: what a shop has several of is a kind of thing."""
 
 LITERAL = FEATURES.index("literal")
-NEAREST = 24  # candidates by each cosine
+_FITS = FEATURES.index("fits")
+NEAREST = 64  # candidates by vector
 WORDED = 48  # candidates by words
-_CELLS = 1 << 23  # similarities at the same time: 32 MiB for each cosine
-_NARROW = 0.05  # an encoder whose pairs differ by less tells nothing apart; its cosines are not blown up
-
-RULER = (
-    ("Reading lamp", "A small light for a desk or a bedside table"),
-    ("Rain jacket", "Waterproof coat for wet weather"),
-    ("Cordless drill", "Power tool with a battery for making holes"),
-    ("Lemonade", "Sweet drink made of lemon juice, sugar and water"),
-    ("Dog food", "Dry kibble for adult dogs"),
-    ("Shampoo", "Liquid soap for washing hair"),
-    ("Running shoes", "Trainers for jogging"),
-    ("Strawberry jam", "Fruit spread made of strawberries"),
-    ("Ballpoint pen", "Pen for writing with blue ink"),
-    ("Chicken soup", "Broth with pieces of chicken and vegetables"),
-    ("Wool blanket", "Warm cover for a bed"),
-    ("Toothpaste", "Paste for brushing teeth"),
-    ("Garden hose", "Long tube for watering plants"),
-    ("Cheddar cheese", "Firm yellow cheese made of cow's milk"),
-    ("Wall clock", "Clock that hangs on the wall"),
-    ("Rye bread", "Dark loaf baked from rye flour"),
-)
+_CELLS = 1 << 22  # similarities at the same time: 16 MiB, which stays in a processor's cache
+_COMPANY = 3.0  # others of its kind that fit the words, for half of their weight
+_SHARPNESS = 2.0  # per unit of the ruler, of two cosines
+_GROUPING = 4  # products that a value has on average, at least, for its column to say of what kind a product is
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
-    """An affine scale for cosines: `unrelated` reads 0, `related` reads 1."""
+class Kinds:
+    """Kinds of n products in k columns: `codes` (k, n) number them, `centres` (m, d) are their mean prototypes."""
 
-    unrelated: float
-    related: float
-
-    def __call__(self, cosines: Floats) -> Floats:
-        """Cosines in units of the ruler."""
-        return np.asarray((cosines - self.unrelated) / max(self.related - self.unrelated, _NARROW), dtype=np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class Ruler:
-    """The scales of an encoder: of its own vectors (names) and of projected ones (texts)."""
-
-    name: Scale
-    text: Scale
+    codes: Ints
+    centres: Floats
 
     @classmethod
-    def measure(cls, encoder: Encoder, projection: Projection) -> Ruler:
-        """Encode the fixed pairs once."""
-        vectors = encoder.encode([text for pair in RULER for text in pair])
-        return cls(_scale(vectors), _scale(projection.apply(vectors)))
+    def build(cls, products: Sequence[Product], prototypes: Floats) -> Kinds:
+        """From the attributes that group products; a product without a value is of the kind of those without."""
+        codes, total = [], 0
+        for column in sorted({column for product in products for column in product.attributes}):
+            distinct: dict[str, int] = {}  # an array of texts would give each the room of the longest
+            values = [product.attributes.get(column, "") for product in products]
+            numbers = np.array([distinct.setdefault(value, len(distinct)) for value in values], dtype=np.int64)
+            if 2 <= len(distinct) <= len(products) / _GROUPING:
+                codes.append(numbers + total)
+                total += len(distinct)
+        placed = np.array(codes, dtype=np.int64).reshape(-1, len(products))
+        centres = np.zeros((total, prototypes.shape[1]), dtype=np.float32)
+        for codes_of_column in placed:
+            centres += centroids(prototypes, codes_of_column, total)
+        return cls(placed, unit(centres))
+
+    def behind(self, texts: Floats, counts: Ints, products: Ints, ruler: Ruler) -> Floats:
+        """How far each candidate's kinds are behind the nearest kinds, on average over the columns, shape (p,)."""
+        if not len(self.codes):
+            return np.zeros(len(products), dtype=np.float32)
+        scaled = ruler.text(texts @ self.centres.T)
+        of = np.repeat(np.arange(len(counts)), counts)
+        behind = np.zeros(len(products), dtype=np.float32)
+        for column in self.codes:
+            first, last = column.min(), column.max() + 1
+            best = scaled[:, first:last].max(axis=1, initial=-np.inf)
+            behind += best[of] - scaled[of, column[products]]
+        return behind / np.float32(len(self.codes))
+
+    def votes(self, counts: Ints, products: Ints, cosines: Floats, fits: Floats) -> Floats:
+        """What the candidates of a name say for each other, shape (p, 2); the mean over the columns, each in [0, 1].
+
+        First how many are of a candidate's kind, against the commonest kind; the nearer one is, the more it counts.
+        Then, for those that fit the words, how many others of the kind fit them. Without columns all are of one kind.
+        """
+        said = np.zeros((len(products), 2), dtype=np.float32)
+        columns = self.codes if len(self.codes) else np.zeros((1, int(products.max(initial=0)) + 1), dtype=np.int64)
+        start = 0
+        for count in counts.tolist():
+            part = slice(start, start + count)
+            start += count
+            weights = np.exp(_SHARPNESS * (cosines[part] - cosines[part].max(initial=-np.inf)))
+            for column in columns:
+                _, kinds = np.unique(column[products[part]], return_inverse=True)
+                near = np.bincount(kinds, weights=weights)
+                others = np.maximum(np.bincount(kinds, weights=fits[part]) - 1, 0)
+                said[part, 0] += (near / near.max(initial=1e-9))[kinds]
+                said[part, 1] += fits[part] * (others / (others + _COMPANY))[kinds]
+        return said / np.float32(len(columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,47 +112,81 @@ class Evidence:
     prototypes: Floats
     projection: Projection
     ruler: Ruler
+    kinds: Kinds
+    nearest: Nearest
+
+    @classmethod
+    def build(
+        cls,
+        products: Sequence[Product],
+        names: Floats,
+        prototypes: Floats,
+        projection: Projection,
+        ruler: Ruler,
+    ) -> Evidence:
+        """Of a catalog and its vectors."""
+        both = np.concatenate([names, prototypes], axis=1)
+        kinds = Kinds.build(products, prototypes)
+        return cls(LexicalIndex.build(products), names, prototypes, projection, ruler, kinds, Nearest.build(both))
 
     def of(
-        self, names: Sequence[str], vectors: Floats, hidden: Sequence[NDArray[np.bool_] | None] | None = None
+        self, names: Sequence[str], vectors: Floats, hidden: Sequence[Bools | None] | None = None
     ) -> Iterator[tuple[Ints, Floats]]:
-        """For each name its candidates, (c,), and their features, (c, len(FEATURES)).
+        """For each name its candidates, (c,) ascending, and their features, (c, len(FEATURES)).
 
         `hidden[i]` marks products that the catalog is to be without for name i.
         """
         step = max(1, _CELLS // max(len(self.names), 1))
         for at in range(0, len(names), step):
             beat()
-            block = vectors[at : at + step]
-            by_name = self.ruler.name(block @ self.names.T)
-            by_text = self.ruler.text(self.projection.apply(block) @ self.prototypes.T)
-            for row, name in enumerate(names[at : at + step]):
-                mask = hidden[at + row] if hidden is not None else None
-                yield self._of_one(self.index.query(name), by_name[row], by_text[row], mask)
+            masks = hidden[at : at + step] if hidden is not None else None
+            yield from self._of_block(names[at : at + step], vectors[at : at + step], masks)
 
-    def features(self, query: Query, products: Ints, by_name: Floats, by_text: Floats) -> Floats:
-        """The features of given products; `by_name` and `by_text` are the query's scaled cosines with all products."""
-        cosines = np.stack([by_name[products], by_text[products]], axis=1)
-        return np.concatenate([cosines, self.index.features(query, products)], axis=1).astype(np.float32)
+    def _of_block(
+        self, names: Sequence[str], vectors: Floats, hidden: Sequence[Bools | None] | None
+    ) -> Iterator[tuple[Ints, Floats]]:
+        queries = [self.index.query(name) for name in names]
+        texts = self.projection.apply(vectors)
+        scores = self.nearest.scores(np.concatenate([vectors, texts], axis=1))
+        masks: list[Bools | None] = []
+        for row, query in enumerate(queries):
+            mask = _either(self.index.forbidden(query), None if hidden is None else hidden[row])
+            masks.append(mask)
+            if mask is not None:
+                scores[row, mask] = -np.inf
+        near = highest(scores, NEAREST)
+        found = []
+        for row, (query, mask) in enumerate(zip(queries, masks, strict=True)):
+            by_vector = near[row] if mask is None else near[row][~mask[near[row]]]
+            found.append(np.union1d(by_vector, self.index.candidates(query, WORDED, mask)).astype(np.int64))
+        counts = np.array([len(products) for products in found], dtype=np.int64)
+        products = np.concatenate(found) if found else np.empty(0, np.int64)
+        compared = self._compared(vectors, texts, counts, products)
+        worded = self.index.features(queries, counts, products)
+        both = np.concatenate([compared, worded], axis=1)
+        votes = self.kinds.votes(counts, products, both[:, :2].sum(axis=1), both[:, _FITS])
+        features = np.concatenate([both, votes], axis=1)
+        ends = np.cumsum(counts)
+        for candidates, end in zip(found, ends.tolist(), strict=True):
+            yield candidates, features[end - len(candidates) : end]
 
-    def _of_one(
-        self, query: Query, by_name: Floats, by_text: Floats, hidden: NDArray[np.bool_] | None
-    ) -> tuple[Ints, Floats]:
-        if hidden is not None:
-            by_name, by_text = np.where(hidden, -np.inf, by_name), np.where(hidden, -np.inf, by_text)
-        near = np.union1d(_top(by_name, NEAREST), _top(by_text, NEAREST))
-        products = np.union1d(near, self.index.candidates(query, WORDED, hidden)).astype(np.int64)
-        return products, self.features(query, products, by_name, by_text)
+    def _compared(self, vectors: Floats, texts: Floats, counts: Ints, products: Ints) -> Floats:
+        """The features that come of vectors, shape (p, 4)."""
+        by_name, by_text = np.empty(len(products), np.float32), np.empty(len(products), np.float32)
+        best = np.empty(len(products), np.float32)
+        start = 0
+        for row, count in enumerate(counts.tolist()):
+            part = slice(start, start + count)
+            chosen = products[part]
+            by_name[part] = self.ruler.name(self.names[chosen] @ vectors[row])
+            by_text[part] = self.ruler.text(self.prototypes[chosen] @ texts[row])
+            best[part] = ((by_name[part] + by_text[part]) / 2).max(initial=-np.inf)
+            start += count
+        kinds = self.kinds.behind(texts, counts, products, self.ruler)
+        return np.stack([by_name, by_text, best, kinds], axis=1)
 
 
-def _top(scores: Floats, count: int) -> Ints:
-    """The places of the highest finite scores, in any order."""
-    places = np.argpartition(-scores, count)[:count] if len(scores) > count else np.arange(len(scores))
-    return np.asarray(places[np.isfinite(scores[places])], dtype=np.int64)
-
-
-def _scale(vectors: Floats) -> Scale:
-    """From the vectors of the ruler's texts, each pair's two side by side."""
-    cosines = vectors[0::2] @ vectors[1::2].T
-    related = np.eye(len(cosines), dtype=bool)
-    return Scale(unrelated=float(cosines[~related].mean()), related=float(cosines[related].mean()))
+def _either(one: Bools | None, other: Bools | None) -> Bools | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return np.asarray(one | other)

@@ -14,15 +14,14 @@ from skutune.errors import InputError
 from skutune.linking import calibration, classifier, queries
 from skutune.linking.calibration import Calibration
 from skutune.linking.classifier import Floats, Ints, Projection
-from skutune.linking.evidence import Evidence, Ruler
-from skutune.linking.lexical import LexicalIndex
+from skutune.linking.evidence import Evidence
 from skutune.linking.linker import Linker
-from skutune.linking.queries import Pairs
+from skutune.linking.queries import Rounds
+from skutune.linking.ruler import Ruler
 from skutune.records import Embedding, Product
 
-TESTED = 0.2  # share of products whose pairs measure the calibration and do not make it
-WANTED = 0.9  # precision at which the figures are told
-FEWEST = 50  # right and wrong pairs of other products that it takes to test a calibration
+TESTED = 0.3  # share of products whose names measure the calibration and do not make it
+FEWEST = 50  # right and wrong names of other products that it takes to test a calibration
 
 
 def fit(
@@ -47,9 +46,12 @@ def fit(
         raise InputError("no products to link to: the catalog is empty")
     names, texts, labels, strays = _vectors(products, embeddings, encoder)
     projection, classified = classifier.fit(texts, labels, config)
-    linker = build(products, names, texts, labels, projection, Ruler.measure(encoder, projection), calibration.prior())
-    pairs = queries.label(queries.ask(products, config.seed), products, linker.evidence, encoder)
-    fitted, calibrated = calibrate(pairs, linker.calibration, config.seed)
+    linker = build(
+        products, names, texts, labels, projection, Ruler.measure(encoder, projection), calibration.prior(len(products))
+    )
+    asked = queries.ask(products, config.seed)
+    rounds = queries.label(asked, linker.evidence, linker.calibration, encoder)
+    fitted, calibrated = calibrate(rounds, linker.calibration, config.seed)
     figures = {"products": len(products), "vectors": len(texts), "strays": strays}
     return replace(linker, calibration=fitted), figures | {"classifier": classified, "calibration": calibrated}
 
@@ -68,30 +70,37 @@ def build(
     `names` (n, d) are the vectors of the names, `texts` (m, d) those of all texts, `labels` (m,) their products.
     """
     prototypes = projection.apply(classifier.centroids(texts, labels, len(products)))
-    evidence = Evidence(LexicalIndex.build(products), names, prototypes, projection, ruler)
+    evidence = Evidence.build(products, names, prototypes, projection, ruler)
     return Linker([product.id for product in products], [product.name for product in products], evidence, judge)
 
 
-def calibrate(
-    pairs: Pairs, prior: Calibration, seed: int, precision: float = calibration.PRIOR_PRECISION
-) -> tuple[Calibration, dict[str, Any]]:
-    """Fit P(acceptable); with pairs enough to tell, it is kept only if it betters the prior on unseen products."""
-    figures: dict[str, Any] = {"retrieved": pairs.retrieved, "pairs": len(pairs.acceptable)}
-    sources = np.unique(pairs.product)
+def calibrate(rounds: Rounds, prior: Calibration, seed: int) -> tuple[Calibration, dict[str, Any]]:
+    """Move P(acceptable) to a catalog; with names enough to tell, only if that betters it on unseen products."""
+    figures: dict[str, Any] = {"retrieved": rounds.retrieved, "names": len(rounds.odds)}
+    sources = np.unique(rounds.product)
     chosen = np.random.default_rng(seed).random(len(sources)) < TESTED
-    tested = np.isin(pairs.product, sources[chosen])
-    if min(int((tested & pairs.acceptable).sum()), int((tested & ~pairs.acceptable).sum())) >= FEWEST:
-        trial = calibration.fit(*_part(pairs, ~tested), prior, precision)
-        figures |= {"prior": _quality(prior, pairs, tested), "fitted": _quality(trial, pairs, tested)}
-        if figures["fitted"]["log_loss"] >= figures["prior"]["log_loss"]:
-            return prior, figures | {"kept": "prior", "why": "the prior judges unseen products no worse"}
-        why = "it judges unseen products better than the prior"
-    else:
-        why = "too few pairs to compare with the prior, which they hardly move"
-    fitted = calibration.fit(*_part(pairs, np.ones(len(tested), dtype=bool)), prior, precision)
-    if len(pairs.rounds) >= FEWEST:
-        fitted = replace(fitted, margin=calibration.margin_of(_shortfalls(pairs, fitted)))
-    return fitted, figures | {"kept": "fitted", "why": why, "margin": fitted.margin}
+    tested = np.isin(rounds.product, sources[chosen])
+    if min(int((tested & rounds.right).sum()), int((tested & ~rounds.right).sum())) < FEWEST:
+        return prior, figures | {"kept": "prior", "why": "too few names can be made of this catalog to move the prior"}
+    scale, shift = calibration.fit(rounds.odds[~tested], rounds.right[~tested])
+    moved = prior.moved(scale, shift)
+    odds, right = rounds.odds[tested], rounds.right[tested]
+    losses = {"prior": _log_loss(odds, right), "moved": _log_loss(scale * odds + shift, right)}
+    kept, why = moved, "it judges names of unseen products better than the prior"
+    if losses["moved"] >= losses["prior"] or scale <= 0:
+        kept, scale, shift, why = prior, 1.0, 0.0, "the prior judges names of unseen products no worse"
+    p = calibration.sigmoid(scale * odds + shift)
+    figures |= {"log_loss": losses, "scale": scale, "shift": shift, "kept": "prior" if kept is prior else "moved"}
+    curves = {
+        "reliability": calibration.reliability(p, right),
+        "coverage": calibration.coverage(p, right, kept),
+    }
+    return kept, figures | {"why": why} | curves
+
+
+def _log_loss(odds: Floats, right: Any) -> float:
+    """The mean of -log of what was given to what is so."""
+    return float(np.mean(np.logaddexp(0, odds) - right * odds))
 
 
 def _vectors(
@@ -120,20 +129,3 @@ def _vectors(
         rows.append(names[bare])
         labels.extend(bare.tolist())
     return names, classifier.unit(np.concatenate(rows)), np.array(labels, dtype=np.int64), strays
-
-
-def _part(pairs: Pairs, rows: np.ndarray[Any, np.dtype[np.bool_]]) -> tuple[Floats, Any, Floats]:
-    return pairs.features[rows], pairs.acceptable[rows], pairs.weights[rows]
-
-
-def _quality(judge: Calibration, pairs: Pairs, rows: Any) -> dict[str, Any]:
-    features, acceptable, weights = _part(pairs, rows)
-    literal = np.zeros(len(features), dtype=bool)  # the estimate itself is measured, not the rule
-    p = calibration.probabilities(judge.log_odds(features), literal)
-    return calibration.quality(p, acceptable, weights, WANTED)
-
-
-def _shortfalls(pairs: Pairs, judge: Calibration) -> Floats:
-    """How far each right product's log-odds lie below those of its name's best candidate."""
-    odds = [(judge.log_odds(features), place) for features, place in pairs.rounds]
-    return np.array([values.max() - values[place] for values, place in odds], dtype=np.float32)

@@ -1,121 +1,111 @@
 """An inverted index over product names and attributes, and what the words say for or against a product.
 
 Vectors alone link "car battery" to C batteries: they always have a nearest. The words say which part of a name a
-product covers, whether the two heads agree, and whether a constraint is met. Terms are weighted by how rare they are in
-this catalog (idf); a word that the catalog does not hold weighs most, so a name with such a word is hardly covered.
+product covers, whether the two heads agree, and whether a constraint is met. Terms are weighted by how rare they are
+in this catalog (idf). A word that the catalog does not hold is told apart from one that the product lacks: the first
+may be a brand that this shop does not carry, the second is mostly another thing.
 
 Compounds are brought to one form from the catalog's own vocabulary: where "coleslaw" is a word, the pair "cole slaw"
 is that word; where only the pair is in the catalog, the word is split.
+
+Names are asked in batches. What is computed for each pair of a name and a candidate is computed for all pairs of the
+batch at once, or a thousand names would take seconds.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skutune.linking import phrases
 from skutune.linking.phrases import Phrase
+from skutune.linking.postings import Ints, Postings
 from skutune.records import Product
+from skutune.text import normalise_name
 
-Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
 
 WEAK_WEIGHT = 0.15
 _PART, _COMPOUND = 3, 6  # letters: shorter parts join by chance
+_CONSTRAINTS = phrases.ALL_CONSTRAINTS
+_BITS = range(len(_CONSTRAINTS))  # of a mask of constraints
 
 FEATURES = (
     "query_coverage",
-    "name_coverage",
+    "unknown",
     "covered",
+    "fits",
+    "name_coverage",
+    "same_words",
     "head_agrees",
     "head_elsewhere",
     "attribute_coverage",
-    "constraint_missing",
     "constraint_extra",
     "literal",
 )
-"""The columns of `LexicalIndex.features`, each in [0, 1]."""
+"""The columns of `LexicalIndex.features`, each in [0, 1]: the share of the query's known words that the product has;
+the share of its words that the catalog does not know; whether the product has all words that say what the thing is, and
+with the same head (it fits); the share of the product's words that the query has; the same words in any order; the
+same head; the query's head elsewhere in the name; the share of the query's words that only the attributes have; a
+constraint that was not asked for; the very same name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """A name as the index sees it: `ids` are its distinct terms (-1: not in the catalog), `weights` their idf.
 
-    `strong` marks the terms that say what the thing is; all of them, where none does.
+    `strong` marks the terms that say what the thing is; all of them, where none does. `required` is a mask of
+    constraints. `signatures` are those that a product may have to be literally this name, `bag` that of its words.
     """
 
     ids: Ints
     weights: Floats
-    strong: NDArray[np.bool_]
+    strong: Bools
     head: int
     required: int
-    unknown_constraint: bool
-    signature: int
-
-
-@dataclass(frozen=True, slots=True)
-class Postings:
-    """For each term the sorted products that hold it: `products[starts[t]:starts[t + 1]]`."""
-
-    starts: Ints
-    products: NDArray[np.int32]
-    keys: Ints  # term × products + product, ascending: one search answers "does product p hold term t?"
-
-    @classmethod
-    def build(cls, terms: Sequence[Sequence[int]], vocabulary: int) -> Postings:
-        """From the term ids of each product."""
-        size = max(len(terms), 1)
-        pairs = [term * size + product for product, held in enumerate(terms) for term in set(held)]
-        keys = np.sort(np.asarray(pairs, dtype=np.int64))
-        starts = np.searchsorted(keys, np.arange(vocabulary + 1, dtype=np.int64) * size)
-        return cls(starts.astype(np.int64), (keys % size).astype(np.int32), keys)
-
-    def of(self, term: int) -> NDArray[np.int32]:
-        """The products that hold a term."""
-        return self.products[self.starts[term] : self.starts[term + 1]]
-
-    def holds(self, terms: Ints, products: Ints, size: int) -> NDArray[np.bool_]:
-        """Which products hold which terms: shape (terms, products)."""
-        wanted = terms[:, None] * size + products[None, :]
-        if not len(self.keys):
-            return np.zeros(wanted.shape, dtype=bool)
-        places = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-        return np.asarray((self.keys[places] == wanted) & (terms >= 0)[:, None])
+    signatures: tuple[int, ...]
+    bag: int
 
 
 class LexicalIndex:
-    """Words of a catalog's n products. Build once, then ask; nothing changes afterwards."""
+    """Words of a catalog's n products. Build once, then ask; nothing changes afterwards.
+
+    Args:
+        vocabulary: the terms of names and attributes.
+        names: which product's name holds which term.
+        attributes: the same of the attributes' values.
+        products: arrays of length n: `head` (a term, -1 for none), `stated` and `met` (masks of constraints: in the
+            name; in name or attributes or implied), `signature`, `inverted` and `bag` (numbers of the phrase's), and
+            `twins` (a number that products of the very same name share; -1 for the others).
+    """
 
     def __init__(
-        self,
-        vocabulary: Sequence[str],
-        constraints: Sequence[str],
-        names: Postings,
-        attributes: Postings,
-        products: dict[str, NDArray[np.generic]],
+        self, vocabulary: Sequence[str], names: Postings, attributes: Postings, products: dict[str, NDArray[np.generic]]
     ) -> None:
         self.vocabulary = list(vocabulary)
-        self.constraints = list(constraints)
-        self.names, self.attributes = names, attributes
-        self._products = products
+        self.names, self.attributes, self.products = names, attributes, products
         self.size = len(products["head"])
         self._term_ids = {term: number for number, term in enumerate(self.vocabulary)}
         self._head = products["head"].astype(np.int64)
-        self._stated = products["stated"].astype(np.int64)
-        self._met = products["met"].astype(np.int64)
+        self._stated, self._met = products["stated"].astype(np.int64), products["met"].astype(np.int64)
         self.signatures = products["signature"].astype(np.int64)
-        self._by_signature = np.argsort(self.signatures, kind="stable")
-        self._ordered = self.signatures[self._by_signature]
+        self._bags = products["bag"].astype(np.int64)
+        self.twins = products["twins"].astype(np.int64)
+        self._literal = _Lookup(self.signatures, products["inverted"].astype(np.int64))
         frequency = np.diff(names.starts)
         self._idf = _idf(frequency, self.size) * _weakness(self.vocabulary)
+        self._unknown = float(_idf(np.zeros(1), self.size)[0])
         held = np.repeat(self._idf, frequency)
         self._weight = np.bincount(names.products, weights=held, minlength=self.size).astype(np.float32)
+        self._constraint_idf = np.array(
+            [_idf(((self._stated >> bit) & 1).sum(), self.size) for bit in _BITS], np.float32
+        )
 
     @classmethod
     def build(cls, products: Sequence[Product]) -> LexicalIndex:
@@ -130,111 +120,133 @@ class LexicalIndex:
         ids = {term: number for number, term in enumerate(vocabulary)}
         names = Postings.build([[ids[term] for term in phrase.terms] for phrase in read], len(vocabulary))
         attributes = Postings.build([[ids[term] for term in terms] for terms, _ in described], len(vocabulary))
-        order = phrases.CONSTRAINTS
         met = [phrases.satisfied(phrase.constraints | more) for phrase, (_, more) in zip(read, described, strict=True)]
         arrays: dict[str, NDArray[np.generic]] = {
             "head": np.array([ids[phrase.terms[phrase.head]] if phrase.terms else -1 for phrase in read], np.int32),
-            "stated": np.array([_mask(phrase.constraints, order) for phrase in read], np.int64),
-            "met": np.array([_mask(held, order) for held in met], np.int64),
+            "stated": np.array([_mask(phrase.constraints) for phrase in read], np.int64),
+            "met": np.array([_mask(held) for held in met], np.int64),
             "signature": np.array([_number(phrase.signature) for phrase in read], np.int64),
+            "inverted": np.array([_number(phrase.inverted_signature) for phrase in read], np.int64),
+            "bag": np.array([_number(phrase.bag) for phrase in read], np.int64),
+            "twins": _twins(products),
         }
-        return cls(vocabulary, order, names, attributes, arrays)
+        return cls(vocabulary, names, attributes, arrays)
 
     def query(self, name: str) -> Query:
         """The name in the catalog's own words."""
         phrase = self._split(_merged(phrases.read(name), self._term_ids))
         distinct = list(dict.fromkeys(phrase.terms))
         ids = np.array([self._term_ids.get(term, -1) for term in distinct], dtype=np.int64)
-        strong = _weakness(distinct) == 1
-        unknown = _idf(np.zeros(1), self.size)[0] * _weakness(distinct)
-        weights = np.where(ids >= 0, self._idf[ids], unknown) if len(self._idf) else unknown
+        weakness = _weakness(distinct)
+        strong = weakness == 1
+        known = self._idf[ids] if len(self._idf) else np.zeros(len(ids), dtype=np.float32)
         return Query(
             ids=ids,
-            weights=weights.astype(np.float32),
+            weights=np.where(ids >= 0, known, self._unknown * weakness).astype(np.float32),
             strong=strong if strong.any() else np.ones(len(distinct), dtype=bool),
             head=self._term_ids.get(phrase.terms[phrase.head], -1) if phrase.terms else -1,
-            required=_mask(phrase.constraints, self.constraints),
-            unknown_constraint=not phrase.constraints.issubset(self.constraints),
-            signature=_number(phrase.signature) if phrase.terms else 0,
+            required=_mask(phrase.constraints),
+            signatures=(_number(phrase.signature), _number(phrase.inverted_signature)) if phrase.terms else (),
+            bag=_number(phrase.bag) if phrase.terms else 0,
         )
 
-    def candidates(self, query: Query, count: int, hidden: NDArray[np.bool_] | None = None) -> Ints:
-        """At most `count` products that share words with the query, and all that are literally it."""
+    def forbidden(self, query: Query) -> Bools | None:
+        """The products that do not meet the query's constraints, shape (n,); None where it has none."""
+        return (query.required & ~self._met) != 0 if query.required else None
+
+    def candidates(self, query: Query, count: int, hidden: Bools | None = None) -> Ints:
+        """At most `count` products that share words with the query, and all that are literally it, ascending."""
+        touched = [self.names.of(term) for term in query.ids.tolist() if term >= 0]
+        if not touched:
+            return np.empty(0, dtype=np.int64)
         scores = np.zeros(self.size, dtype=np.float32)
-        for term, weight in zip(query.ids, query.weights, strict=True):
-            if term >= 0:
-                scores[self.names.of(term)] += weight
+        for products, weight in zip(touched, query.weights[query.ids >= 0].tolist(), strict=True):
+            scores[products] += weight
+        found = np.concatenate(touched)
+        reached = scores[found]
         if hidden is not None:
-            scores[hidden] = 0
-        found = np.flatnonzero(scores)
+            kept = ~hidden[found]
+            found, reached = found[kept], reached[kept]
+        # Among equally covered products the shorter name says less that was not asked for.
+        value = reached * (1 + 0.3 / np.maximum(self._weight[found], 1)) + (self._head[found] == query.head)
+        if len(found) > count * len(touched):  # a product is there once for each of its terms
+            best = np.argpartition(-value, count * len(touched))[: count * len(touched)]
+            found, value = found[best], value[best]
+        found, first = np.unique(found, return_index=True)
         if len(found) > count:
-            # Among equally covered products the shorter name says less that was not asked for.
-            value = scores[found] * (1 + 0.3 / np.maximum(self._weight[found], 1)) + (self._head[found] == query.head)
-            found = found[np.argpartition(-value, count)[:count]]
+            found = found[np.argpartition(-value[first], count)[:count]]
         literal = self.literal(query)
-        return np.union1d(found, literal if hidden is None else literal[~hidden[literal]])
+        return np.union1d(found, literal if hidden is None else literal[~hidden[literal]]).astype(np.int64)
 
     def literal(self, query: Query) -> Ints:
-        """The products whose name is the query's, up to case, plural and spelling."""
-        if not query.signature:
-            return np.empty(0, dtype=np.int64)
-        first, last = np.searchsorted(self._ordered, [query.signature, query.signature + 1])
-        return self._by_signature[first:last].astype(np.int64)
+        """The products whose name is the query's, up to case, plural, spelling and the order about a comma."""
+        return self._literal.of(query.signatures)
 
     def same_thing(self, query: Query) -> Ints:
         """The products that the words alone make a fair answer: they hold every word of the query, and its head."""
         found = np.flatnonzero(self._head == query.head) if query.head >= 0 else np.empty(0, dtype=np.int64)
-        return found[self.names.holds(query.ids, found, self.size).all(axis=0)]
+        held = self.names.holds(np.repeat(query.ids, len(found)), np.tile(found, len(query.ids)), self.size)
+        return found[held.reshape(len(query.ids), len(found)).all(axis=0)]
 
-    def features(self, query: Query, products: Ints) -> Floats:
-        """What the words say about each product: shape (len(products), len(FEATURES))."""
-        held = self.names.holds(query.ids, products, self.size)
-        described = self.attributes.holds(query.ids, products, self.size) & ~held
-        total = max(float(query.weights.sum()), 1e-6)
-        covered = query.weights @ held if len(query.ids) else np.zeros(len(products))
-        coverage = covered / total
+    def features(self, queries: Sequence[Query], counts: Ints, products: Ints) -> Floats:
+        """What the words say about the candidates of each query.
+
+        Args:
+            queries: q queries.
+            counts: how many candidates each has, shape (q,).
+            products: the candidates of all queries, one query's after another's, shape (p,).
+
+        Returns:
+            Shape (p, len(FEATURES)).
+        """
+        words = _Words.of(queries, counts)
+        held = self.names.holds(words.ids, products[words.pair], self.size)
+        described = self.attributes.holds(words.ids, products[words.pair], self.size) & ~held
+        of = np.repeat(np.arange(len(queries)), counts)
+        query_head = np.array([query.head for query in queries], np.int64)[of]
+        required = np.array([query.required for query in queries], np.int64)
+        asked, stated = self._constraints_weight(required)[of], self._stated[products]
+        everything = np.maximum(words.sum(words.weights) + asked, 1e-6)
+        known = np.maximum(words.sum(words.weights * (words.ids >= 0)) + asked, 1e-6)
+        covered = words.sum(words.weights * held) + asked  # a candidate meets all constraints
+        named = self._weight[products] + self._constraints_weight(stated)
         head = self._head[products]
-        here = self.names.holds(np.array([query.head]), products, self.size)[0]
-        missing = (query.required & ~self._met[products]) != 0
-        extra = (self._stated[products] & ~query.required) != 0
+        agrees = (head == query_head) & (query_head >= 0)
+        whole = words.sum(words.strong & ~held) == 0
+        fits = whole & agrees
+        bags = np.array([query.bag for query in queries], np.int64)[of]
         columns = (
-            coverage,
-            covered / np.maximum(self._weight[products], 1e-6),
-            held[query.strong].all(axis=0) if len(query.ids) else np.zeros(len(products)),
-            (head == query.head) & (query.head >= 0),
-            here & (head != query.head),
-            (query.weights @ described if len(query.ids) else np.zeros(len(products))) / total,
-            missing | query.unknown_constraint,
-            extra,
-            (self.signatures[products] == query.signature) & (query.signature != 0),
+            covered / known,
+            words.sum(words.weights * (words.ids < 0)) / everything,
+            whole,
+            fits,
+            np.minimum(
+                (covered - asked + self._constraints_weight(stated & required[of])) / np.maximum(named, 1e-6), 1
+            ),
+            (self._bags[products] == bags) & (bags != 0),
+            agrees,
+            self.names.holds(query_head, products, self.size) & ~agrees,
+            words.sum(words.weights * described) / everything,
+            (stated & ~required[of]) != 0,
+            self._is_literal(queries, of, products),
         )
         return np.stack([np.asarray(column, dtype=np.float32) for column in columns], axis=1)
 
-    def save(self, folder: Path) -> None:
-        """Write `lexical.safetensors` and `lexical.json`."""
-        from safetensors.numpy import save_file
+    def _constraints_weight(self, masks: Ints) -> Floats:
+        """The weight of the constraints in each mask: they are words as well."""
+        weight = np.zeros(len(masks), dtype=np.float32)
+        for bit in _BITS:
+            if masks.any():
+                weight += ((masks >> bit) & 1) * self._constraint_idf[bit]
+        return weight
 
-        arrays = dict(self._products)
-        for part, postings in (("name", self.names), ("attribute", self.attributes)):
-            arrays |= {f"{part}_starts": postings.starts, f"{part}_products": postings.products}
-        save_file(arrays, folder / "lexical.safetensors")
-        words = {"vocabulary": self.vocabulary, "constraints": self.constraints}
-        (folder / "lexical.json").write_text(json.dumps(words, ensure_ascii=False), encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> LexicalIndex:
-        """Read what `save` wrote."""
-        from safetensors.numpy import load_file
-
-        arrays = load_file(folder / "lexical.safetensors")
-        document = json.loads((folder / "lexical.json").read_text(encoding="utf-8"))
-        size = max(len(arrays["head"]), 1)
-        parts = []
-        for part in ("name", "attribute"):
-            starts, products = arrays.pop(f"{part}_starts"), arrays.pop(f"{part}_products")
-            keys = np.repeat(np.arange(len(starts) - 1), np.diff(starts)) * size + products
-            parts.append(Postings(starts, products, keys.astype(np.int64)))
-        return cls(document["vocabulary"], document["constraints"], parts[0], parts[1], arrays)
+    def _is_literal(self, queries: Sequence[Query], of: Ints, products: Ints) -> Bools:
+        found = np.zeros(len(products), dtype=bool)
+        inverted = self.products["inverted"].astype(np.int64)[products]
+        for place in (0, 1):
+            asked = np.array([query.signatures[place] if query.signatures else 0 for query in queries], np.int64)[of]
+            found |= (asked != 0) & ((self.signatures[products] == asked) | (inverted == asked))
+        return found
 
     def _split(self, phrase: Phrase) -> Phrase:
         """Words that the catalog only holds as a pair, split: coleslaw → cole slaw."""
@@ -252,19 +264,83 @@ class LexicalIndex:
         return phrase
 
 
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """The words of the queries of p pairs, one pair's after another's, shape (w,); `pair` is the pair of each."""
+
+    ids: Ints
+    weights: Floats
+    strong: Bools
+    pair: Ints
+    pairs: int
+
+    @classmethod
+    def of(cls, queries: Sequence[Query], counts: Ints) -> _Words:
+        lengths = np.array([len(query.ids) for query in queries], dtype=np.int64)
+        starts = np.cumsum(lengths) - lengths
+        each = np.repeat(lengths, counts)  # words of each pair's query
+        pair = np.repeat(np.arange(len(each)), each)
+        within = np.arange(len(pair)) - np.repeat(np.cumsum(each) - each, each)
+        word = np.repeat(np.repeat(starts, counts), each) + within
+        ids = np.concatenate([query.ids for query in queries]) if queries else np.empty(0, np.int64)
+        weights = np.concatenate([query.weights for query in queries]) if queries else np.empty(0, np.float32)
+        strong = np.concatenate([query.strong for query in queries]) if queries else np.empty(0, bool)
+        return cls(ids[word], weights[word], strong[word], pair, len(each))
+
+    def sum(self, values: NDArray[np.generic]) -> NDArray[np.float64]:
+        """The sum over each pair's words, shape (p,)."""
+        return np.asarray(np.bincount(self.pair, weights=values, minlength=self.pairs), dtype=np.float64)
+
+
+class _Lookup:
+    """Products by the numbers of their signatures."""
+
+    def __init__(self, *numbers: Ints) -> None:
+        """Each of shape (n,); 0 is no signature."""
+        both = np.concatenate(numbers)
+        self._order = np.argsort(both, kind="stable")
+        self._sorted = both[self._order]
+        self._size = len(numbers[0])
+
+    def of(self, wanted: Sequence[int]) -> Ints:
+        """The products that have one of the numbers, ascending."""
+        found = []
+        for number in wanted:
+            if number:
+                first, last = np.searchsorted(self._sorted, [number, number + 1])
+                found.append(self._order[first:last] % self._size)
+        return np.unique(np.concatenate(found)).astype(np.int64) if found else np.empty(0, dtype=np.int64)
+
+
 def _attribute_phrases(products: Sequence[Product]) -> list[tuple[tuple[str, ...], frozenset[str]]]:
     """The terms and constraints of each product's attribute values; each distinct value is read once."""
-    seen: dict[str, Phrase] = {}
-    found = []
-    for product in products:
-        read = [seen.get(value) or seen.setdefault(value, phrases.read(value)) for value in product.attributes.values()]
-        constraints = frozenset[str]().union(*(phrase.constraints for phrase in read))
-        found.append((tuple(term for phrase in read for term in phrase.terms), constraints))
-    return found
+    terms: dict[str, tuple[str, ...]] = {}
+    stated: dict[str, frozenset[str]] = {}
+    for value in {value for product in products for value in product.attributes.values()}:
+        terms[value], stated[value] = phrases.read(value).terms, phrases.stated_by(value)
+    return [
+        (
+            tuple(term for value in product.attributes.values() for term in terms[value]),
+            frozenset[str]().union(*(stated[value] for value in product.attributes.values())),
+        )
+        for product in products
+    ]
+
+
+def _twins(products: Sequence[Product]) -> Ints:
+    # Numbered by a dict: an array of texts gives each the room of the longest, and one name may be 100,000 letters.
+    numbers: dict[str, int] = {}
+    names = [normalise_name(product.name) for product in products]
+    group = np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
+    shared = np.bincount(group)[group] > 1
+    named = np.array([bool(name) for name in names], dtype=bool)  # "!!!" and "?" are not one name
+    return np.asarray(np.where(shared & named, group, -1), dtype=np.int64)
 
 
 def _merged(phrase: Phrase, known: set[str] | dict[str, int]) -> Phrase:
     """Neighbouring terms that are one word of the vocabulary, joined: cole slaw → coleslaw."""
+    if len(phrase.terms) < 2:
+        return phrase
     terms, main, head, at = list(phrase.terms), phrase.main, phrase.head, 0
     while at + 1 < len(terms):
         left, right = terms[at : at + 2]
@@ -276,18 +352,21 @@ def _merged(phrase: Phrase, known: set[str] | dict[str, int]) -> Phrase:
     return replace(phrase, terms=tuple(terms), main=main, head=head)
 
 
-def _idf(frequency: NDArray[np.generic], size: int) -> Floats:
-    return (np.log((size + 1) / (frequency.astype(np.float64) + 1)) + 1).astype(np.float32)
+def _idf(frequency: Any, size: int) -> Floats:
+    """Inverse document frequency, smoothed: 1 for a term that all products hold."""
+    return (np.log((size + 1) / (np.asarray(frequency, dtype=np.float64) + 1)) + 1).astype(np.float32)
 
 
 def _weakness(terms: Sequence[str]) -> Floats:
     return np.array([WEAK_WEIGHT if term in phrases.WEAK or term[0].isdigit() else 1 for term in terms], np.float32)
 
 
-def _mask(constraints: frozenset[str], order: Sequence[str]) -> int:
-    return sum(1 << place for place, constraint in enumerate(order) if constraint in constraints)
+def _mask(constraints: frozenset[str]) -> int:
+    return sum(1 << place for place, constraint in enumerate(_CONSTRAINTS) if constraint in constraints)
 
 
 def _number(signature: str) -> int:
     """A positive 62-bit number for a signature; 0 is kept for none."""
+    if not signature:
+        return 0
     return (int.from_bytes(hashlib.blake2b(signature.encode(), digest_size=8).digest(), "big") >> 2) or 1

@@ -5,15 +5,13 @@ product is that product, whatever the vectors say. Where no candidate reaches th
 a wrong product in the training data teaches worse than no product. Candidates nearly as good as the best are kept, for
 whoever picks among equals.
 
-Linking needs numpy alone, and is a pure function of names and vectors; fitting.py makes a linker.
+Linking needs numpy alone, and is a pure function of names and vectors; fitting.py makes a linker, files.py keeps it.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,9 +21,9 @@ from skutune.config import LinkConfig
 from skutune.errors import InputError
 from skutune.linking import calibration, classifier
 from skutune.linking.calibration import Calibration
-from skutune.linking.classifier import Floats, Ints, Projection
-from skutune.linking.evidence import LITERAL, Evidence, Ruler, Scale
-from skutune.linking.lexical import LexicalIndex
+from skutune.linking.classifier import Floats
+from skutune.linking.evidence import FEATURES, LITERAL, Evidence
+from skutune.linking.postings import Ints
 from skutune.records import Candidate
 from skutune.text import normalise_name
 
@@ -36,6 +34,20 @@ class Linked:
 
     candidates: list[Candidate]
     best_p: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A name's candidates, best first: rows of the catalog, log-odds, p, literalness and features of each.
+
+    `literal` is 2 for a product of this very name, 1 up to plural, spelling and order, 0 for others.
+    """
+
+    products: Ints
+    odds: Floats
+    p: Floats
+    literal: Ints
+    features: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,95 +64,70 @@ class Linker:
         """The length of the vectors that `link` takes."""
         return int(self.evidence.names.shape[1])
 
-    def link(self, names: Sequence[str], vectors: NDArray[Any], link: LinkConfig) -> list[Linked]:
-        """The products that each name may stand for.
+    def rank(self, names: Sequence[str], vectors: NDArray[Any]) -> Iterator[Ranked]:
+        """All candidates of each name, judged; literal ones first, then by log-odds. A name without a letter has none.
 
         Args:
             names: n names.
             vectors: shape (n, dimension): the encoder's unit vector of `query_text` for each name.
-            link: the wanted precision, and how many near-ties are kept.
 
         Raises:
             InputError: vectors of another shape, or not finite.
         """
-        linked = []
-        for ranked, odds, p, literal in self._ranked(names, vectors):
-            best = literal.max(initial=0)
-            near = odds >= odds.max(initial=-np.inf) - self.calibration.margin
-            equal = literal == best if best else near
-            kept = np.flatnonzero(equal & (p >= link.precision))[: link.candidates]
-            linked.append(Linked(self._candidates(ranked[kept], p[kept]), float(p.max(initial=0))))
-        return linked
-
-    def top(self, names: Sequence[str], vectors: NDArray[Any], count: int) -> list[list[Candidate]]:
-        """The best `count` products of each name with their p, however small. Raises InputError like `link`."""
-        return [self._candidates(ranked[:count], p[:count]) for ranked, _, p, _ in self._ranked(names, vectors)]
-
-    def save(self, folder: Path) -> None:
-        """Write `linker.json`, `linker.safetensors`, `lexical.json`, `lexical.safetensors`, `calibration.json`."""
-        from safetensors.numpy import save_file
-
-        folder.mkdir(parents=True, exist_ok=True)
-        evidence = self.evidence
-        # Half precision moves a cosine by less than 0.001 and halves the file.
-        arrays: dict[str, NDArray[np.generic]] = {"names": evidence.names.astype(np.float16)}
-        arrays["prototypes"] = evidence.prototypes.astype(np.float16)
-        if evidence.projection.weight is not None:
-            arrays["projection"] = evidence.projection.weight
-        save_file(arrays, folder / "linker.safetensors")
-        document = {"ids": self.ids, "names": self.names, "ruler": asdict(evidence.ruler)}
-        (folder / "linker.json").write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
-        evidence.index.save(folder)
-        self.calibration.save(folder / "calibration.json")
-
-    @classmethod
-    def load(cls, folder: Path) -> Linker:
-        """Read what `save` wrote. Raises InputError where it is not there."""
-        from safetensors.numpy import load_file
-
-        if not (folder / "linker.json").is_file():
-            raise InputError(f"{folder}: holds no linker; run the classify stage first")
-        document = json.loads((folder / "linker.json").read_text(encoding="utf-8"))
-        arrays = load_file(folder / "linker.safetensors")
-        ruler = Ruler(Scale(**document["ruler"]["name"]), Scale(**document["ruler"]["text"]))
-        evidence = Evidence(
-            index=LexicalIndex.load(folder),
-            names=arrays["names"].astype(np.float32),
-            prototypes=arrays["prototypes"].astype(np.float32),
-            projection=Projection(arrays.get("projection")),
-            ruler=ruler,
-        )
-        return cls(document["ids"], document["names"], evidence, Calibration.load(folder / "calibration.json"))
-
-    def _ranked(self, names: Sequence[str], vectors: NDArray[Any]) -> Iterator[tuple[Ints, Floats, Floats, Ints]]:
-        """Of each name the candidates, their log-odds, p and literalness: literal ones first, then by log-odds."""
         checked = classifier.check(np.asarray(vectors), self.dimension)
         if len(checked) != len(names):
             raise InputError(f"{len(checked)} vectors for {len(names)} names")
         for name, (products, features) in zip(names, self.evidence.of(names, classifier.unit(checked)), strict=True):
+            if not normalise_name(name):  # an encoder gives it a vector as well, near to something
+                products, features = products[:0], features[:0]
             odds = self._tied(products, self.calibration.log_odds(features))
             literal = self._literalness(name, products, features[:, LITERAL])
             p = calibration.probabilities(odds, literal > 0)
             order = np.lexsort((products, -odds, -literal))
-            yield products[order], odds[order], p[order], literal[order]
+            yield Ranked(products[order], odds[order], p[order], literal[order], features[order])
+
+    def choose(self, ranked: Ranked, link: LinkConfig) -> Linked:
+        """Those candidates that reach the wanted precision and are nearly as good as the best."""
+        best = ranked.literal.max(initial=0)
+        rivals = ranked.literal == best  # what is literally asked for competes only with its like
+        near = rivals & (ranked.odds >= ranked.odds[rivals].max(initial=-np.inf) - self.calibration.margin)
+        kept = np.flatnonzero(near & (ranked.p >= self.calibration.threshold(link.precision)))[: link.candidates]
+        return Linked([self.candidate(ranked, place) for place in kept.tolist()], float(ranked.p.max(initial=0)))
+
+    def candidate(self, ranked: Ranked, place: int) -> Candidate:
+        """One of a name's candidates."""
+        product = int(ranked.products[place])
+        return Candidate(self.ids[product], self.names[product], float(ranked.p[place]))
+
+    def evidence_of(self, ranked: Ranked, place: int) -> dict[str, float]:
+        """What speaks for and against one of a name's candidates: its features that are not 0, by their names."""
+        values = zip(FEATURES, ranked.features[place].tolist(), strict=True)
+        return {feature: round(value, 3) for feature, value in values if round(value, 3)}
+
+    def link(self, names: Sequence[str], vectors: NDArray[Any], link: LinkConfig) -> list[Linked]:
+        """The products that each name may stand for. Arguments and errors as of `rank`."""
+        return [self.choose(ranked, link) for ranked in self.rank(names, vectors)]
+
+    def top(self, names: Sequence[str], vectors: NDArray[Any], count: int) -> list[list[Candidate]]:
+        """The best `count` products of each name with their p, however small. Arguments and errors as of `rank`."""
+        return [
+            [self.candidate(ranked, place) for place in range(min(count, len(ranked.products)))]
+            for ranked in self.rank(names, vectors)
+        ]
 
     def _literalness(self, name: str, products: Ints, literal: Floats) -> Ints:
-        """2 for a product of this very name, 1 up to plural and spelling (Cole Slaw for "coleslaw"), 0 for others."""
         levels = (literal > 0).astype(np.int64)
-        asked = normalise_name(name)
-        for place in np.flatnonzero(levels):
-            levels[place] += normalise_name(self.names[products[place]]) == asked
+        places = np.flatnonzero(levels)
+        if len(places):
+            asked = normalise_name(name)
+            for place in places:
+                levels[place] += normalise_name(self.names[products[place]]) == asked
         return levels
 
     def _tied(self, products: Ints, odds: Floats) -> Floats:
         """Products of one name are equals, whatever was written about each: all get the best of their log-odds."""
-        _, group = np.unique(self.evidence.index.signatures[products], return_inverse=True)
-        best = np.full(len(products), -np.inf, dtype=np.float32)
-        np.maximum.at(best, group, odds)
-        return best[group]
-
-    def _candidates(self, products: Ints, p: Floats) -> list[Candidate]:
-        return [
-            Candidate(self.ids[product], self.names[product], float(value))
-            for product, value in zip(products, p, strict=True)
-        ]
+        twins = self.evidence.index.twins[products]
+        shared = odds.copy()
+        for twin in np.unique(twins[twins >= 0]).tolist():
+            shared[twins == twin] = odds[twins == twin].max()
+        return shared

@@ -1,57 +1,42 @@
 """What the words of a name say: its terms, its head, and what it forbids.
 
-Two names that a shopper would call the same differ in plural, in British and American spelling and in words that say
-little (*fresh*, *12 oz*). A name's **head** is the word that says what the thing is: *beans* in "Baked Beans in Tomato
-Sauce". A **constraint** (*nut-free*, *decaf*) is not one more adjective: a product that does not state it is no answer
-to a name that asks for it. The rules are for English; words of other languages pass through unchanged.
+Two names that a shopper would call the same differ in plural, in British and American spelling, in words that say
+little (*fresh*, *12 oz*) and in order (*Beans, Baked*). A name's **head** is the word that says what the thing is:
+*beans* in "Baked Beans in Tomato Sauce". A **constraint** (*nut-free*, *decaf*) is not one more adjective: a product
+that does not state it is no answer to a name that asks for it. The tables of words are in wordings.py.
 """
 
 from __future__ import annotations
 
+import html
 import re
+import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
+from skutune.linking.wordings import (
+    ALL_CONSTRAINTS,
+    CONSTRAINTS,
+    FREE,
+    FREE_NAMES,
+    IMPLIED,
+    LITTLE,
+    LOW,
+    PHRASES,
+    SPELLINGS,
+    STOP,
+    WEAK,
+)
 from skutune.text import words
 
-STOP = frozenset(words("a an and the of or n to with in for from on by my your our"))
-WEAK = frozenset(
-    words(
-        "fresh homemade classic original traditional style premium natural organic new select quality gourmet real "
-        "pure delicious best large small mini medium big jumbo family size value pack count ct oz fl lb lbs g kg ml "
-        "favorite l each box bag bottle can jar piece serving package single crispy crunchy creamy tasty simple"
-    )
-)
-"""Stems that say little about what a thing is; they weigh less, and never count as a head."""
+LONGEST = 24  # terms of a name that are read: what is longer is no name
+_TEXT = 1000  # characters of a name that are read
 
 _BOUNDARY = re.compile(r"[,(;|]|\s[-–—]\s|\s(?:with|in|for|from|on|by)\s|\sw/", re.IGNORECASE)
-_SPELLINGS = {
-    "yoghurt": "yogurt", "yogourt": "yogurt", "doughnut": "donut", "bbq": "barbecue", "barbeque": "barbecue",
-    "chilli": "chili", "chile": "chili", "chily": "chili", "catsup": "ketchup", "omelette": "omelet",
-    "whisky": "whiskey", "hummous": "hummus", "houmous": "hummus", "houmus": "hummus", "mac": "macaroni",
-    "veggy": "vegetable", "aubergine": "eggplant", "courgette": "zucchini", "mayo": "mayonnaise", "grey": "gray",
-    "leave": "leaf", "loave": "loaf", "knive": "knife", "halve": "half", "litre": "liter",
-    "fibre": "fiber", "centre": "center", "flavour": "flavor", "colour": "color", "savoury": "savory",
-    "favourite": "favorite", "mould": "mold", "children": "child", "tyre": "tire", "aluminium": "aluminum",
-}  # fmt: skip
-
-_FREE = frozenset(words("nut peanut gluten sugar dairy lactose egg soy wheat caffeine alcohol fat salt meat"))
-_CONSTRAINTS = {
-    "decaf": "caffeine-free", "decaffeinated": "caffeine-free", "caffeineless": "caffeine-free",
-    "vegan": "vegan", "vegetarian": "vegetarian", "meatless": "vegetarian", "sugarless": "sugar-free",
-    "unsweetened": "sugar-free", "unsalted": "salt-free", "nonfat": "fat-free", "nondairy": "dairy-free",
-    "nonalcoholic": "alcohol-free", "kosher": "kosher", "halal": "halal",
-    "diet": "sugar-free",
-}  # fmt: skip
-_IMPLIED = {
-    "vegan": ("vegetarian", "dairy-free", "lactose-free", "egg-free"),
-    "dairy-free": ("lactose-free",),
-    "nut-free": ("peanut-free",),
-    "gluten-free": ("wheat-free",),
-}
-
-
-CONSTRAINTS = tuple(sorted({*_CONSTRAINTS.values(), *(f"{name}-free" for name in _FREE)}))
-"""Every constraint that `read` can find."""
+_USUAL = frozenset(SPELLINGS.values())
+_LIST = re.compile(r",|;")
+_TAG = re.compile(r"</?[a-z][^<>]*>", re.IGNORECASE)  # names come out of web pages, and so do a model's habits
+_FREE_FROM = re.compile(r"\bfree (?:from|of) (\w+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +45,8 @@ class Phrase:
 
     `terms` are stems in order, without stop words and constraints; `surface` the words they came from; the first
     `main` of them precede a comma or a preposition; `head` is the index of the head, -1 where there is no term.
+    `inverted` holds the terms in their other order where a comma says that there is one: (baked, beans) for "Beans,
+    Baked".
     """
 
     terms: tuple[str, ...]
@@ -67,39 +54,90 @@ class Phrase:
     main: int
     head: int
     constraints: frozenset[str]
+    inverted: tuple[str, ...] = ()
 
     @property
     def signature(self) -> str:
         """Equal for names that are literally the same up to case, plural, spelling and stop words."""
-        return " ".join(self.terms) + "|" + " ".join(sorted(self.constraints))
+        return _signature(self.terms, self.constraints)
+
+    @property
+    def inverted_signature(self) -> str:
+        """The signature of the inverted terms; "" where there are none."""
+        return _signature(self.inverted, self.constraints) if self.inverted else ""
+
+    @property
+    def bag(self) -> str:
+        """Equal for names of the same words in any order."""
+        return _signature(tuple(sorted(self.terms)), self.constraints)
 
 
 def read(name: str) -> Phrase:
-    """The name's terms, head and constraints."""
+    """The name's terms, head and constraints; of a very long name its beginning."""
+    name = _FREE_FROM.sub(r"\1 free ", _TAG.sub(" ", html.unescape(name[:_TEXT])))
     boundary = _BOUNDARY.search(name, 1)
     main_text, rest_text = (name[: boundary.start()], name[boundary.start() :]) if boundary else (name, "")
     main, asked = _terms(main_text)
-    rest, asked_later = _terms(rest_text)
+    rest, asked_later = _terms(rest_text) if rest_text else ([], set())
+    listed = bool(boundary and boundary.group() in ",;" and rest and len(_LIST.findall(rest_text)) == 1)
     if not main:
-        main, rest = rest, []
+        main, rest, listed = rest, [], False
     constraints = asked | asked_later
     if not main:  # a name of constraints alone: they are all that it says
         main = [(constraint, constraint) for constraint in sorted(constraints)]
+    main, rest = main[:LONGEST], rest[: max(LONGEST - len(main), 0)]
     both = main + rest
     terms = tuple(term for term, _ in both)
-    return Phrase(terms, tuple(word for _, word in both), len(main), _head(terms[: len(main)]), frozenset(constraints))
+    inverted = tuple(term for term, _ in rest + main) if listed else ()
+    surface = tuple(word for _, word in both)
+    return Phrase(terms, surface, len(main), _head(terms[: len(main)]), frozenset(constraints), inverted)
 
 
+def in_usual_words(name: str) -> str:
+    """The name with each word or run of words that has a usual name under that name, for whoever knows only that.
+
+    >>> in_usual_words("grilled courgettes")
+    'grilled zucchini'
+    """
+    tokens = words(name[:_TEXT])
+    pairs = [(stem(token), token) for token in tokens if token not in STOP]
+    renamed = _renamed(pairs)
+    foreign = [_is_other_word(word, stem) for stem, word in renamed]
+    if renamed == pairs and not any(foreign):
+        return name
+    return " ".join(stem if other else word for (stem, word), other in zip(renamed, foreign, strict=True))
+
+
+@lru_cache(maxsize=65_536)
 def stem(word: str) -> str:
-    """The word without plural and in one spelling. Source: own rules for English nouns; no dictionary."""
-    word = word.removesuffix("'s").removesuffix("’s").replace("'", "").replace("’", "")
+    """The word without plural and accents and in one spelling. Source: own rules for English; no dictionary."""
+    word = _plain(word).removesuffix("'s").removesuffix("’s").replace("'", "").replace("’", "")
     singular = _singular(word)
-    return _SPELLINGS.get(word) or _SPELLINGS.get(singular, singular)
+    return SPELLINGS.get(word) or SPELLINGS.get(singular, singular)
 
 
 def satisfied(constraints: frozenset[str]) -> frozenset[str]:
     """The constraints with those that they imply: what is vegan is dairy-free."""
-    return constraints.union(*(_IMPLIED.get(constraint, ()) for constraint in constraints))
+    return constraints.union(*(IMPLIED.get(constraint, ()) for constraint in constraints))
+
+
+def stated_by(attribute: str) -> frozenset[str]:
+    """The constraints that an attribute's value promises for all products that have it.
+
+    A shelf for two constraints ("vegan vegetarian") promises only what either implies.
+    """
+    found = read(attribute).constraints
+    kept = {one for one in found if all(one in satisfied(frozenset({other})) for other in found)}
+    return frozenset(kept) if len(found) > 1 else found
+
+
+def _plain(word: str) -> str:
+    """Latin letters without their accents."""
+    if word.isascii():
+        return word
+    parts = unicodedata.normalize("NFD", word)
+    bare = "".join(part for part in parts if not unicodedata.combining(part))
+    return bare if bare.isascii() else word
 
 
 def _singular(word: str) -> str:
@@ -120,33 +158,65 @@ def _singular(word: str) -> str:
 
 def _terms(text: str) -> tuple[list[tuple[str, str]], set[str]]:
     """(stem, word) pairs of a text without its stop words, and the constraints that were taken out of it."""
-    tokens = words(text)
-    stems = [stem(token) for token in tokens]
+    tokens = [part for word in words(text) if word not in STOP for part in _parted(word)]
+    pairs = _renamed([(stem(token), token) for token in tokens])
+    stems = [pair[0] for pair in pairs]
     kept: list[tuple[str, str]] = []
     constraints: set[str] = set()
     at = 0
-    while at < len(tokens):
+    while at < len(pairs):
         constraint, length = _constraint(stems, at)
         if constraint:
             constraints.add(constraint)
-        elif stems[at] not in STOP:
-            kept.append((stems[at], tokens[at]))
+        else:
+            kept.append(pairs[at])
         at += length
     return kept, constraints
+
+
+def _parted(word: str) -> tuple[str, ...]:
+    """A joined constraint as two words: sugarfree → sugar free."""
+    bare = word.removesuffix("free")
+    return (bare, "free") if bare != word and bare in FREE else (word,)
+
+
+def _renamed(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The pairs with each run of words that has a usual name under that name."""
+    found: list[tuple[str, str]] = []
+    at = 0
+    while at < len(pairs):
+        for parts, meant in PHRASES.get(pairs[at][0], ()):
+            if tuple(stem for stem, _ in pairs[at : at + len(parts)]) == parts:
+                found += [(word, word) for word in meant]
+                at += len(parts)
+                break
+        else:
+            found.append(pairs[at])
+            at += 1
+    return found
+
+
+def _is_other_word(word: str, stemmed: str) -> bool:
+    """Whether a stem is not just its word's singular but another word: zucchini for courgettes."""
+    return stemmed in _USUAL and not stemmed.startswith(word[:3])
 
 
 def _constraint(stems: list[str], at: int) -> tuple[str | None, int]:
     """The constraint that starts at a position, and how many words it takes; (None, 1) where none does."""
     first, second, third = [*stems[at : at + 3], "", ""][:3]
-    if first in _FREE and second == "free":
-        return f"{first}-free", 2
-    if first in ("no", "non", "zero", "without") and second in _FREE:
-        return f"{second}-free", 3 if third == "added" else 2
+    if first in FREE and second == "free":
+        return f"{FREE_NAMES.get(first, first)}-free", 2
+    if first in ("no", "non", "zero", "without") and second in FREE:
+        return f"{FREE_NAMES.get(second, second)}-free", 3 if third == "added" else 2
+    if first == "no" and second == "added" and third in FREE:
+        return f"{FREE_NAMES.get(third, third)}-free", 3
+    if first in LITTLE and second in LOW:
+        return LOW[second], 2
     if first == "non" and second == "alcoholic":
         return "alcohol-free", 2
     if first == "plant" and second in ("based", "base"):
         return "vegan", 2
-    return _CONSTRAINTS.get(first), 1
+    return CONSTRAINTS.get(first), 1
 
 
 def _head(terms: tuple[str, ...]) -> int:
@@ -155,3 +225,10 @@ def _head(terms: tuple[str, ...]) -> int:
         if terms[index] not in WEAK and not terms[index][0].isdigit():
             return index
     return len(terms) - 1
+
+
+def _signature(terms: tuple[str, ...], constraints: frozenset[str]) -> str:
+    return " ".join(terms) + "|" + " ".join(sorted(constraints))
+
+
+__all__ = ["ALL_CONSTRAINTS", "LONGEST", "WEAK", "Phrase", "read", "satisfied", "stated_by", "stem"]

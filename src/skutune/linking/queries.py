@@ -1,18 +1,14 @@
-"""Names as a shopper would say them, made from the catalog itself, and the labelled pairs that calibrate from them.
+"""Names as a shopper would say them, made from the catalog itself, and what its linker makes of them.
 
-Nobody has labelled which product answers which name, so the labels are made. A product's own short names ("rigatoni",
-"mini rigatoni") are names that it answers. Where a catalog holds *nothing* for a name must be learned as well: the same
-names are asked again while the product's whole neighbourhood is hidden, and the best of what remains is wrong however
-well it looks. A constraint put before a name makes wrong what was right, unless the product states it.
-
-All of a made name's words are its product's, which is not so of names from elsewhere ("fizzy drink" for a soda). So the
-words of a share of the names are hidden from the index, one word each, while their vectors stay: there the calibration
-learns what the vectors are worth by themselves.
+Nobody has labelled which product of a new catalog answers which name, so names are made: a product's own short names
+("rigatoni", "mini rigatoni") are answered by its **neighbourhood**, the products that hold all their words with the
+same head and those nearly as close to it as another wording of it. Where a catalog holds *nothing* for a name must be
+learned as well: each name is asked again while that neighbourhood is hidden, and the best of what remains is wrong
+however well it looks. A constraint put before a name makes wrong what was right, unless the product states it.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,28 +17,25 @@ from numpy.typing import NDArray
 
 from skutune.engines.base import Encoder
 from skutune.linking import phrases
-from skutune.linking.classifier import Floats, Ints
-from skutune.linking.evidence import FEATURES, Evidence
-from skutune.linking.lexical import LexicalIndex
+from skutune.linking.calibration import Calibration
+from skutune.linking.classifier import Floats
+from skutune.linking.evidence import Evidence
+from skutune.linking.postings import Ints
 from skutune.pulse import beat
 from skutune.records import Product
 
 SAMPLED = 1000  # products that are asked for: more move no coefficient, and each costs two texts to encode
-NEGATIVES = 2  # of what remains for a name while its neighbourhood is hidden
 _WORDS = 3  # of a short name at most
-_CLOSE = 0.9  # on the ruler: nearly as close as two wordings of one thing
+_CLOSE = 1.3  # on the ruler; with it made names and names that people labelled ask for the same scale and shift
 _CONSTRAINED = 0.2  # share of names that get a constraint
-_UNWORDED = 0.3  # share of names of which the index does not know one word
-_UNKNOWN = "xqvxqv"  # no catalog's word
 _ASKED = ("gluten-free", "nut-free", "sugar-free", "vegan", "decaf", "dairy-free")
 _CHUNK = 128
-_MISSING = FEATURES.index("constraint_missing")
-_LOOKS = [FEATURES.index(column) for column in ("name_cosine", "text_cosine", "query_coverage", "head_agrees")]
 
 
 def query_text(name: str, expansion: str | None) -> str:
-    """The text whose vector stands for a name: the name, and the description of what it means where there is one."""
-    return f"{name}. {expansion}" if expansion else name
+    """The text whose vector stands for a name: the name in usual words, and what it means where that is described."""
+    usual = phrases.in_usual_words(name)
+    return f"{usual}. {expansion}" if expansion else usual
 
 
 def generic_names(name: str) -> list[str]:
@@ -59,7 +52,7 @@ def generic_names(name: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A name made from a product, as the index sees it, and the text to encode for it."""
+    """A name made from a product, and the text to encode for it."""
 
     name: str
     text: str
@@ -67,18 +60,16 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
-    """Labelled pairs of a name and a product: `product` is the one that the name was made from.
+class Rounds:
+    """What was found for m askings, half of them with the neighbourhood hidden.
 
-    `rounds` holds, for each name whose product is right, the features of all candidates and the place of the product.
-    `retrieved` is the share of names whose product was among the candidates.
+    `odds` (m,) are the log-odds of the best candidate, `right` (m,) whether it answers the name, `product` (m,) the row
+    of the product that the name was made from, `retrieved` the share of names whose product was among the candidates.
     """
 
-    features: Floats
-    acceptable: NDArray[np.bool_]
-    weights: Floats
+    odds: Floats
+    right: NDArray[np.bool_]
     product: Ints
-    rounds: list[tuple[Floats, int]]
     retrieved: float
 
 
@@ -93,40 +84,37 @@ def ask(products: Sequence[Product], seed: int) -> list[Asked]:
             name = _constrained(names[number], product, generator)
             kind = ", ".join(value for value in product.attributes.values() if value)
             expansion = f"A product of the kind {kind}." if kind and generator.random() < 0.5 else None
-            asked.append(Asked(_unworded(name, generator), query_text(name, expansion), int(place)))
+            asked.append(Asked(name, query_text(name, expansion), int(place)))
     return asked
 
 
-def label(asked: Sequence[Asked], products: Sequence[Product], evidence: Evidence, encoder: Encoder) -> Pairs:
-    """Ask each name twice, with and without its neighbourhood, and label what was found."""
-    kinds = _kinds(products)
-    rows: list[Floats] = []
+def label(asked: Sequence[Asked], evidence: Evidence, judge: Calibration, encoder: Encoder) -> Rounds:
+    """Ask each name twice, with and without its neighbourhood, and label the best candidate of each asking."""
+    odds: list[float] = []
     right: list[bool] = []
     of: list[int] = []
-    rounds: list[tuple[Floats, int]] = []
-    found = 0
+    wanted = found = 0
     for part in _chunks(asked):
         vectors = encoder.encode([one.text for one in part])
         names = [one.name for one in part]
-        hidden = _neighbourhoods(part, kinds, evidence)
+        hidden = _neighbourhoods(part, evidence)
         whole, without = evidence.of(names, vectors), evidence.of(names, vectors, hidden)
-        for one, (candidates, features), (_, rest) in zip(part, whole, without, strict=True):
-            place = int(np.searchsorted(candidates, one.product))
-            if place < len(candidates) and candidates[place] == one.product:
-                found += 1
-                rows.append(features[place])
-                right.append(features[place][_MISSING] == 0)
-                if right[-1]:
-                    rounds.append((features, place))
+        for one, mask, (candidates, features), (_, rest) in zip(part, hidden, whole, without, strict=True):
+            forbidden = evidence.index.forbidden(evidence.index.query(one.name))
+            met = forbidden is None or not forbidden[one.product]
+            wanted += met
+            found += met and one.product in candidates
+            if len(candidates):
+                judged = judge.log_odds(features)
+                odds.append(float(judged.max()))
+                right.append(bool(mask[candidates[judged.argmax()]]))
                 of.append(one.product)
-            best = np.argsort(-rest[:, _LOOKS].sum(axis=1), kind="stable")[:NEGATIVES]
-            rows.extend(rest[best])
-            right.extend([False] * len(best))
-            of.extend([one.product] * len(best))
-    acceptable = np.array(right, dtype=bool)
-    features = np.array(rows, dtype=np.float32).reshape(-1, len(FEATURES))
-    share = found / max(len(asked), 1)
-    return Pairs(features, acceptable, _balanced(acceptable), np.array(of, dtype=np.int64), rounds, share)
+            if len(rest):
+                odds.append(float(judge.log_odds(rest).max()))
+                right.append(False)
+                of.append(one.product)
+    rows = np.array(of, dtype=np.int64)
+    return Rounds(np.array(odds, np.float32), np.array(right, dtype=bool), rows, found / max(wanted, 1))
 
 
 def _constrained(name: str, product: Product, generator: np.random.Generator) -> str:
@@ -139,48 +127,16 @@ def _constrained(name: str, product: Product, generator: np.random.Generator) ->
     return name
 
 
-def _unworded(name: str, generator: np.random.Generator) -> str:
-    """The name, or the name with one of its words made unknown."""
-    parts = name.split()
-    if generator.random() < _UNWORDED:
-        parts[generator.integers(len(parts))] = _UNKNOWN
-    return " ".join(parts)
-
-
-def _balanced(acceptable: NDArray[np.bool_]) -> Floats:
-    """Weights that let right and wrong pairs count the same in all: as many names have a product as have none."""
-    right = int(acceptable.sum())
-    wrong = len(acceptable) - right
-    return np.where(acceptable, 1.0, right / max(wrong, 1)).astype(np.float32)
-
-
-def _kinds(products: Sequence[Product]) -> Ints:
-    """Each product's kind: its value in the finest attribute that still groups products; -1 where there is none."""
-    columns = sorted({column for product in products for column in product.attributes})
-    best: list[str] = []
-    for column in columns:
-        values = [product.attributes.get(column, "") for product in products]
-        if max(2, len(set(best)) + 1) <= len(set(values)) <= len(products) / 4:
-            best = values
-    numbers = {value: number for number, value in enumerate(Counter(value for value in best if value))}
-    return np.array([numbers.get(value, -1) for value in best] or [-1] * len(products), dtype=np.int64)
-
-
-def _neighbourhoods(part: Sequence[Asked], kinds: Ints, evidence: Evidence) -> list[NDArray[np.bool_] | None]:
-    """Of each name the products that might answer it: of the product's kind, close to it, or with all of its words."""
-    sources = [one.product for one in part]
-    cosines = evidence.ruler.text(evidence.prototypes[sources] @ evidence.prototypes.T)
-    masks: list[NDArray[np.bool_] | None] = []
+def _neighbourhoods(part: Sequence[Asked], evidence: Evidence) -> list[NDArray[np.bool_]]:
+    """Of each name the products that answer it: with all of its words and its head, or close to its own product."""
+    cosines = evidence.ruler.text(evidence.prototypes[[one.product for one in part]] @ evidence.prototypes.T)
+    masks = []
     for one, near in zip(part, cosines, strict=True):
-        mask = (near >= _CLOSE) | ((kinds == kinds[one.product]) & (kinds[one.product] >= 0))
-        mask[_same_thing(evidence.index, one.name)] = True
+        mask = np.asarray(near >= _CLOSE)
+        mask[evidence.index.same_thing(evidence.index.query(one.name))] = True
         mask[one.product] = True
         masks.append(mask)
     return masks
-
-
-def _same_thing(index: LexicalIndex, name: str) -> Ints:
-    return index.same_thing(index.query(name))
 
 
 def _chunks(asked: Sequence[Asked]) -> Iterator[Sequence[Asked]]:

@@ -18,6 +18,6 @@ class Classify:
         embeddings = self.context.inputs.rows("embed", Embedding)
         fitted, figures = linking.fit(products, embeddings, self.config, self.context.encoder())
         folder = self.context.scratch / "linker"
-        fitted.save(folder)
+        linking.save(fitted, folder)
         outputs.folder("linker", folder)
         outputs.figures.update(figures)

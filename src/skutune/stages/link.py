@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from skutune import linking
 from skutune.hashing import content_key
 from skutune.linking import Linker, query_text
 from skutune.records import Expansion, Link, Name
@@ -58,5 +59,5 @@ class Links:
     def linker(self) -> Linker:
         """The linker of the classify stage, loaded once."""
         if self._linker is None:
-            self._linker = Linker.load(self.context.inputs.folder("classify", "linker"))
+            self._linker = linking.load(self.context.inputs.folder("classify", "linker"))
         return self._linker

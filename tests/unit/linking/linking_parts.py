@@ -1,4 +1,4 @@
-"""A real sentence encoder as the linker needs it, and products with template texts."""
+"""A real sentence encoder as the linker needs it, products with template texts, a linker that nothing is fitted for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from skutune.engines.base import Encoder
+from skutune.engines.scripted_encoder import ScriptedEncoder
+from skutune.linking import Linker, fitting
+from skutune.linking.calibration import Calibration
+from skutune.linking.classifier import Projection
+from skutune.linking.evidence import FEATURES
+from skutune.linking.ruler import Ruler
 from skutune.records import Embedding, Product
+
+_WEIGHTS = {"name_cosine": 3.0, "query_coverage": 4.0, "fits": 3.0, "unknown": -6.0, "kind_behind": -1.0}
+JUDGE = Calibration(tuple(_WEIGHTS.get(feature, 0.0) for feature in FEATURES), intercept=-5.0, margin=0.25)
+"""A calibration that follows the words, for tests of what is not the calibration's."""
 
 
 class MiniLm:
@@ -56,3 +67,12 @@ def embed(products: Iterable[Product], encoder: MiniLm) -> list[Embedding]:
     rows = [(one.id, *text) for one in products for text in texts_of(one)]
     vectors = encoder.encode([text for *_, text in rows])
     return [Embedding(pid, kind, number, v, "") for (pid, kind, number, _), v in zip(rows, vectors, strict=True)]
+
+
+def unfitted(products: Sequence[Product], encoder: Encoder | None = None) -> Linker:
+    """A linker over the products' names alone, judged by JUDGE; its encoder is the scripted one unless told."""
+    encoder = encoder or ScriptedEncoder()
+    names = encoder.encode([one.name for one in products])
+    identity = Projection(None)
+    rows = np.arange(len(products))
+    return fitting.build(products, names, names, rows, identity, Ruler.measure(encoder, identity), JUDGE)

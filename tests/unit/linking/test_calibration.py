@@ -1,8 +1,8 @@
-"""P(acceptable): the fit around a prior, and what the packaged prior says by itself."""
+"""P(acceptable): what the packaged prior says by itself, and how a catalog moves it."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -10,62 +10,69 @@ from sklearn.linear_model import LogisticRegression
 
 from skutune.errors import InputError
 from skutune.linking import calibration
-from skutune.linking.calibration import Calibration
+from skutune.linking.calibration import WANTED, Calibration
 from skutune.linking.evidence import FEATURES
 
-ZERO = Calibration((0.0,) * len(FEATURES), 0.0, 0.5)
+AGAINST = ("kind_behind", "unknown", "head_elsewhere", "constraint_extra")
 
 
-def pairs(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features, labels that follow two of them by chance, and weights."""
+def rounds(count: int, scale: float, shift: float) -> tuple[np.ndarray, np.ndarray]:
+    """Log-odds, and answers that are right as often as scale × log-odds + shift says."""
     generator = np.random.default_rng(0)
-    features = generator.random((count, len(FEATURES))).astype(np.float32)
-    p = calibration.sigmoid(6 * features[:, 0] - 4 * features[:, 3] - 1)
-    return features, generator.random(count) < p, generator.uniform(0.5, 2, count).astype(np.float32)
+    odds = generator.normal(scale=3, size=count).astype(np.float32)
+    return odds, generator.random(count) < calibration.sigmoid(scale * odds + shift)
 
 
 def evidence(**said: float) -> np.ndarray:
     return np.array([[said.get(feature, 0.0) for feature in FEATURES]], dtype=np.float32)
 
 
-def test_around_a_prior_of_zero_the_fit_is_logistic_regression() -> None:
-    features, right, weights = pairs(2000)
-    fitted = calibration.fit(features, right, weights, ZERO, precision=0.01)
-    reference = LogisticRegression(C=100, tol=1e-10, max_iter=1000).fit(features, right, sample_weight=weights)
-    assert np.allclose(fitted.coefficients, reference.coef_[0], atol=0.02)
+def test_without_a_prior_the_fit_is_logistic_regression() -> None:
+    odds, right = rounds(3000, 0.6, -1.0)
+    reference = LogisticRegression(C=1e6, tol=1e-10).fit(odds[:, None], right)
+    scale, shift = calibration.fit(odds, right, precision=0.0)
+    assert (scale, shift) == pytest.approx((reference.coef_[0][0], reference.intercept_[0]), abs=0.01)
 
 
-def test_no_pairs_leave_the_prior_and_many_overrule_it() -> None:
-    prior = Calibration((-3.0,) * len(FEATURES), 2.0, 0.5)
-    nothing = calibration.fit(*(part[:0] for part in pairs(10)), prior)
-    assert np.allclose(nothing.coefficients, prior.coefficients)
-    few, many = (calibration.fit(*pairs(count), prior).coefficients[0] for count in (10, 20_000))
-    assert -3.0 <= few < -1.0
-    assert many == pytest.approx(5.5, abs=1)
+def test_few_names_keep_the_prior_and_many_move_it() -> None:
+    assert calibration.fit(*(part[:0] for part in rounds(10, 2, 2))) == (1.0, 0.0)
+    (_, few), (_, many) = (calibration.fit(*rounds(count, 1.0, -2.0)) for count in (10, 50_000))
+    assert -1 < few < 0
+    assert many == pytest.approx(-2, abs=0.25)
 
 
-def test_separable_pairs_do_not_run_to_infinity() -> None:
-    features = np.repeat(np.eye(len(FEATURES), dtype=np.float32)[:2], 500, axis=0)
-    fitted = calibration.fit(features, np.arange(1000) < 500, np.ones(1000, dtype=np.float32), ZERO)
-    assert np.isfinite(fitted.coefficients).all()
-    assert max(np.abs(fitted.coefficients)) < 10
+def test_names_that_are_told_apart_without_a_fault_do_not_run_to_infinity() -> None:
+    odds = np.repeat(np.array([-2.0, 2.0], dtype=np.float32), 500)
+    scale, shift = calibration.fit(odds, odds > 0)
+    assert 1 < scale < 10
+    assert abs(shift) < 1
+
+
+def test_a_moved_calibration_has_moved_log_odds() -> None:
+    prior, features = calibration.prior(5000), evidence(text_cosine=1.2, best_cosine=1.3, kind_votes=1)
+    expected = 0.5 * prior.log_odds(features) + 2
+    assert prior.moved(0.5, 2.0).log_odds(features) == pytest.approx(expected, abs=1e-5)
+
+
+def test_no_evidence_for_a_product_lowers_p_and_none_against_it_raises_it() -> None:
+    for products in (1, 20, 700, 50_000, 10_000_000):
+        for feature, value in zip(FEATURES, calibration.prior(products).coefficients, strict=True):
+            if feature != "best_cosine":
+                assert value <= 0 if feature in AGAINST else value >= 0, (feature, products)
 
 
 def test_the_prior_is_sure_of_covered_names_and_of_strangers() -> None:
-    prior = calibration.prior()
-    covered = evidence(name_cosine=0.8, text_cosine=0.7, query_coverage=1, name_coverage=0.5, covered=1, head_agrees=1)
-    stranger = evidence(name_cosine=0.3, text_cosine=0.3, query_coverage=0.4, name_coverage=0.5, head_agrees=1)
+    prior = calibration.prior(5000)
+    covered = evidence(
+        name_cosine=1.6, text_cosine=1.5, best_cosine=1.6, query_coverage=1, covered=1, fits=1, name_coverage=0.8,
+        head_agrees=1, kind_votes=1, company=0.8,
+    )  # fmt: skip
+    stranger = evidence(
+        name_cosine=0.8, text_cosine=0.8, best_cosine=0.8, kind_behind=0.1, query_coverage=0.4, name_coverage=0.5,
+        head_agrees=1, kind_votes=1,
+    )  # fmt: skip
     assert calibration.sigmoid(prior.log_odds(covered))[0] > 0.9
-    assert calibration.sigmoid(prior.log_odds(stranger))[0] < 0.5
-
-
-def test_a_constraint_that_is_not_stated_lowers_p_below_any_wanted_precision() -> None:
-    met = evidence(name_cosine=0.9, text_cosine=0.9, query_coverage=1, name_coverage=1, covered=1, head_agrees=1)
-    missed = met.copy()
-    missed[0, FEATURES.index("constraint_missing")] = 1
-    p = calibration.sigmoid(calibration.prior().log_odds(np.concatenate([met, missed])))
-    assert p[0] > 0.9
-    assert p[1] < 0.8
+    assert calibration.sigmoid(prior.log_odds(stranger))[0] < 0.2
 
 
 def test_what_is_literally_asked_for_is_acceptable_whatever_the_estimate() -> None:
@@ -74,17 +81,38 @@ def test_what_is_literally_asked_for_is_acceptable_whatever_the_estimate() -> No
     assert p[1] < 0.01
 
 
-def test_the_margin_is_bounded() -> None:
-    assert calibration.margin_of(np.array([])) == pytest.approx(0.1)
-    assert calibration.margin_of(np.zeros(9)) == pytest.approx(0.1)
-    assert calibration.margin_of(np.full(9, 5.0)) == pytest.approx(1.0)
-    assert calibration.margin_of(np.array([0.2, 0.4, 3.0])) == pytest.approx(0.4)
+def test_a_greater_precision_needs_a_greater_p_and_the_prior_reaches_what_is_wanted() -> None:
+    prior = calibration.prior(5000)
+    cuts = [prior.threshold(wanted) for wanted in np.linspace(0.01, 0.99, 99)]
+    assert all(0 < cut < 1 for cut in cuts)
+    measured = [prior.threshold(wanted) for wanted in WANTED]
+    assert measured == sorted(measured)
+    assert prior.threshold(0.75) == pytest.approx((prior.threshold(0.7) + prior.threshold(0.8)) / 2)
 
 
-def test_a_calibration_is_the_same_after_saving_and_refused_for_other_features(tmp_path: Path) -> None:
-    path = tmp_path / "calibration.json"
-    calibration.prior().save(path)
-    assert Calibration.load(path) == calibration.prior()
-    path.write_text(path.read_text().replace("query_coverage", "something_else"))
+def test_outside_of_the_measured_precisions_the_threshold_is_the_precision() -> None:
+    judge = replace(calibration.prior(5000), cuts=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8))
+    assert judge.threshold(0.99) == 0.99
+    assert judge.threshold(0.3) == 0.3
+    assert judge.threshold(0.9) == pytest.approx(0.6)
+
+
+def test_the_curves_count_names() -> None:
+    p = np.array([0.05, 0.15, 0.95, 0.99], dtype=np.float32)
+    right = np.array([False, False, True, False])
+    assert calibration.reliability(p, right, bins=2) == [
+        {"p": pytest.approx(0.1), "acceptable": 0.0, "names": 2},
+        {"p": pytest.approx(0.97), "acceptable": 0.5, "names": 2},
+    ]
+    judge = replace(calibration.prior(5000), cuts=(0.1,) * 7 + (0.97,))
+    told = calibration.coverage(p, right, judge)
+    assert [line["wanted"] for line in told] == list(WANTED)
+    assert told[0] == {"wanted": 0.5, "precision": pytest.approx(1 / 3), "coverage": 0.75}
+    assert told[-1] == {"wanted": 0.98, "precision": 0.0, "coverage": 0.25}
+
+
+def test_a_calibration_is_the_same_after_restoring_and_refused_for_other_features() -> None:
+    document = asdict(calibration.prior(5000))
+    assert Calibration.restore(document) == calibration.prior(5000)
     with pytest.raises(InputError, match="another version"):
-        Calibration.load(path)
+        Calibration.restore(document | {"features": ["something_else"]})

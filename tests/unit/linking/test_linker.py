@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from linking_parts import MiniLm, embed, product
+from linking_parts import JUDGE, MiniLm, embed, product, unfitted
 
 from skutune.config import ClassifyConfig, LinkConfig
+from skutune.engines.scripted_encoder import ScriptedEncoder
 from skutune.errors import InputError
-from skutune.linking import Linked, Linker, fit, query_text
+from skutune.linking import Linked, Linker, Ranked, fit, query_text
+from skutune.linking.evidence import FEATURES
 from skutune.records import Product
 
 STRANGERS = ["spaceship", "car battery", "haircut", "laptop", "winter tires", "guitar strings", "life insurance"]
@@ -36,6 +38,7 @@ def test_each_products_own_name_is_that_product(linker: Linker, groceries: list[
     [
         ("baked beans", "32717"),
         ("Baked Bean", "32717"),
+        ("Beans, Baked", "32717"),
         ("coleslaw", "43962"),
         ("Creamy Coleslaw", "43962"),
         ("Mac and Cheese", "42450"),
@@ -106,37 +109,6 @@ def test_top_tells_p_whatever_the_wanted_precision(linker: Linker, encoder: Mini
     assert best[0].p < 0.9
 
 
-def test_no_names_have_no_links(linker: Linker) -> None:
-    assert linker.link([], np.zeros((0, linker.dimension), dtype=np.float32), LinkConfig()) == []
-
-
-def test_a_saved_linker_links_the_same(linker: Linker, encoder: MiniLm, tmp_path: Path) -> None:
-    linker.save(tmp_path / "linker")
-    loaded = Linker.load(tmp_path / "linker")
-    for name in ("baked beans", "biscuits", "haircut"):
-        before, after = links(linker, encoder, name)[0], links(loaded, encoder, name)[0]
-        assert ids(before) == ids(after)
-        assert before.best_p == pytest.approx(after.best_p, abs=0.01)
-
-
-def test_a_folder_without_a_linker_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="classify"):
-        Linker.load(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("vectors", "problem"),
-    [
-        (np.full((1, 384), np.nan, dtype=np.float32), "NaN"),
-        (np.ones((1, 12), dtype=np.float32), "384"),
-        (np.ones((2, 384), dtype=np.float32), "1 names"),
-    ],
-)
-def test_bad_vectors_are_refused(linker: Linker, vectors: np.ndarray, problem: str) -> None:
-    with pytest.raises(InputError, match=problem):
-        linker.link(["beans"], vectors, LinkConfig())
-
-
 def test_a_product_without_vectors_gets_one_of_its_name_and_strays_are_counted(
     groceries: list[Product], encoder: MiniLm
 ) -> None:
@@ -150,3 +122,92 @@ def test_a_product_without_vectors_gets_one_of_its_name_and_strays_are_counted(
 def test_an_empty_catalog_is_refused(encoder: MiniLm) -> None:
     with pytest.raises(InputError, match="empty"):
         fit([], [], ClassifyConfig(), encoder)
+
+
+# What is decided once the candidates are judged; the words' own linker needs no model.
+
+BEANS = [
+    product("bean", "Baked Bean"),
+    product("beans", "Baked Beans"),
+    product("turned", "Beans, Baked"),
+    product("brand", "Hill Farm Baked Beans"),
+    product("green", "Green Beans"),
+    product("oil", "Olive Oil"),
+]
+
+
+def ranked(name: str) -> tuple[Linker, Ranked]:
+    linker = unfitted(BEANS)
+    (each,) = linker.rank([name], ScriptedEncoder().encode([name]))
+    return linker, each
+
+
+def judged(odds: list[float], literal: list[int] | None = None) -> Ranked:
+    """Candidates as if judged so, best first."""
+    values, levels = np.array(odds, dtype=np.float32), np.array(literal or [0] * len(odds))
+    p = np.where(levels > 0, 0.99, 1 / (1 + np.exp(-values))).astype(np.float32)
+    return Ranked(np.arange(len(odds)), values, p, levels, np.zeros((len(odds), len(FEATURES)), dtype=np.float32))
+
+
+def test_the_very_name_comes_before_its_other_forms_and_those_before_the_rest() -> None:
+    linker, each = ranked("Baked Beans")
+    order = [linker.ids[place] for place in each.products.tolist()]
+    assert order[0] == "beans"
+    assert set(order[1:3]) == {"bean", "turned"}
+    assert each.literal.tolist()[:4] == [2, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("baked beans.", ["beans"]), ("BAKED BEAN", ["bean"]), ("beans, baked", ["turned"]), ("olive oils", ["oil"])],
+)
+def test_what_is_literally_asked_for_wins(name: str, expected: list[str]) -> None:
+    linker, each = ranked(name)
+    linked = linker.choose(each, LinkConfig())
+    assert ids(linked) == expected
+    assert linked.best_p >= 0.99
+
+
+def test_a_literal_product_competes_with_its_like_alone_however_good_the_others_look() -> None:
+    linker = unfitted(BEANS)
+    linked = linker.choose(judged([-3, -3.1, 9], [1, 1, 0]), LinkConfig())
+    assert ids(linked) == ["bean", "beans"]
+
+
+def test_near_ties_are_kept_and_worse_products_are_not() -> None:
+    linker, odds = unfitted(BEANS), [5.0, 5.0 - JUDGE.margin / 2, 5.0 - JUDGE.margin * 2]
+    assert ids(linker.choose(judged(odds), LinkConfig())) == ["bean", "beans"]
+    assert ids(linker.choose(judged(odds), LinkConfig(candidates=1))) == ["bean"]
+
+
+def test_a_greater_wanted_precision_links_less_and_never_another_product() -> None:
+    linker, each = unfitted(BEANS), judged([1.5, 1.4])
+    kept = [
+        ids(linker.choose(each, LinkConfig(precision=precision))) for precision in (0.1, 0.5, 0.7, 0.9, 0.95, 0.999)
+    ]
+    assert kept[0] == ["bean", "beans"]
+    assert kept[-1] == []
+    assert all(set(more) >= set(less) for more, less in pairwise(kept))
+
+
+def test_p_is_told_where_no_product_is_close() -> None:
+    linked = unfitted(BEANS).choose(judged([-1.0, -2.0]), LinkConfig())
+    assert linked.candidates == []
+    assert linked.best_p == pytest.approx(1 / (1 + np.e), abs=1e-3)
+
+
+def test_evidence_is_told_by_name_and_only_what_there_is() -> None:
+    linker, each = ranked("baked beans")
+    said = linker.evidence_of(each, 0)
+    assert said["literal"] == said["query_coverage"] == 1
+    assert set(said) <= set(FEATURES)
+    assert all(said.values())
+    stranger = linker.evidence_of(ranked("spaceship")[1], 0)
+    assert "literal" not in stranger
+    assert stranger["unknown"] == 1
+
+
+def test_top_tells_as_many_as_there_are() -> None:
+    vectors = ScriptedEncoder().encode(["beans", "oil"])
+    assert [len(best) for best in unfitted(BEANS).top(["beans", "oil"], vectors, 100)] == [len(BEANS)] * 2
+    assert [len(best) for best in unfitted(BEANS).top(["beans", "oil"], vectors, 2)] == [2, 2]

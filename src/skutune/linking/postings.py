@@ -1,0 +1,47 @@
+"""Which product holds which term: the arrays under the lexical index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Postings:
+    """For each term the sorted products that hold it: `products[starts[t]:starts[t + 1]]`."""
+
+    starts: Ints
+    products: NDArray[np.int32]
+    keys: Ints  # term × products + product, ascending: one search answers "does product p hold term t?"
+
+    @classmethod
+    def build(cls, terms: Sequence[Sequence[int]], vocabulary: int) -> Postings:
+        """From the term ids of each product."""
+        size = max(len(terms), 1)
+        pairs = [term * size + product for product, held in enumerate(terms) for term in set(held)]
+        keys = np.sort(np.asarray(pairs, dtype=np.int64))
+        starts = np.searchsorted(keys, np.arange(vocabulary + 1, dtype=np.int64) * size)
+        return cls(starts.astype(np.int64), (keys % size).astype(np.int32), keys)
+
+    @classmethod
+    def restore(cls, starts: Ints, products: NDArray[np.int32], size: int) -> Postings:
+        """From the saved arrays, for a catalog of `size` products."""
+        terms = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        return cls(starts, products, (terms * max(size, 1) + products).astype(np.int64))
+
+    def of(self, term: int) -> NDArray[np.int32]:
+        """The products that hold a term."""
+        return self.products[self.starts[term] : self.starts[term + 1]]
+
+    def holds(self, terms: Ints, products: Ints, size: int) -> NDArray[np.bool_]:
+        """Whether each product holds its term: terms (-1: none) and products of shape (p,), answer of shape (p,)."""
+        if not len(self.keys):
+            return np.zeros(len(terms), dtype=bool)
+        wanted = terms * max(size, 1) + products
+        places = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
+        return np.asarray((self.keys[places] == wanted) & (terms >= 0))
