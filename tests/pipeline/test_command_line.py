@@ -82,13 +82,13 @@ def test_a_killed_run_is_shown_as_killed(pipeline: Pipeline) -> None:
 
 def test_a_file_of_a_stage_that_was_changed_is_an_error(pipeline: Pipeline) -> None:
     assert pipeline.run("--until", "classify")[0] == 0
-    (file,) = Path(pipeline.store).glob("sample/classify/*/linker/calibration.json")
+    (file,) = Path(pipeline.store).glob("sample/classify/*/linker/linker.json")
     text = file.read_text(encoding="utf-8")
     digit = next(place for place, character in enumerate(text) if character in "123456789" and place > 40)
     file.write_text(text[:digit] + ("1" if text[digit] != "1" else "2") + text[digit + 1 :], encoding="utf-8")
     linked = _skutune("link", "--store", pipeline.store, "--run", "sample", "beans")
     assert linked.returncode == 1
-    assert "calibration.json" in linked.stderr
+    assert "linker.json" in linked.stderr
     assert "Traceback" not in linked.stderr
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from skutune.cli import catalog, cluster, inspect, pipeline, worker
+from skutune.cli import catalog, cluster, inspect, link, pipeline, worker
 from skutune.cli.console import report_error
 from skutune.errors import InputError, SkutuneError, StoppedError, StopSignal
 
@@ -36,7 +36,7 @@ app.command("controller")(cluster.controller)
 app.command("status")(inspect.status)
 app.command("runs")(inspect.runs)
 app.command("ask")(inspect.ask)
-app.command("link")(inspect.link)
+app.command("link")(link.link)
 app.command("explain")(inspect.explain)
 app.command("report")(inspect.report)
 catalog_app.command("check")(catalog.check)
@@ -73,9 +73,10 @@ def _run(arguments: list[str] | None) -> int:
         return report_error(InputError(f"{error.format_message()}{hint}"))
     except (StopSignal, typer.Abort):
         return report_error(StoppedError("told to stop; what is done stays, and the same command goes on from it"))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit as error:
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        return 0  # who read our output has left; typer ends with 1 then, which would say that it is our fault
     except SkutuneError as error:
         return report_error(error)
     except Exception as error:  # noqa: BLE001 - the last place that can say that this is skutune's own fault

@@ -1,13 +1,11 @@
-"""The commands that look at a run or ask it something: status, runs, ask, link, explain, report."""
+"""The commands that look at a run or ask it something: status, runs, ask, explain, report."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +21,6 @@ from skutune.store.base import ObjectStore
 StoreOption = Annotated[str, typer.Option("--store", help="Local folder or s3://bucket/prefix.")]
 RunOption = Annotated[str | None, typer.Option("--run", help="Name of the run. Default: the last that finished.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
-_LINK_BATCH = 1000
 _PIPE_COLUMNS = 160
 
 
@@ -45,7 +42,7 @@ def status(
     if release is not None:
         _show_release(release, namespace, watch, as_json)
         return
-    opened, info = _open(store, run)
+    opened, info = open_run(store, run)
     while True:
         stages, state = records.status(opened, info), records.run_state(opened, info.run)
         if as_json:
@@ -94,7 +91,7 @@ def ask(
     if not question.strip():
         raise InputError("the question is empty; write what a shopper would ask")
     without = _ids(unavailable)
-    opened, info = _open(store, run)
+    opened, info = open_run(store, run)
     with answer_model(opened, info, context.obj) as model:
         answer = model.ask(question, unavailable=without, max_tokens=max_tokens)
     print(
@@ -102,28 +99,6 @@ def ask(
         if as_json
         else answer.text
     )
-
-
-def link(
-    context: typer.Context,
-    texts: Annotated[list[str] | None, typer.Argument(help="Names; without any, lines of stdin.")] = None,
-    store: StoreOption = "./runs",
-    run: RunOption = None,
-    top: Annotated[int, typer.Option(min=1, max=100, help="Candidates to show.")] = 3,
-    as_json: JsonOption = False,
-) -> None:
-    """Find the closest product for names: one JSON object a line."""
-    from skutune.serving import link_texts, linker_of
-
-    opened, info = _open(store, run)
-    linker = linker_of(opened, info, context.obj)
-    lines = iter(texts) if texts else (line.rstrip("\r\n") for line in sys.stdin)
-    for batch in _batches(lines, _LINK_BATCH):
-        for linked in link_texts(linker, batch, top):
-            if as_json or not sys.stdout.isatty():
-                print(json.dumps(linked, ensure_ascii=False), flush=True)
-            else:
-                _print_link(linked)
 
 
 def explain(
@@ -138,7 +113,7 @@ def explain(
 
     if (example is None) == (product is None):
         raise InputError("name either an example's id or --product ID")
-    opened, info = _open(store, run)
+    opened, info = open_run(store, run)
     chain = (
         explain_product(opened, info, product) if product is not None else explain_example(opened, info, str(example))
     )
@@ -153,7 +128,7 @@ def report(
     """Say where the run's report is, or write a copy of it."""
     from skutune import runs as records
 
-    opened, info = _open(store, run)
+    opened, info = open_run(store, run)
     folder, manifest = records.stage_output(opened, info, "report")
     key = f"{folder}/{manifest.file('report.html').name}"
     if output is None:
@@ -166,7 +141,8 @@ def report(
     say(f"Wrote {output}")
 
 
-def _open(store: str, run: str | None) -> tuple[ObjectStore, RunInfo]:
+def open_run(store: str, run: str | None) -> tuple[ObjectStore, RunInfo]:
+    """The store and the run that a command names, or the run that finished last. Raises InputError."""
     from skutune import runs as records
     from skutune.store import open_store
 
@@ -192,19 +168,6 @@ def _ids(path: Path | None) -> list[str]:
         raise InputError(f"--unavailable {path}: {error.strerror}; name a file with one id a line") from None
     except UnicodeDecodeError:
         raise InputError(f"--unavailable {path}: not UTF-8 text; name a file with one id a line") from None
-
-
-def _batches(lines: Iterator[str], size: int) -> Iterable[list[str]]:
-    while batch := list(islice(lines, size)):
-        yield batch
-
-
-def _print_link(linked: dict[str, Any]) -> None:
-    product = linked["product"]
-    found = f"{product['name']}: id {product['id']} (p {product['p']:.2f})" if product else "no close product"
-    print(f"{linked['text']} → {found}")
-    for candidate in linked["candidates"]:
-        print(f"    {candidate['p']:.2f}  {candidate['name']}: id {candidate['id']}")
 
 
 def _show_release(release: str, namespace: str | None, watch: bool, as_json: bool) -> None:
