@@ -78,6 +78,7 @@ def test_a_run_of_few_products_says_that_nothing_was_tested(tmp_path: Path) -> N
     html = page(tmp_path, {"pairs": 12}, products=6, projection="identity", why="too few texts a product")
     assert html.count('<svg class="chart"') == 1
     assert "P(acceptable) was not tested" in shown(html)
+    assert "The classifier was not tested: too few texts a product." in shown(html)
     assert "told by" not in shown(html)
 
 
