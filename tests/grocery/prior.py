@@ -21,7 +21,7 @@ from scipy.optimize import isotonic_regression, minimize
 
 from skutune import linking
 from skutune.config import ClassifyConfig
-from skutune.linking import calibration, classifier, fitting, query_text
+from skutune.linking import calibration, classifier, fitting, queries, query_text
 from skutune.linking.calibration import WANTED, Calibration
 from skutune.linking.classifier import Floats, Ints, Projection
 from skutune.linking.evidence import FEATURES, Evidence
@@ -240,7 +240,12 @@ def main() -> None:
     for place, feature in enumerate([*FEATURES, "intercept"]):
         values = [[*each.coefficients, each.intercept][place] for each in fitted]
         print(f"{feature:20}", *(f"{value:9.3f}" for value in values))
-    document = {"sizes": list(askings), "calibrations": [asdict(each) for each in fitted]}
+    # Names made from the catalog, judged by what hand labels say: how much easier they are is taken off elsewhere.
+    rounds = queries.label(queries.ask(list(catalog()), 0), evidence, fitted[-1], vectors.encoder())
+    scale, shift = calibration.fit(rounds.odds, rounds.right, precision=0.0)
+    made = {"scale": round(scale, 3), "shift": round(shift, 3)}
+    print("made names", made)
+    document = {"sizes": list(askings), "made": made, "calibrations": [asdict(each) for each in fitted]}
     PRIOR.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

@@ -102,18 +102,41 @@ def prior(products: int) -> Calibration:
     )
 
 
-def fit(odds: Floats, right: NDArray[np.bool_], precision: float = PRIOR_PRECISION) -> tuple[float, float]:
-    """The most probable scale and shift of a calibration's log-odds, under a Gaussian around (1, 0).
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The scale and shift that names made from the reference catalog ask for, where hand labels ask for none.
+
+    Made names are easier than what people write. What a catalog's own made names ask for beyond this is the catalog's.
+    """
+
+    scale: float
+    shift: float
+
+    def beyond(self, scale: float, shift: float) -> tuple[float, float]:
+        """What made names that ask for this scale and shift say of their catalog."""
+        return scale / self.scale, (shift - self.shift) / self.scale
+
+
+def made() -> Made:
+    """What prior.py measured."""
+    return Made(**json.loads(Path(__file__).with_name("prior.json").read_text(encoding="utf-8"))["made"])
+
+
+def fit(
+    odds: Floats, right: NDArray[np.bool_], precision: float = PRIOR_PRECISION, start: tuple[float, float] = (1.0, 0.0)
+) -> tuple[float, float]:
+    """The most probable scale and shift of a calibration's log-odds, under a Gaussian around `start`.
 
     Newton's method on the log-posterior (Bishop, Pattern Recognition and Machine Learning, 4.5).
 
     Args:
         odds: log-odds of the best candidates of n names, shape (n,).
         right: whether each was right, shape (n,).
-        precision: the prior's; greater keeps nearer to (1, 0).
+        precision: the prior's; greater keeps nearer to `start`.
+        start: its mean.
     """
     x = np.column_stack([odds.astype(np.float64), np.ones(len(odds))])
-    mean = np.array([1.0, 0.0])
+    mean = np.array(start)
     found = mean.copy()
     for _ in range(_STEPS):
         p = sigmoid(x @ found)

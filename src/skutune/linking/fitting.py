@@ -21,6 +21,7 @@ from skutune.linking.ruler import Ruler
 from skutune.records import Embedding, Product
 
 TESTED = 0.3  # share of products whose names measure the calibration and do not make it
+LEAST = 0.005  # of a log loss: what is gained by less is chance
 FEWEST = 50  # right and wrong names of other products that it takes to test a calibration
 
 
@@ -82,13 +83,19 @@ def calibrate(rounds: Rounds, prior: Calibration, seed: int) -> tuple[Calibratio
     tested = np.isin(rounds.product, sources[chosen])
     if min(int((tested & rounds.right).sum()), int((tested & ~rounds.right).sum())) < FEWEST:
         return prior, figures | {"kept": "prior", "why": "too few names can be made of this catalog to move the prior"}
-    scale, shift = calibration.fit(rounds.odds[~tested], rounds.right[~tested])
-    moved = prior.moved(scale, shift)
+    made = calibration.made()
+    start = made.scale, made.shift
+    asked = calibration.fit(rounds.odds[~tested], rounds.right[~tested], start=start)
     odds, right = rounds.odds[tested], rounds.right[tested]
-    losses = {"prior": _log_loss(odds, right), "moved": _log_loss(scale * odds + shift, right)}
-    kept, why = moved, "it judges names of unseen products better than the prior"
-    if losses["moved"] >= losses["prior"] or scale <= 0:
-        kept, scale, shift, why = prior, 1.0, 0.0, "the prior judges names of unseen products no worse"
+    losses = {
+        "prior": _log_loss(made.scale * odds + made.shift, right),
+        "moved": _log_loss(asked[0] * odds + asked[1], right),
+    }
+    kept, why = prior, "the prior judges names of unseen products no worse"
+    scale, shift = 1.0, 0.0
+    if losses["moved"] < losses["prior"] - LEAST and asked[0] > 0:
+        scale, shift = made.beyond(*asked)
+        kept, why = prior.moved(scale, shift), "it judges names of unseen products better than the prior"
     p = calibration.sigmoid(scale * odds + shift)
     figures |= {"log_loss": losses, "scale": scale, "shift": shift, "kept": "prior" if kept is prior else "moved"}
     curves = {

@@ -97,6 +97,13 @@ def test_outside_of_the_measured_precisions_the_threshold_is_the_precision() -> 
     assert judge.threshold(0.9) == pytest.approx(0.6)
 
 
+def test_names_that_are_as_easy_as_the_reference_s_own_move_nothing() -> None:
+    made = calibration.made()
+    assert made.beyond(made.scale, made.shift) == (1.0, 0.0)
+    assert made.beyond(made.scale, made.shift + 1)[1] > 0
+    assert calibration.fit(*(part[:0] for part in rounds(10, 2, 2)), start=(1.5, 0.5)) == (1.5, 0.5)
+
+
 def test_the_curves_count_names() -> None:
     p = np.array([0.05, 0.15, 0.95, 0.99], dtype=np.float32)
     right = np.array([False, False, True, False])
