@@ -32,7 +32,8 @@ nearest ones. The others are in [0, 1]: what the words say (lexical.py), how man
 how many of those fit the words as well: what a shop has several of is a kind of thing."""
 
 LITERAL = FEATURES.index("literal")
-_FITS = FEATURES.index("fits")
+FITS = FEATURES.index("fits")
+VOTES = FEATURES.index("kind_votes")
 NEAREST = 64  # candidates by vector
 WORDED = 48  # candidates by words
 _CELLS = 1 << 22  # similarities at the same time: 16 MiB, which stays in a processor's cache
@@ -164,7 +165,7 @@ class Evidence:
         compared = self._compared(vectors, texts, counts, products)
         worded = self.index.features(queries, counts, products)
         both = np.concatenate([compared, worded], axis=1)
-        votes = self.kinds.votes(counts, products, both[:, :2].sum(axis=1), both[:, _FITS])
+        votes = self.kinds.votes(counts, products, both[:, :2].sum(axis=1), both[:, FITS])
         features = np.concatenate([both, votes], axis=1)
         ends = np.cumsum(counts)
         for candidates, end in zip(found, ends.tolist(), strict=True):

@@ -211,3 +211,29 @@ def test_top_tells_as_many_as_there_are() -> None:
     vectors = ScriptedEncoder().encode(["beans", "oil"])
     assert [len(best) for best in unfitted(BEANS).top(["beans", "oil"], vectors, 100)] == [len(BEANS)] * 2
     assert [len(best) for best in unfitted(BEANS).top(["beans", "oil"], vectors, 2)] == [2, 2]
+
+
+def _jerky(dog_food: bool, encoder: MiniLm) -> tuple[Linker, Ranked]:
+    words = ("Teriyaki", "Smoky", "Sweet", "Original", "Classic", "Tender")
+    snacks = [product(str(number), f"{word} Beef Jerky", aisle="jerky") for number, word in enumerate(words)]
+    toys = [product(str(10 + n), f"{word} Squeaky Toy", aisle="dogs") for n, word in enumerate(("Red", "Blue", "Big"))]
+    linker = unfitted([*snacks, product("x", "Beef Jerky", aisle="dogs" if dog_food else "jerky"), *toys], encoder)
+    (ranked,) = linker.rank(["beef jerky"], encoder.encode(["beef jerky"]))
+    return linker, ranked
+
+
+@pytest.mark.parametrize(("dog_food", "privileged"), [(True, False), (False, True)])
+def test_a_bare_name_on_a_shelf_where_the_thing_is_not_loses_its_privilege(
+    monkeypatch: pytest.MonkeyPatch, encoder: MiniLm, dog_food: bool, privileged: bool
+) -> None:
+    monkeypatch.setattr("skutune.linking.linker.DISPLACED", -9.0)  # however little the others are better
+    linker, ranked = _jerky(dog_food, encoder)
+    literal = {linker.ids[row]: bool(level > 0) for row, level in zip(ranked.products, ranked.literal, strict=True)}
+    assert literal["x"] == privileged
+    assert not literal["0"]
+
+
+def test_a_bare_name_stays_privileged_where_the_others_are_hardly_better(encoder: MiniLm) -> None:
+    linker, ranked = _jerky(True, encoder)
+    assert linker.ids[ranked.products[0]] == "x"
+    assert ranked.literal[0] == 2
