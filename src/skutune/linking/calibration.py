@@ -7,7 +7,7 @@ features are measured so that they mean the same with every encoder and catalog 
 the prior's log-odds by a scale and a shift alone (Platt, 1999), learned from names that are made from the catalog
 itself: made names are too easy to learn more from, and a catalog of few products keeps the prior.
 
-Literal matches are not estimated: a product whose name is the asked name is acceptable by definition.
+Literal matches are not estimated: a product whose name is the asked name is acceptable by rule (linker.py).
 
 A user wants a **precision**: the share of right products among all that are linked. As most links are surer than the
 least sure one, that one may be less likely to be right than the wanted share; `threshold` says how much less.
@@ -57,10 +57,13 @@ class Calibration:
     def threshold(self, precision: float) -> float:
         """The p that a candidate must reach for this share of the linked to be right.
 
-        Between the measured precisions it is interpolated; outside of them it is the precision itself.
+        Between the measured precisions it is interpolated; outside of them it is the precision itself, but never less
+        sure for a greater precision.
         """
-        if not WANTED[0] <= precision <= WANTED[-1]:
-            return precision
+        if precision < WANTED[0]:
+            return min(precision, self.cuts[0])
+        if precision > WANTED[-1]:
+            return max(precision, self.cuts[-1])
         return float(np.interp(precision, WANTED, self.cuts))
 
     def moved(self, scale: float, shift: float) -> Calibration:

@@ -132,7 +132,8 @@ def _vectors(
         labels.append(place)
     bare = np.flatnonzero(~named)
     if len(bare):
-        names[bare] = encoder.encode([products[place].name for place in bare.tolist()])
+        made = encoder.encode([products[place].name for place in bare.tolist()])
+        names[bare] = classifier.check(made, encoder.dimension)
         rows.append(names[bare])
         labels.extend(bare.tolist())
     return names, classifier.unit(np.concatenate(rows)), np.array(labels, dtype=np.int64), strays

@@ -29,7 +29,8 @@ from skutune.records import Candidate
 from skutune.text import normalise_name
 
 BARE = 2  # words of a name at most that may be a flavour's or another shelf's; more words mean that very product
-DISPLACED = 2.0  # log-odds by which the product of a commoner kind must be better. Of 3,000 names 0.7 % reach this
+DISPLACED = 2.0  # log-odds by which a product of another kind must be better
+OUTSIDER = 0.15  # how rare a kind among the candidates is, against that better one's, that the name does not mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +142,13 @@ class Linker:
 def _displaced(name: str, literal: Ints, odds: Floats, features: Floats) -> NDArray[np.bool_]:
     """Which literal candidates of a bare name lie on a shelf where the thing itself does not, shape (c,).
 
-    Another candidate has all of the name's words and its head as well, is of a commoner kind among the candidates, and
-    is far better by all evidence.
+    Another candidate has all of the name's words and its head as well, is of a kind that is far commoner among the
+    candidates, and is far better by all evidence.
     """
     ruled = literal > 0
     if not ruled.any() or len(normalise_name(name).split()) > BARE:
         return np.zeros(len(literal), dtype=bool)
     others = ~ruled & (features[:, FITS] > 0)
     better = odds[others][:, None] > odds + DISPLACED
-    commoner = features[others, VOTES][:, None] > features[:, VOTES]
-    return np.asarray(ruled & (better & commoner).any(axis=0))
+    outsider = features[:, VOTES] < OUTSIDER * features[others, VOTES][:, None]
+    return np.asarray(ruled & (better & outsider).any(axis=0))

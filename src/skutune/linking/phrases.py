@@ -8,12 +8,12 @@ that does not state it is no answer to a name that asks for it. The tables of wo
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
+from skutune.linking.claims import written_out
 from skutune.linking.wordings import (
     ALL_CONSTRAINTS,
     CONSTRAINTS,
@@ -34,9 +34,8 @@ _TEXT = 1000  # characters of a name that are read
 
 _BOUNDARY = re.compile(r"[,(;|]|\s[-–—]\s|\s(?:with|in|for|from|on|by)\s|\sw/", re.IGNORECASE)
 _USUAL = frozenset(SPELLINGS.values())
+_WITHOUT = frozenset(words("no non zero without"))
 _LIST = re.compile(r",|;")
-_TAG = re.compile(r"</?[a-z][^<>]*>", re.IGNORECASE)  # names come out of web pages, and so do a model's habits
-_FREE_FROM = re.compile(r"\bfree (?:from|of) (\w+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class Phrase:
 
 def read(name: str) -> Phrase:
     """The name's terms, head and constraints; of a very long name its beginning."""
-    name = _FREE_FROM.sub(r"\1 free ", _TAG.sub(" ", html.unescape(name[:_TEXT])))
+    name = written_out(name[:_TEXT])
     boundary = _BOUNDARY.search(name, 1)
     main_text, rest_text = (name[: boundary.start()], name[boundary.start() :]) if boundary else (name, "")
     main, asked = _terms(main_text)
@@ -204,11 +203,15 @@ def _is_other_word(word: str, stemmed: str) -> bool:
 def _constraint(stems: list[str], at: int) -> tuple[str | None, int]:
     """The constraint that starts at a position, and how many words it takes; (None, 1) where none does."""
     first, second, third = [*stems[at : at + 3], "", ""][:3]
-    if first in FREE and second == "free":
+    if first == "tree" and second == "nut" and third == "free":
+        return "tree-nut-free", 3
+    if first in _WITHOUT and {second, third} == {"sugar", "added"}:
+        return "unsweetened", 3  # which may hold all the sugar of its fruit
+    if first in FREE and second == "free" and third != "range":
         return f"{FREE_NAMES.get(first, first)}-free", 2
-    if first in ("no", "non", "zero", "without") and second in FREE:
+    if first in _WITHOUT and second in FREE:
         return f"{FREE_NAMES.get(second, second)}-free", 3 if third == "added" else 2
-    if first == "no" and second == "added" and third in FREE:
+    if first in _WITHOUT and second == "added" and third in FREE:
         return f"{FREE_NAMES.get(third, third)}-free", 3
     if first in LITTLE and second in LOW:
         return LOW[second], 2

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skutune.engines.base import Encoder
-from skutune.linking.classifier import Floats, Projection
+from skutune.linking.classifier import Floats, Projection, check
 
 _NARROW = 0.05  # an encoder whose pairs differ by less tells nothing apart; its cosines are not blown up
 
@@ -57,8 +57,8 @@ class Ruler:
 
     @classmethod
     def measure(cls, encoder: Encoder, projection: Projection) -> Ruler:
-        """Encode the fixed pairs once."""
-        vectors = encoder.encode([text for pair in RULER for text in pair])
+        """Encode the fixed pairs once. Raises InputError where the encoder gives no numbers."""
+        vectors = check(encoder.encode([text for pair in RULER for text in pair]), encoder.dimension)
         return cls(_scale(vectors), _scale(projection.apply(vectors)))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from skutune.text import words
 
-STOP = frozenset(words("a an and the of or n to with in for from on by my your our"))
+STOP = frozenset(words("a an any and the of or n to with in for from on by my your our"))
 
 WEAK = frozenset(
     words(
@@ -28,15 +28,14 @@ SPELLINGS = {
     "grey": "gray", "leave": "leaf", "loave": "loaf", "knive": "knife", "halve": "half", "litre": "liter",
     "fibre": "fiber", "centre": "center", "flavour": "flavor", "flavoured": "flavored", "colour": "color",
     "savoury": "savory", "favourite": "favorite", "mould": "mold", "children": "child", "tyre": "tire",
-    "aluminium": "aluminum", "odour": "odor", "moisturising": "moisturizing", "moisturiser": "moisturizer",
-    "pasteurised": "pasteurized", "caramelised": "caramelized", "soya": "soy", "prawn": "shrimp", "beetroot": "beet",
-    "gherkin": "pickle", "nappy": "diaper", "wholemeal": "wholewheat", "sweetcorn": "corn", "swede": "rutabaga",
-    "mangetout": "snowpea", "garbanzo": "chickpea", "chick-pea": "chickpea", "porridge": "oatmeal",
-    "tinned": "canned", "treacle": "molasses", "molass": "molasses",
-    "capsicum": "pepper", "minced": "ground", "linguini": "linguine",
-    "fettuccini": "fettuccine", "fettucine": "fettuccine", "brocoli": "broccoli", "parmesean": "parmesan",
-    "parmigiano": "parmesan", "mozarella": "mozzarella", "pitta": "pita", "tofurkey": "tofurky", "falafal": "falafel",
-    "serviette": "napkin", "ramyun": "ramen", "dishwashing": "dish",
+    "aluminium": "aluminum", "odour": "odor", "sulphate": "sulfate", "moisturising": "moisturizing",
+    "moisturiser": "moisturizer", "pasteurised": "pasteurized", "caramelised": "caramelized", "soya": "soy",
+    "prawn": "shrimp", "beetroot": "beet", "gherkin": "pickle", "nappy": "diaper", "wholemeal": "wholewheat",
+    "sweetcorn": "corn", "swede": "rutabaga", "mangetout": "snowpea", "garbanzo": "chickpea", "chick-pea": "chickpea",
+    "porridge": "oatmeal", "tinned": "canned", "treacle": "molasses", "molass": "molasses", "minced": "ground",
+    "linguini": "linguine", "fettuccini": "fettuccine", "fettucine": "fettuccine", "brocoli": "broccoli",
+    "parmesean": "parmesan", "parmigiano": "parmesan", "mozarella": "mozzarella", "pitta": "pita",
+    "tofurkey": "tofurky", "falafal": "falafel", "serviette": "napkin", "ramyun": "ramen", "dishwashing": "dish",
     "popsicle": "icepop", "roquette": "arugula", "pawpaw": "papaya", "mangoe": "mango", "cantaloup": "cantaloupe",
 }  # fmt: skip
 """One spelling for one word, British and American and in misspellings that are common."""
@@ -46,29 +45,33 @@ _PHRASES = {
     "kitchen roll": "paper towel", "kitchen paper": "paper towel", "loo roll": "toilet paper",
     "toilet roll": "toilet paper", "toilet tissue": "toilet paper", "bath tissue": "toilet paper",
     "bathroom tissue": "toilet paper", "loo paper": "toilet paper", "cling film": "plastic wrap",
-    "clingfilm": "plastic wrap", "saran wrap": "plastic wrap", "tin foil": "aluminum foil", "kitchen foil":
-    "aluminum foil", "candy floss": "cotton candy", "ice lolly": "icepop", "ice pop": "icepop", "freezer pop": "icepop",
-    "soda pop": "soda", "fizzy drink": "soda", "soft drink": "soda", "fizzy water": "sparkling water",
-    "carbonated water": "sparkling water", "seltzer water": "sparkling water", "seltzer": "sparkling water",
-    "bubbly water": "sparkling water", "rocket leaf": "arugula", "rocket salad": "arugula", "spring onion":
-    "green onion", "salad onion": "green onion", "scallion": "green onion", "beef mince": "ground beef", "mince":
-    "ground beef", "mincemeat beef": "ground beef", "hamburger meat": "ground beef", "icing sugar": "powdered sugar",
-    "confectioner sugar": "powdered sugar", "bicarbonate soda": "baking soda", "skim milk": "nonfat milk",
-    "skimmed milk": "nonfat milk", "semi skimmed milk": "reduced fat milk",
-    "whole wheat": "wholewheat", "broad bean": "fava bean", "chickpea bean": "chickpea",
-    "chick pea": "chickpea", "mange tout": "snowpea", "snow pea": "snowpea", "sultana": "golden raisin",
-    "rapeseed oil": "canola oil", "sticking plaster": "bandage", "band aid": "bandage", "bandaid": "bandage",
-    "bin bag": "trash bag", "bin liner": "trash bag", "rubbish bag": "trash bag", "garbage bag": "trash bag",
-    "washing powder": "laundry detergent", "fabric conditioner": "fabric softener", "hand wash": "hand soap",
-    "shower gel": "body wash", "cotton bud": "cotton swab", "q tip": "cotton swab", "qtip": "cotton swab",
-    "fish finger": "fish stick", "jacket potato": "baked potato", "pak choi": "bok choy", "pak choy": "bok choy",
-    "bok choi": "bok choy", "chili con carne": "chili", "tomato ketchup": "ketchup",
-    "coriander leaf": "cilantro", "fresh coriander": "cilantro", "stock cube": "bouillon cube", "pop corn": "popcorn",
-    "tooth brush": "toothbrush", "tooth paste": "toothpaste", "dental tape": "dental floss", "kleenex":
-    "facial tissue", "maize": "corn", "corn cob": "corn", "spaghetti noodle": "spaghetti", "jimmy": "sprinkle",
-    "cos lettuce": "romaine lettuce", "sanitary towel": "pad", "sanitary napkin": "pad",
-    "sanitary pad": "pad", "oj": "orange juice", "pb": "peanut butter", "evoo": "extra virgin olive oil",
-    "hair conditioner": "conditioner", "anti perspirant": "antiperspirant",
+    "clingfilm": "plastic wrap", "saran wrap": "plastic wrap", "tin foil": "aluminum foil",
+    "kitchen foil": "aluminum foil", "candy floss": "cotton candy", "ice lolly": "icepop", "ice pop": "icepop",
+    "freezer pop": "icepop", "soda pop": "soda", "fizzy drink": "soda", "soft drink": "soda",
+    "fizzy water": "sparkling water", "carbonated water": "sparkling water", "seltzer water": "sparkling water",
+    "seltzer": "sparkling water", "hard seltzer": "hardseltzer", "alka seltzer": "alkaseltzer",
+    "bubbly water": "sparkling water", "rocket leaf": "arugula", "rocket salad": "arugula",
+    "spring onion": "green onion", "salad onion": "green onion", "scallion": "green onion",
+    "beef mince": "ground beef", "mince": "ground beef", "turkey mince": "ground turkey", "pork mince": "ground pork",
+    "lamb mince": "ground lamb", "chicken mince": "ground chicken", "mince pie": "mincepie",
+    "vegan mince": "vegan ground meat", "vegetarian mince": "vegetarian ground meat", "mincemeat beef": "ground beef",
+    "hamburger meat": "ground beef", "icing sugar": "powdered sugar", "confectioner sugar": "powdered sugar",
+    "bicarbonate soda": "baking soda", "skim milk": "nonfat milk", "part skim": "partskim",
+    "skimmed milk": "nonfat milk", "semi skimmed milk": "reduced fat milk", "whole wheat": "wholewheat",
+    "broad bean": "fava bean", "chickpea bean": "chickpea", "chick pea": "chickpea", "mange tout": "snowpea",
+    "snow pea": "snowpea", "sultana": "golden raisin", "rapeseed oil": "canola oil", "sticking plaster": "bandage",
+    "band aid": "bandage", "bandaid": "bandage", "bin bag": "trash bag", "bin liner": "trash bag",
+    "rubbish bag": "trash bag", "garbage bag": "trash bag", "washing powder": "laundry detergent",
+    "fabric conditioner": "fabric softener", "hand wash": "hand soap", "shower gel": "body wash",
+    "cotton bud": "cotton swab", "q tip": "cotton swab", "qtip": "cotton swab", "fish finger": "fish stick",
+    "jacket potato": "baked potato", "pak choi": "bok choy", "pak choy": "bok choy", "bok choi": "bok choy",
+    "chili con carne": "chili", "tomato ketchup": "ketchup", "coriander leaf": "cilantro",
+    "fresh coriander": "cilantro", "stock cube": "bouillon cube", "pop corn": "popcorn", "tooth brush": "toothbrush",
+    "tooth paste": "toothpaste", "dental tape": "dental floss", "kleenex": "facial tissue", "maize": "corn",
+    "corn cob": "corn", "spaghetti noodle": "spaghetti", "rainbow jimmy": "sprinkle",
+    "chocolate jimmy": "chocolate sprinkle", "cos lettuce": "romaine lettuce", "sanitary towel": "maxi pad",
+    "sanitary napkin": "maxi pad", "sanitary pad": "maxi pad", "oj": "orange juice", "pb": "peanut butter",
+    "evoo": "extra virgin olive oil", "hair conditioner": "conditioner", "anti perspirant": "antiperspirant",
 }  # fmt: skip
 
 
@@ -86,24 +89,32 @@ PHRASES = _by_first(_PHRASES)
 
 FREE = frozenset(
     words(
-        "nut peanut gluten sugar dairy lactose egg soy wheat caffeine alcohol fat salt sodium meat fragrance grain "
-        "corn pork fish shellfish nitrate hormone antibiotic preservative additive cholesterol msg bpa phosphate "
-        "chlorine calory bleach sulfate paraben silicone aluminum dye"
+        "nut peanut gluten sugar dairy lactose egg soy wheat caffeine alcohol fat salt sodium meat fragrance "
+        "grain corn pork oil milk fluoride pulp yeast perfume scent fish shellfish nitrate hormone antibiotic "
+        "preservative additive cholesterol msg bpa phosphate chlorine calory bleach sulfate paraben silicone "
+        "aluminum dye"
     )
 )
 """What a product can be free of: "X free", "no X", "zero X", "X-less"."""
 
 CONSTRAINTS = {
-    "decaf": "caffeine-free", "decaffeinated": "caffeine-free", "caffeineless": "caffeine-free",
-    "vegan": "vegan", "vegetarian": "vegetarian", "meatless": "vegetarian",
-    "sugarless": "sugar-free", "unsweetened": "sugar-free", "unsalted": "salt-free", "saltless": "salt-free",
-    "nonfat": "fat-free", "nondairy": "dairy-free", "nonalcoholic": "alcohol-free", "unscented": "fragrance-free",
-    "kosher": "kosher", "halal": "halal", "diet": "sugar-free", "lowfat": "low-fat", "glutenless": "gluten-free",
-    "eggless": "egg-free", "flourless": "flourless", "keto": "keto", "paleo": "paleo",
+    "decaf": "caffeine-free", "decaffeinated": "caffeine-free", "caffeineless": "caffeine-free", "vegan": "vegan",
+    "vegetarian": "vegetarian", "meatless": "vegetarian", "sugarless": "sugar-free", "unsweetened": "unsweetened",
+    "treenutfree": "tree-nut-free", "unsalted": "salt-free", "saltless": "salt-free", "nonfat": "fat-free",
+    "nondairy": "dairy-free", "nonalcoholic": "alcohol-free", "unscented": "fragrance-free", "kosher": "kosher",
+    "halal": "halal", "diet": "sugar-free", "lowfat": "low-fat", "glutenless": "gluten-free", "eggless": "egg-free",
+    "flourless": "flourless", "keto": "keto", "paleo": "paleo",
 }  # fmt: skip
 """Single words that are a constraint."""
 
-LOW = {"fat": "low-fat", "sodium": "low-salt", "salt": "low-salt", "sugar": "low-sugar", "calory": "low-calorie"}
+LOW = {
+    "fat": "low-fat",
+    "sodium": "low-salt",
+    "salt": "low-salt",
+    "sugar": "low-sugar",
+    "calory": "low-calorie",
+    "carb": "low-carb",
+}
 """What a product can have little of: "low X", "reduced X", "less X", "lower X"."""
 
 LITTLE = frozenset(words("low reduced less lower light lite lightly"))
@@ -113,7 +124,7 @@ IMPLIED = {
     "vegetarian": ("meat-free",),
     "meat-free": ("vegetarian",),
     "dairy-free": ("lactose-free",),
-    "nut-free": ("peanut-free",),
+    "nut-free": ("peanut-free", "tree-nut-free"),
     "gluten-free": ("wheat-free",),
     "fat-free": ("low-fat",),
     "salt-free": ("low-salt",),
@@ -122,7 +133,7 @@ IMPLIED = {
 }
 """What a constraint that is met implies."""
 
-FREE_NAMES = {"sodium": "salt", "calory": "calorie"}
+FREE_NAMES = {"sodium": "salt", "calory": "calorie", "milk": "dairy", "perfume": "fragrance", "scent": "fragrance"}
 """Substances under another name."""
 
 ALL_CONSTRAINTS = tuple(

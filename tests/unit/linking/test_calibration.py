@@ -90,11 +90,14 @@ def test_a_greater_precision_needs_a_greater_p_and_the_prior_reaches_what_is_wan
     assert prior.threshold(0.75) == pytest.approx((prior.threshold(0.7) + prior.threshold(0.8)) / 2)
 
 
-def test_outside_of_the_measured_precisions_the_threshold_is_the_precision() -> None:
+def test_outside_of_the_measured_precisions_the_threshold_is_the_precision_but_never_falls() -> None:
     judge = replace(calibration.prior(5000), cuts=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8))
     assert judge.threshold(0.99) == 0.99
-    assert judge.threshold(0.3) == 0.3
+    assert judge.threshold(0.05) == 0.05
     assert judge.threshold(0.9) == pytest.approx(0.6)
+    for products in (2, 300, 50_000):
+        cuts = [calibration.prior(products).threshold(wanted) for wanted in np.linspace(0.01, 0.99, 99)]
+        assert cuts == sorted(cuts)
 
 
 def test_names_that_are_as_easy_as_the_reference_s_own_move_nothing() -> None:

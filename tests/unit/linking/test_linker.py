@@ -214,9 +214,9 @@ def test_top_tells_as_many_as_there_are() -> None:
 
 
 def _jerky(dog_food: bool, encoder: MiniLm) -> tuple[Linker, Ranked]:
-    words = ("Teriyaki", "Smoky", "Sweet", "Original", "Classic", "Tender")
-    snacks = [product(str(number), f"{word} Beef Jerky", aisle="jerky") for number, word in enumerate(words)]
-    toys = [product(str(10 + n), f"{word} Squeaky Toy", aisle="dogs") for n, word in enumerate(("Red", "Blue", "Big"))]
+    words = [f"{one} {two}" for one in ("Big", "Best", "Tasty", "Dry") for two in ("Teriyaki", "Smoky", "Sweet", "Hot")]
+    snacks = [product(str(number), f"{word} Beef Jerky", aisle="jerky") for number, word in enumerate(["Soft", *words])]
+    toys = [product(str(50 + n), f"{word} Squeaky Toy", aisle="dogs") for n, word in enumerate(("Red", "Blue", "Big"))]
     linker = unfitted([*snacks, product("x", "Beef Jerky", aisle="dogs" if dog_food else "jerky"), *toys], encoder)
     (ranked,) = linker.rank(["beef jerky"], encoder.encode(["beef jerky"]))
     return linker, ranked
@@ -227,6 +227,7 @@ def test_a_bare_name_on_a_shelf_where_the_thing_is_not_loses_its_privilege(
     monkeypatch: pytest.MonkeyPatch, encoder: MiniLm, dog_food: bool, privileged: bool
 ) -> None:
     monkeypatch.setattr("skutune.linking.linker.DISPLACED", -9.0)  # however little the others are better
+    monkeypatch.setattr("skutune.linking.linker.OUTSIDER", 1.0)  # and commoner
     linker, ranked = _jerky(dog_food, encoder)
     literal = {linker.ids[row]: bool(level > 0) for row, level in zip(ranked.products, ranked.literal, strict=True)}
     assert literal["x"] == privileged
