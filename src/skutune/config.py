@@ -11,7 +11,7 @@ import json
 import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -121,11 +121,14 @@ class BaseModelConfig(ModelConfig):
 
 
 class ModelsConfig(Section):
-    """The three models of a run."""
+    """The models of a run."""
 
     generator: GeneratorConfig
     encoder: EncoderConfig
     base: BaseModelConfig
+    judge: GeneratorConfig | None = Field(
+        None, description="An LLM of its own that judges answers; used where stages.evaluate.judge.model is judge."
+    )
 
 
 class SamplingConfig(Section):
@@ -241,24 +244,86 @@ class CoverageConfig(Section):
 class FinetuneConfig(Section):
     """Fine-tuning of the base model."""
 
-    method: Literal["lora", "full"] = "lora"
+    method: Literal["lora", "full", "qlora"] = Field(
+        "lora",
+        description="lora: an adapter. full: all weights. qlora: an adapter on weights of 4 bits; needs a CUDA device "
+        "and bitsandbytes.",
+    )
     epochs: float = Field(1.0, gt=0, le=100)
     learning_rate: float = Field(2e-4, gt=0, le=1)
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="How the learning rate falls after the warm-up."
+    )
+    warmup_ratio: float = Field(0.03, ge=0, le=1, description="Share of the steps in which the learning rate rises.")
     lora_rank: int = Field(16, ge=1, le=1024)
     lora_alpha: int = Field(32, ge=1)
-    batch_size: int = Field(8, ge=1, description="Examples an optimizer step.")
-    micro_batch_size: int = Field(8, ge=1, description="Examples at the same time on one device.")
+    batch_size: int = Field(8, ge=1, description="Examples an optimizer step, over all devices.")
+    micro_batch_size: int = Field(
+        8, ge=1, description="Examples at the same time on one device, at most; halved where memory runs out."
+    )
     max_length: int = Field(1024, ge=64, description="Tokens of an example; longer ones are cut and counted.")
-    warmup_ratio: float = Field(0.03, ge=0, le=1)
-    save_steps: int = Field(200, ge=1)
+    packing: bool = Field(
+        True,
+        description="Several examples in one row, each seeing only itself, where a flash attention kernel is installed.",
+    )
+    reference_weight: float = Field(
+        1.0, gt=0, le=100, description="Weight in the loss of a token that names a product; one of prose weighs 1."
+    )
+    evaluate_steps: int | None = Field(
+        None, ge=1, description="Optimizer steps between validations; without it, at the end of each epoch."
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="End after so many validations without a lower loss, and keep the best weights; without it, train "
+        "to the end and keep the last.",
+    )
+    save_steps: int = Field(200, ge=1, description="Optimizer steps between checkpoints.")
     seed: int = 0
+
+    @property
+    def trains_adapter(self) -> bool:
+        """Whether the result is an adapter, and not a whole model."""
+        return self.method != "full"
+
+
+System = Literal["base", "base-constrained", "base-linked", "tuned", "tuned-constrained", "tuned-linked", "retrieval"]
+"""A way of answering: a model as it is, with ids that cannot be invented, with the linker's candidates; or a search."""
+SYSTEMS: tuple[System, ...] = get_args(System)
+
+
+class JudgeConfig(Section):
+    """Who says whether a recommended product answers the question."""
+
+    model: Literal["generator", "judge", "none"] = Field(
+        "generator", description="generator: models.generator. judge: models.judge. none: relevance is not judged."
+    )
+    labels: str | None = Field(
+        None,
+        description="JSONL file (local or s3://bucket/key) of verdicts by hand that the judge is compared with: "
+        "question, product (its name), verdict (yes or no).",
+    )
 
 
 class EvaluateConfig(Section):
-    """Base and tuned model on held-out questions."""
+    """Ways of answering, compared on held-out questions."""
 
+    systems: tuple[System, ...] = Field(SYSTEMS, min_length=1, description="Which ways of answering are compared.")
     questions: int = Field(200, ge=1, description="Held-out questions at most.")
     max_tokens: int = Field(384, ge=16)
+    batch_size: int = Field(16, ge=1, le=4096, description="Questions answered at the same time.")
+    retrieval: Literal["bm25", "encoder"] = Field(
+        "bm25", description="What finds the products of the system retrieval: words, or the encoder's vectors of names."
+    )
+    recall: int = Field(
+        100, ge=0, description="Descriptions, of trained and of held-out products each, whose product is asked for."
+    )
+    judge: JudgeConfig = JudgeConfig()
+
+    @field_validator("systems")
+    @classmethod
+    def _each_once(cls, systems: tuple[System, ...]) -> tuple[System, ...]:
+        return tuple(dict.fromkeys(systems))
 
 
 class IngestConfig(Section):
@@ -304,6 +369,12 @@ class Config(Section):
     models: ModelsConfig
     coverage: CoverageConfig = CoverageConfig()
     stages: StagesConfig = StagesConfig()
+
+    @model_validator(mode="after")
+    def _judge_is_named(self) -> Config:
+        if self.stages.evaluate.judge.model == "judge" and self.models.judge is None:
+            raise ValueError("stages.evaluate.judge.model is judge: name the model under models.judge")
+        return self
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -367,17 +438,17 @@ def _anchored(config: Config, folder: Path) -> Config:
     models = config.models.model_copy(
         update={
             role: model.model_copy(update={"name": anchor(model.name)})
-            for role, model in (
-                ("generator", config.models.generator),
-                ("encoder", config.models.encoder),
-                ("base", config.models.base),
-            )
-            if _is_folder_name(model.name)
+            for role, model in config.models
+            if model is not None and _is_folder_name(model.name)
         }
     )
-    return config.model_copy(
-        update={"store": store, "catalog": config.catalog.model_copy(update={"source": source}), "models": models}
-    )
+    changed = {"store": store, "catalog": config.catalog.model_copy(update={"source": source}), "models": models}
+    labels = config.stages.evaluate.judge.labels
+    if labels is not None:
+        judge = config.stages.evaluate.judge.model_copy(update={"labels": anchor(labels)})
+        evaluate = config.stages.evaluate.model_copy(update={"judge": judge})
+        changed["stages"] = config.stages.model_copy(update={"evaluate": evaluate})
+    return config.model_copy(update=changed)
 
 
 def _is_folder_name(name: str) -> bool:
