@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from skutune.config import Config
+from skutune.config import Config, EvaluateConfig
 from skutune.errors import InputError
 
-Role = Literal["generator", "encoder", "base"]
+Role = Literal["generator", "encoder", "base", "judge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +121,9 @@ STAGES: dict[str, Stage] = {
             "evaluate",
             4,
             "fit",
-            ("ingest", "compose", "finetune"),
+            ("ingest", "describe", "classify", "compose", "finetune"),
             buckets="none",
-            models=("base",),
+            models=("base", "encoder", "generator", "judge"),
             image="train",
             title="evaluate",
         ),
@@ -205,7 +205,15 @@ def models_of(stage_: Stage, config: Config) -> tuple[Role, ...]:
         return ()
     if stage_.name == "paraphrase" and config.stages.paraphrase.variants == 0:
         return ()
+    if stage_.name == "evaluate":
+        return _models_of_evaluation(config.stages.evaluate)
     return stage_.models
+
+
+def _models_of_evaluation(evaluate: EvaluateConfig) -> tuple[Role, ...]:
+    by_vector = "retrieval" in evaluate.systems and evaluate.retrieval == "encoder"
+    encoder: tuple[Role, ...] = ("encoder",) if by_vector or any("linked" in each for each in evaluate.systems) else ()
+    return ("base", *encoder, *(() if evaluate.judge.model == "none" else (evaluate.judge.model,)))
 
 
 def _own_settings(name: str, config: Config) -> dict[str, Any]:

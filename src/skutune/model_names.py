@@ -48,6 +48,7 @@ def check_pinned(config: Config, roles: Collection[str]) -> None:
         )
         for role, model in config.models
         if role in roles
+        and model is not None
         and is_hub(model.name)
         and not is_scripted(model)
         and not _COMMIT.fullmatch(model.revision or "")

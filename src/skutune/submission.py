@@ -146,7 +146,7 @@ def models_source(config: Config) -> str:
     """
     listed = {}
     for role, model in config.models:
-        if model_names.is_prefix(model.name) and not model_names.is_scripted(model):
+        if model is not None and model_names.is_prefix(model.name) and not model_names.is_scripted(model):
             found = open_store(model.name).list()
             listed[role] = [[item.key, item.size, item.version] for item in found]
     return content_key(listed) if listed else ""

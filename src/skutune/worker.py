@@ -160,7 +160,7 @@ def _context(
         inputs=inputs,
         models=task.models,
         scratch=scratch,
-        engine=lambda: pool.text_engine(names),
+        engine=lambda role="generator": pool.text_engine(names, role),
         encoder=pool.encoder,
         base=base,
         source=partial(checked_source, config.catalog.source, task.source, scratch),

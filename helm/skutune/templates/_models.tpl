@@ -4,11 +4,11 @@
 {{- define "skutune.models.hub" -}}
 {{- $trains := has .Values.until (list "" "finetune" "evaluate" "report") -}}
 {{- $roles := list -}}
-{{- range $role, $model := .Values.config.models -}}
+{{- range $role, $model := .Values.config.models -}}{{- if $model -}}
   {{- $elsewhere := regexMatch "^(s3://|/|\\.|~)" $model.name -}}
-  {{- if not (or $elsewhere (eq (get $model "engine") "scripted") (and (eq $role "base") (not $trains))) -}}
+  {{- if not (or $elsewhere (eq (get $model "engine") "scripted") (and (has $role (list "base" "judge")) (not $trains))) -}}
     {{- $roles = append $roles $role -}}
   {{- end -}}
-{{- end -}}
+{{- end -}}{{- end -}}
 {{- $roles | toJson -}}
 {{- end -}}

@@ -18,7 +18,7 @@
   {{- $found = append $found (printf "config.catalog.source is %q: a pod has no such file; put it at s3://bucket/key, or mount a volume (extraVolumes) and give the absolute path" $config.catalog.source) -}}
 {{- end -}}
 {{- range $role, $model := $config.models -}}
-  {{- if regexMatch "^[.~]" $model.name -}}
+  {{- if and $model (regexMatch "^[.~]" $model.name) -}}
     {{- $found = append $found (printf "config.models.%s.name is %q: a pod has no such folder; give an absolute path in a mounted volume, s3://bucket/prefix or a hub name" $role $model.name) -}}
   {{- end -}}
 {{- end -}}

@@ -9,23 +9,25 @@ from skutune import engines, model_names, pulse
 from skutune.config import EncoderConfig, GeneratorConfig, ModelConfig, ModelsConfig
 from skutune.engines.base import Encoder, TextEngine
 from skutune.engines.weights import Weights, resolve
+from skutune.errors import InputError
 from skutune.graph import Role
 
 
 class ModelPool:
-    """Generator, encoder and base model of a config; `cache` is the folder for downloaded weights."""
+    """The models of a config; `cache` is the folder for downloaded weights."""
 
     def __init__(self, models: ModelsConfig, cache: Path) -> None:
         self.models, self.cache = models, cache
         self._weights: dict[str, Weights] = {}
-        self._engine: TextEngine | None = None
+        self._engine: tuple[Role, TextEngine] | None = None
         self._encoder: Encoder | None = None
 
     def identity(self, role: Role) -> str:
         """What goes into fingerprints and keys for this model. Raises InputError where the model cannot be had."""
         if role == "base":
             return self.weights(role).identity
-        config: GeneratorConfig | EncoderConfig = getattr(self.models, role)
+        config = self._config(role)
+        assert isinstance(config, GeneratorConfig | EncoderConfig)
         return engines.engine_identity(config, None if config.engine == "scripted" else self.weights(role))
 
     def is_remote(self, role: Role) -> bool:
@@ -41,16 +43,20 @@ class ModelPool:
             self._weights[key] = resolve(config, self.cache)
         return self._weights[key]
 
-    def text_engine(self, names: Callable[[], Sequence[str]]) -> TextEngine:
-        """The generator; `names` gives the scripted engine the catalog's names."""
-        config = self.models.generator
+    def text_engine(self, names: Callable[[], Sequence[str]], role: Role = "generator") -> TextEngine:
+        """The generator, or the judge; `names` gives the scripted engine the catalog's names. One is held at a time."""
+        config = self._config(role)
+        assert isinstance(config, GeneratorConfig)
         if config.engine == "scripted":
             return engines.build_text_engine(config, None, names=names)
+        if self._engine is not None and self._engine[0] != role:
+            self._engine[1].close()
+            self._engine = None
         if self._engine is None:
-            weights = self.weights("generator")
+            weights = self.weights(role)
             with pulse.slow():
-                self._engine = engines.build_text_engine(config, weights, names=names)
-        return self._engine
+                self._engine = role, engines.build_text_engine(config, weights, names=names)
+        return self._engine[1]
 
     def encoder(self) -> Encoder:
         """The encoder."""
@@ -64,11 +70,13 @@ class ModelPool:
     def close(self) -> None:
         """Free all models, before another one needs the memory."""
         if self._engine is not None:
-            self._engine.close()
+            self._engine[1].close()
         if self._encoder is not None:
             self._encoder.close()
         self._engine = self._encoder = None
 
     def _config(self, role: Role) -> ModelConfig:
-        config: ModelConfig = getattr(self.models, role)
+        config: ModelConfig | None = getattr(self.models, role)
+        if config is None:
+            raise InputError(f"models.{role}: is not named, and a stage asks for it")
         return config

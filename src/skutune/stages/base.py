@@ -149,6 +149,7 @@ class Outputs:
 class Context:
     """What a stage is built with. Models are loaded when first asked for and shared by the stages of a process.
 
+    `engine()` is the generator, `engine("judge")` the judge; `base()` frees both and the encoder.
     `rank` is the number of this process among those that train together; only the first may write to the outputs.
     """
 
@@ -156,7 +157,7 @@ class Context:
     inputs: Inputs
     models: Mapping[str, str]
     scratch: Path
-    engine: Callable[[], TextEngine]
+    engine: Callable[..., TextEngine]
     encoder: Callable[[], Encoder]
     base: Callable[[], Path]
     source: Callable[[], Path]

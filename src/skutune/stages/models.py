@@ -24,7 +24,7 @@ class Models:
         model_names.check_pinned(self.context.config, self.context.models)
         found: dict[str, dict[str, str]] = {}
         for role, model in self.context.config.models:
-            if role not in self.context.models:  # no stage of this run uses it
+            if model is None or role not in self.context.models:  # no stage of this run uses it
                 continue
             name = self._name(model, outputs)
             located = locate(model.model_copy(update={"name": name}), self.context.scratch)
