@@ -264,7 +264,7 @@ class FinetuneConfig(Section):
     max_length: int = Field(1024, ge=64, description="Tokens of an example; longer ones are cut and counted.")
     packing: bool = Field(
         True,
-        description="Several examples in one row, each seeing only itself, where a flash attention kernel is installed.",
+        description="Several examples in a row, each seeing only itself, where a flash attention kernel is installed.",
     )
     reference_weight: float = Field(
         1.0, gt=0, le=100, description="Weight in the loss of a token that names a product; one of prose weighs 1."
