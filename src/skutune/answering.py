@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from skutune.answers import AnswerText, parse
 from skutune.decoding.constrained import ConstrainedDecoder, generate_tokens
+from skutune.decoding.draft import Allowed
 from skutune.decoding.trie import TokenTrie, build_trie
 from skutune.decoding.vocabulary import Vocabulary, load_vocabulary
 from skutune.errors import InputError
@@ -64,22 +65,34 @@ class AnswerModel:
         question: str,
         *,
         unavailable: Collection[str] = (),
+        linked: Allowed | None = None,
         max_tokens: int = MAX_TOKENS,
         temperature: float = 0.0,
     ) -> Answered:
-        """The answer to one question; it names only products of the catalog that are not unavailable."""
-        return self.ask_many([question], unavailable=unavailable, max_tokens=max_tokens, temperature=temperature)[0]
+        """The answer to one question. Arguments and errors as of `ask_many`."""
+        (answered,) = self.ask_many(
+            [question], unavailable=unavailable, linked=linked, max_tokens=max_tokens, temperature=temperature
+        )
+        return answered
 
     def ask_many(
         self,
         questions: Sequence[str],
         *,
         unavailable: Collection[str] = (),
+        linked: Allowed | None = None,
         max_tokens: int = MAX_TOKENS,
         temperature: float = 0.0,
         batch_size: int = 16,
     ) -> list[Answered]:
-        """The answers to many questions, in their order."""
+        """The answers to many questions, in their order; they name only available products of the catalog.
+
+        Without `linked` the model chooses them out of all; with it (a `NamedProducts`) the model names what it
+        recommends, and the product is one of those that the name stands for, or none where it stands for none.
+
+        Raises:
+            InputError: an answer does not fit into `max_tokens`, or a prompt and it into the model's context.
+        """
         texts = self._decoder.generate(
             self.model,
             self.tokenizer,
@@ -87,6 +100,7 @@ class AnswerModel:
             max_tokens=max_tokens,
             temperature=temperature,
             unavailable=unavailable,
+            allowed=linked,
             batch_size=batch_size,
         )
         return [Answered(text, parse(text)) for text in texts]

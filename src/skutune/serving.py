@@ -16,6 +16,7 @@ from skutune.engines.pool import ModelPool
 from skutune.errors import InputError
 from skutune.graph import Role
 from skutune.linking import Linker, query_text
+from skutune.linking.named import NamedProducts
 from skutune.manifests import Manifest
 from skutune.records import Product
 from skutune.runs import RunInfo
@@ -41,7 +42,7 @@ def answer_model(store: ObjectStore, info: RunInfo, cache: Path) -> Iterator[Ans
         pool = _pool(config, inputs.manifest("finetune"), "base", cache)
         products = ((product.id, product.name) for product in inputs.rows("ingest", Product))
         dtype = config.models.base.dtype
-        if config.stages.finetune.method == "lora":
+        if config.stages.finetune.trains_adapter:
             base, adapter = pool.weights("base").path, inputs.folder("finetune", "adapter")
             if base is None:
                 raise InputError("models.base: a scripted model cannot answer; name a real one")
@@ -69,6 +70,15 @@ def linker_of(store: ObjectStore, info: RunInfo, cache: Path, precision: float |
     if precision is not None:
         settings = settings.model_copy(update={"precision": precision})
     return LoadedLinker(linker, pool.encoder(), settings)
+
+
+def named_products(store: ObjectStore, info: RunInfo, cache: Path) -> NamedProducts:
+    """What a run's linker makes of recommendations' names. Raises InputError where the run has none."""
+    try:
+        loaded = linker_of(store, info, cache)
+    except InputError as error:
+        raise InputError(f"--linked needs the linker of the run and its encoder: {error}") from error
+    return NamedProducts(loaded.linker, loaded.encoder, loaded.settings)
 
 
 def link_texts(loaded: LoadedLinker, texts: Sequence[str], top: int) -> Iterator[dict[str, Any]]:

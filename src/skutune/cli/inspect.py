@@ -79,6 +79,9 @@ def ask(
     question: Annotated[str, typer.Argument(help="What a shopper would ask.")],
     store: StoreOption = "./runs",
     run: RunOption = None,
+    linked: Annotated[
+        bool, typer.Option("--linked", help="The model names what it recommends, the run's linker finds the products.")
+    ] = False,
     unavailable: Annotated[
         Path | None, typer.Option(help="File with the ids, one a line, that must not be recommended.")
     ] = None,
@@ -86,14 +89,15 @@ def ask(
     as_json: JsonOption = False,
 ) -> None:
     """Ask the tuned model. It can name only products of the catalog."""
-    from skutune.serving import answer_model
+    from skutune.serving import answer_model, named_products
 
     if not question.strip():
         raise InputError("the question is empty; write what a shopper would ask")
     without = _ids(unavailable)
     opened, info = open_run(store, run)
+    products = named_products(opened, info, context.obj) if linked else None
     with answer_model(opened, info, context.obj) as model:
-        answer = model.ask(question, unavailable=without, max_tokens=max_tokens)
+        answer = model.ask(question, unavailable=without, linked=products, max_tokens=max_tokens)
     print(
         json.dumps({"question": question, "answer": asdict(answer.answer)}, ensure_ascii=False)
         if as_json

@@ -6,9 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skutune.chat_template import TEMPLATE_SETTINGS
-from skutune.decoding.draft import Draft, Grammar, Limits
+from skutune.decoding.draft import Allowed, Draft, Limits
+from skutune.decoding.masks import Grammar
 from skutune.decoding.trie import TokenTrie
 from skutune.decoding.vocabulary import Vocabulary
 from skutune.errors import InputError
@@ -26,19 +28,23 @@ class AnswerMask:
     def __init__(self, drafts: Sequence[Draft]) -> None:
         self.drafts = drafts
         self._begun = False
+        self._barred: NDArray[np.bool_] | None = None
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """The scores, shape (rows, tokens), with -inf for what is not allowed next."""
+        """The scores, shape (rows, tokens), with -inf for what is not allowed next; written in place."""
         import torch
 
         if self._begun:
             self.accept(input_ids[:, -1].tolist())
         self._begun = True
-        barred = np.ones(tuple(scores.shape), np.bool_)
-        for row, draft in enumerate(self.drafts):
-            # What follows a row's end is padding, which transformers writes by itself.
-            barred[row, : len(draft.limits.grammar.vocabulary)] = False if draft.ended else ~draft.allowed()
-        return scores.masked_fill(torch.from_numpy(barred).to(scores.device), float("-inf"))
+        if self._barred is None:
+            self._barred = np.zeros(tuple(scores.shape), np.bool_)
+        for row, draft in zip(self._barred, self.drafts, strict=True):
+            if draft.ended:
+                row[:] = False  # what follows a row's end is padding, which transformers writes by itself
+            else:
+                draft.choices().bar(row)
+        return scores.masked_fill_(torch.from_numpy(self._barred).to(scores.device), float("-inf"))
 
     def accept(self, tokens: Sequence[int]) -> None:
         """Write the last token of each row that has not ended."""
@@ -67,9 +73,13 @@ class ConstrainedDecoder:
         max_tokens: int,
         temperature: float = 0.0,
         unavailable: Collection[str] = (),
+        allowed: Allowed | None = None,
         batch_size: int = 16,
     ) -> list[str]:
         """One answer for each prompt, in their order; temperature 0 is greedy.
+
+        With `allowed` the slot of a recommendation holds one of the products that it names for the recommendation's
+        name, and where it names none that is available, `(no close product)`.
 
         Raises:
             InputError: an answer does not fit into `max_tokens`, or a prompt and it into the model's context.
@@ -77,7 +87,7 @@ class ConstrainedDecoder:
         limits = Limits(self.grammar, max_tokens, unavailable)
         texts: list[str] = []
         for start in range(0, len(prompts), batch_size):
-            drafts = [Draft(limits) for _ in prompts[start : start + batch_size]]
+            drafts = [Draft(limits, allowed) for _ in prompts[start : start + batch_size]]
             mask = AnswerMask(drafts)
             tokens = generate_tokens(
                 model,

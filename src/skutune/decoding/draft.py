@@ -3,96 +3,91 @@
 A draft is a cursor in the template's automaton, and in the trie while a reference is written. Where a reference may
 end or go on (the id `12` beside the id `12)`), both are followed until the bytes decide.
 
+What a slot may hold is decided once its recommendation has a name, before the paragraph is written: the products in
+stock that this answer has not named yet, or of those only the ones that a linker found for the name. Where the linker
+found none, the way into a product's reference is closed; where it found some, the way around it is, if there is room.
+
 Room: a token is allowed only where the answer can still be ended within the tokens that remain, so an answer is never
 cut. Long before, a line that has used its share ends with its sentence, and no further recommendation is begun.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skutune.decoding.template import DEAD, NEVER, START, build_template
-from skutune.decoding.trie import TokenTrie
-from skutune.decoding.vocabulary import Vocabulary
+from skutune.answers import BULLET, parse_reference
+from skutune.decoding.masks import Grammar, Mask
+from skutune.decoding.template import DEAD, NO_CLOSE, PRODUCT, START
+from skutune.decoding.trie import Leaves
 from skutune.errors import InputError
+
+Allowed = Callable[[str], Collection[str]]
+"""From a recommendation's name to the ids of the products that its slot may hold; none means no close product."""
 
 _LINE_TOKENS = {"introduction": 72, "name": 12, "paragraph": 96, "conclusion": 96}
 """Tokens after which a line of prose ends with its sentence; after half as many more it ends at once."""
 _SENTENCE_ROOM = 40
 """Spare tokens below which a line of prose ends with its sentence."""
-_ITEM_ROOM = 80
-"""Spare tokens below which no further recommendation is begun."""
 _SENTENCE_ENDS = (b".", b"!", b"?")
-_CACHED_STATES = 256  # 100 KB each for a vocabulary of 50,000
-
-
-class Grammar:
-    """What all drafts of a catalog share: the vocabulary, the template's automaton and the trie."""
-
-    def __init__(self, vocabulary: Vocabulary, trie: TokenTrie, min_items: int = 1, max_items: int = 5) -> None:
-        """Raises InputError where the trie was built for another tokenizer."""
-        if trie.vocabulary_digest != vocabulary.digest:
-            raise InputError("the trie of the catalog was built for another tokenizer: build it again for this model")
-        self.vocabulary = vocabulary
-        self.trie = trie
-        self.template = build_template(vocabulary.single_bytes, min_items, max_items)
-        self.after = lru_cache(maxsize=_CACHED_STATES)(self._after)
-
-    def _after(self, state: int) -> NDArray[np.int16]:
-        """The state after each token, shape (tokens,), int16; DEAD where the format does not allow it."""
-        vocabulary, table = self.vocabulary, self.template.table
-        after = np.full(len(vocabulary), DEAD, np.int16)
-        alive = np.flatnonzero(vocabulary.lengths > 0)
-        states = np.full(len(alive), state, np.int16)
-        position = 0
-        while len(alive):
-            states = table[states, vocabulary.flat[vocabulary.starts[alive] + position]]
-            position += 1
-            ended = vocabulary.lengths[alive] == position
-            after[alive[ended]] = states[ended]
-            going = ~ended & (states != DEAD)
-            alive, states = alive[going], states[going]
-        return after
+_BEHIND_NAME = ("colon", "paragraph", "reference", "product")
+_LONGEST_SHARE = 3
+"""A reference of more than this part of an answer's tokens is not written: one name must not take all others' room."""
 
 
 class Limits:
-    """What all drafts of one request share: what is unavailable, and how many tokens an answer may have."""
+    """What all drafts of one request share: what is in stock, and how many tokens an answer may have."""
 
     def __init__(self, grammar: Grammar, max_tokens: int, unavailable: Collection[str] = ()) -> None:
         """Raises InputError where no answer fits into so few tokens."""
-        trie, template = grammar.trie, grammar.template
+        trie = grammar.trie
         self.grammar = grammar
         self.max_tokens = max_tokens
-        # One product with a name of a thousand tokens must not take the room of all others.
-        self.unavailable = np.union1d(trie.leaves_of(unavailable), trie.longer_than(max_tokens // 3)).astype(np.int32)
-        depth = int(np.delete(trie.lengths, self.unavailable).max(initial=-1))
-        through = template.through_product * (depth if depth >= 0 else NEVER)
-        self.bound = np.minimum(template.cost + through, NEVER).astype(np.int32)
-        if self.bound[START] > max_tokens:
-            raise InputError(f"no answer fits into {max_tokens} tokens: allow at least {self.bound[START]}")
+        gone = np.union1d(trie.leaves_of(unavailable), trie.longer_than(max_tokens // _LONGEST_SHARE))
+        self.gone: Leaves = gone.astype(np.int32)
+        self.stock = trie.stock_without(self.gone)
+        self.masks = grammar.masks(int(np.delete(trie.lengths, self.gone).max(initial=-1)))
+        if self.masks.bound[START] > max_tokens:
+            raise InputError(f"no answer fits into {max_tokens} tokens: allow at least {self.masks.bound[START]}")
 
-    @cached_property
-    def roots(self) -> NDArray[np.int32]:
-        """The living children of the trie's root."""
-        return self.grammar.trie.living_children(0, self.unavailable)
+    def held(self, leaves: Leaves) -> Leaves:
+        """Those of some sorted leaves that are in stock."""
+        return leaves[self.stock[leaves + 1] > self.stock[leaves]]
 
-    def living_children(self, node: int) -> NDArray[np.int32]:
-        """The children of a node below which a product is available."""
-        return self.roots if node == 0 else self.grammar.trie.living_children(node, self.unavailable)
+
+class Choices(NamedTuple):
+    """Which tokens may come next: those of any of the masks, and those of an array of tokens."""
+
+    masks: tuple[Mask, ...]
+    tokens: NDArray[np.int32]
+
+    def bar(self, row: NDArray[np.bool_]) -> None:
+        """Write which tokens may not come into a row, shape (at least tokens,), bool."""
+        row[:] = True
+        for mask in self.masks:
+            barred = row[: len(mask)]
+            np.greater(barred, mask, out=barred)
+        row[self.tokens] = False
+
+
+_NO_TOKENS = np.zeros(0, np.int32)
 
 
 class Draft:
-    """One answer in progress."""
+    """One answer in progress. With `allowed`, a slot holds only what that names for the recommendation's name."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, allowed: Allowed | None = None) -> None:
         self.limits = limits
         self.tokens: list[int] = []
         self.ended = False
+        self._allowed = allowed
         self._states: tuple[int, ...] = (START,)
+        self._stock = limits.stock
+        self._item = 0  # the recommendation whose slot has been decided
+        self._barred = 0 if allowed is None else 1 << PRODUCT
         self._node = -1
         self._depth = 0
         self._close = DEAD
@@ -113,17 +108,13 @@ class Draft:
         """The text so far."""
         return self.limits.grammar.vocabulary.text_bytes(self.tokens).decode("utf-8", "replace").strip()
 
-    def allowed(self) -> NDArray[np.bool_]:
-        """Which tokens may come next, shape (tokens,), bool; at least one may unless the draft has ended."""
-        grammar = self.limits.grammar
-        mask = np.zeros(len(grammar.vocabulary), np.bool_)
-        for state in self._states:
-            mask |= self._prose_or_literal(state)
-        if self._node >= 0:
-            mask[grammar.trie.tokens[self.limits.living_children(self._node)]] = True
-        if self.is_whole:
-            mask[list(grammar.vocabulary.ends)] = True
-        return mask
+    def choices(self) -> Choices:
+        """What may come next; at least one token unless the draft has ended."""
+        masks = tuple(self._template_mask(state) for state in self._states)
+        if self._node < 0:
+            return Choices(masks, _NO_TOKENS)
+        trie = self.limits.grammar.trie
+        return Choices(masks, trie.tokens[trie.living_children(self._node, self._stock)])
 
     def accept(self, token: int) -> None:
         """Write one more token. Raises ValueError for one that is not allowed."""
@@ -140,6 +131,7 @@ class Draft:
         if not self._states and self._node < 0:
             raise ValueError(f"token {token} ({text!r}) is not allowed here")
         self.tokens.append(token)
+        self._decide_slot()
         self._arm()
         self._count_line()
 
@@ -147,11 +139,51 @@ class Draft:
         """One step down the trie; a reference that ends there adds the state behind it."""
         if self._node < 0:
             return
-        trie, unavailable = self.limits.grammar.trie, self.limits.unavailable
+        trie = self.limits.grammar.trie
         self._node = trie.child(self._node, token)
         self._depth += 1
-        if self._node >= 0 and trie.ends_at(self._node, self._depth, unavailable):
+        if self._node >= 0 and trie.ends_at(self._node, self._depth, self._stock):
             states.add(self._close)
+
+    def _decide_slot(self) -> None:
+        """Decide what the slot of a recommendation may hold, once its name is written."""
+        if not self._states:
+            return
+        template, state = self.limits.grammar.template, self._states[0]
+        item = int(template.item[state])
+        if self._allowed is None:
+            if item > max(self._item, 1) and template.slot[state] in _BEHIND_NAME:
+                self._item = item
+                self._stock = self._unnamed_stock()
+        elif item != self._item:
+            self._barred = 1 << PRODUCT
+            if template.slot[state] in _BEHIND_NAME:
+                self._item = item
+                self._link(self._allowed)
+
+    def _link(self, allowed: Allowed) -> None:
+        trie = self.limits.grammar.trie
+        found = self.limits.held(trie.leaves_of(allowed(self._name())))
+        unnamed = np.setdiff1d(found, self._named()).astype(np.int32)
+        self._stock = trie.stock(unnamed if len(unnamed) else found)
+        self._barred = 1 << (NO_CLOSE if len(found) else PRODUCT)
+
+    def _unnamed_stock(self) -> NDArray[np.int32]:
+        """The stock without what this answer has named; the whole stock where that would be nothing."""
+        stock = self.limits.stock.copy()
+        for leaf in self.limits.held(self._named()):
+            stock[leaf + 1 :] -= 1
+        return stock if stock[-1] else self.limits.stock
+
+    def _named(self) -> Leaves:
+        """The products that the references written so far name."""
+        lines = [line for line in self.text().partition("\n\n")[2].split("\n") if line.startswith("(")]
+        references = [parse_reference(line) for line in lines]
+        return self.limits.grammar.trie.leaves_of([each.id for each in references if each is not None])
+
+    def _name(self) -> str:
+        """The name of the recommendation whose paragraph is being written."""
+        return self.text().rpartition("\n" + BULLET)[2].partition(": ")[0].removesuffix(":")
 
     def _arm(self) -> None:
         """Enter the trie where the slot of a product is reached."""
@@ -166,23 +198,14 @@ class Draft:
         self._line_tokens = self._line_tokens + 1 if line and line == self._line else 0
         self._line = line
 
-    def _prose_or_literal(self, state: int) -> NDArray[np.bool_]:
-        """Which tokens the template allows from a state, within the room there is."""
-        template, bound = self.limits.grammar.template, self.limits.bound
-        after = self.limits.grammar.after(state)
-        costs = bound[after]
-        fits = costs < self.remaining
-        # From here on only what ends the line: each token brings the end of the answer closer.
-        if self._line and self._line_should_end(state):
-            wanted = fits & (costs < bound[state])
-            return wanted if wanted.any() or template.accepts[state] else fits
-        wanted = fits & ((template.item[after] == template.item[state]) | (costs + _ITEM_ROOM < self.remaining))
-        return wanted if wanted.any() or template.accepts[state] else fits
+    def _template_mask(self, state: int) -> Mask:
+        ends_line = bool(self._line) and self._line_should_end(state)
+        return self.limits.masks.mask(state, self.remaining, ends_line=ends_line, barred=self._barred)
 
     def _line_should_end(self, state: int) -> bool:
         tokens = _LINE_TOKENS[self.limits.grammar.template.slot[state]]
         if 2 * self._line_tokens >= 3 * tokens:
             return True
-        spare = self.remaining - int(self.limits.bound[state])
+        spare = self.remaining - int(self.limits.masks.bound[state])
         at_sentence = self.limits.grammar.vocabulary.tokens[self.tokens[-1]].endswith(_SENTENCE_ENDS)
         return at_sentence and (self._line_tokens >= tokens or spare < _SENTENCE_ROOM)

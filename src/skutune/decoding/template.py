@@ -26,6 +26,8 @@ DEAD = 0
 START = 1
 NEVER = 1 << 20
 """The cost of a state from which no answer can be reached."""
+OPEN, PRODUCT, NO_CLOSE = range(3)
+"""What a state is bound to: nothing yet, a reference with a product, one without."""
 
 _THROUGH_PRODUCT = 1 << 10
 _SLOTS = ("introduction", "name", "paragraph", "conclusion")
@@ -67,6 +69,7 @@ class Template:
     without those of a product's reference; `through_product`: shape (s,), bool, whether every way leads through one.
     `accepts`: shape (s,), bool, whether the text so far is a whole answer. `item`: shape (s,), int16, recommendations
     begun. `line`: shape (s,), int16, 0 outside prose, else a number of the slot. `slot`: its name.
+    `branch`: shape (s,), int8, which reference the text is bound to: OPEN, PRODUCT or NO_CLOSE.
     `closes[state]` of a product's slot is the state behind its reference, else DEAD; shape (s,), int16.
     """
 
@@ -76,6 +79,7 @@ class Template:
     accepts: NDArray[np.bool_]
     item: NDArray[np.int16]
     line: NDArray[np.int16]
+    branch: NDArray[np.int8]
     closes: NDArray[np.int16]
     slot: tuple[str, ...]
 
@@ -113,6 +117,7 @@ def build_template(usable: frozenset[int], min_items: int = 1, max_items: int = 
         accepts=accepts,
         item=np.array([state.item for state in known], np.int16),
         line=np.array([_line(state) for state in known], np.int16),
+        branch=np.array([_branch(state) for state in known], np.int8),
         closes=np.array(closes, np.int16),
         slot=tuple(state.slot for state in known),
     )
@@ -154,6 +159,13 @@ def _costs(table: NDArray[np.int16], closes: NDArray[np.int64], accepts: NDArray
 
 def _line(state: _State) -> int:
     return 1 + _SLOTS.index(state.slot) + len(_SLOTS) * state.item if state.slot in _SLOTS else 0
+
+
+def _branch(state: _State) -> int:
+    if state.slot not in ("reference", "product"):
+        return OPEN
+    with_product, without = (reference.startswith(state.written) for reference in _REFERENCES)
+    return PRODUCT if state.slot == "product" or not without else OPEN if with_product else NO_CLOSE
 
 
 def _accepts(state: _State) -> bool:

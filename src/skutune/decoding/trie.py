@@ -1,9 +1,9 @@
 """The token trie of the catalog: which tokens may follow `(closest product:`.
 
 It holds ` NAME: id ID` for each product, tokenised as it is behind the marker, breadth first in flat arrays. The leaves
-(products) are numbered in the order of their token sequences, so the products below a node are an interval. What a
-caller marks unavailable is a sorted array of leaves, and a child is dead when its whole interval is in it: a mask for
-each request, without copying the trie.
+(products) are numbered in the order of their token sequences, so the products below a node are an interval. Which
+products a slot may hold is a stock: for each leaf how many products are held before it. A child is dead when its
+interval holds none, which is one subtraction: a set of its own for each slot, without copying the trie.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from skutune.errors import InputError, Problem
 
 Leaves = NDArray[np.int32]
 """Sorted numbers of leaves."""
+Stock = NDArray[np.int32]
+"""How many products are held before each leaf and in all, shape (p + 1,), int32."""
 
 _ARRAYS = ("tokens", "children", "first", "end", "lengths")
 _TOKENISED_AT_ONCE = 4096
@@ -69,12 +71,21 @@ class TokenTrie:
         """The products whose reference has more tokens than this."""
         return np.flatnonzero(self.lengths > tokens).astype(np.int32)
 
-    def living_children(self, node: int, unavailable: Leaves) -> NDArray[np.int32]:
-        """The children of a node below which a product is available."""
-        children = np.arange(self.children[node], self.children[node + 1], dtype=np.int32)
-        first, end = self.first[children], self.end[children]
-        gone = np.searchsorted(unavailable, end) - np.searchsorted(unavailable, first)
-        return children[gone < end - first]
+    def stock(self, leaves: Leaves) -> Stock:
+        """The stock that holds these products, given as sorted leaves."""
+        held = np.zeros(len(self.ids) + 1, np.int32)
+        held[leaves + 1] = 1
+        return np.add.accumulate(held)
+
+    def stock_without(self, leaves: Leaves) -> Stock:
+        """The stock that holds all products but these, given as sorted leaves."""
+        return np.arange(len(self.ids) + 1, dtype=np.int32) - self.stock(leaves)
+
+    def living_children(self, node: int, stock: Stock) -> NDArray[np.int32]:
+        """The children of a node below which the stock holds a product."""
+        low, high = self.children[node], self.children[node + 1]
+        held = stock[self.end[low:high]] > stock[self.first[low:high]]
+        return (low + np.flatnonzero(held)).astype(np.int32)
 
     def child(self, node: int, token: int) -> int:
         """The child that a token leads to, or -1."""
@@ -82,13 +93,11 @@ class TokenTrie:
         at = low + int(np.searchsorted(self.tokens[low:high], token))
         return at if at < high and self.tokens[at] == token else -1
 
-    def ends_at(self, node: int, depth: int, unavailable: Leaves) -> bool:
-        """Whether a whole reference of an available product ends at this node, which is `depth` tokens deep."""
+    def ends_at(self, node: int, depth: int, stock: Stock) -> bool:
+        """Whether a whole reference of a product in stock ends at this node, which is `depth` tokens deep."""
         # Shorter sequences sort first, so a product that ends at a node is the first one of its interval.
         leaf = int(self.first[node])
-        at = int(np.searchsorted(unavailable, leaf))
-        gone = at < len(unavailable) and unavailable[at] == leaf
-        return bool(self.lengths[leaf] == depth) and not gone
+        return bool(self.lengths[leaf] == depth and stock[leaf + 1] > stock[leaf])
 
     def save(self, folder: Path) -> None:
         """Write `trie.safetensors` and `trie.json` into a folder, which is made."""

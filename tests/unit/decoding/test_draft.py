@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from skutune import answers
-from skutune.decoding.draft import Draft, Grammar, Limits
+from skutune.decoding.draft import Draft, Limits
+from skutune.decoding.masks import Grammar
 from skutune.decoding.vocabulary import Vocabulary
 from skutune.errors import InputError
 
@@ -15,13 +16,19 @@ from .conftest import HOSTILE
 NAMED = ["\n", "(", "clos", "est", " product", ":", " *", ")", "\n\n\n", "."]
 
 
+def allowed_next(draft, vocabulary):
+    barred = np.zeros(len(vocabulary), bool)
+    draft.choices().bar(barred)
+    return ~barred
+
+
 def write(draft, vocabulary, rng, favour=()):
     """Complete a draft with a model that draws at random, but likes some tokens."""
     liked = np.zeros(len(vocabulary))
     liked[[vocabulary.by_bytes[text.encode()] for text in favour]] = 14
     noise = rng.gumbel(size=len(vocabulary))
     while not draft.ended and draft.remaining:
-        allowed = np.flatnonzero(draft.allowed())
+        allowed = np.flatnonzero(allowed_next(draft, vocabulary))
         assert len(allowed)
         scores = np.roll(noise, len(draft.tokens) * 97)[allowed] + liked[allowed]
         draft.accept(int(allowed[scores.argmax()]))
@@ -66,7 +73,7 @@ def test_with_nothing_available_an_answer_names_no_product(grammar, vocabulary):
     assert {item.product for item in answer.items} == {None}
 
 
-def test_the_tokens_of_a_training_text_are_all_allowed(grammar, tokenizer):
+def test_the_tokens_of_a_training_text_are_all_allowed(grammar, vocabulary, tokenizer):
     # Too long a name for 300 tokens is left out; a bracket that ends an id merges with the one behind it.
     products = [answers.Reference(*product) for product in HOSTILE if product[0] not in ("long", "12)", "12))")]
     for product in products:
@@ -75,7 +82,7 @@ def test_the_tokens_of_a_training_text_are_all_allowed(grammar, tokenizer):
         text = answers.render(answers.AnswerText("Both are fine.", (item, other), "Together they do."))
         draft = Draft(Limits(grammar, 300))
         for token in tokenizer(text, split_special_tokens=True)["input_ids"]:
-            assert draft.allowed()[token], (product, draft.text(), tokenizer.decode([token]))
+            assert allowed_next(draft, vocabulary)[token], (product, draft.text(), tokenizer.decode([token]))
             draft.accept(token)
         assert draft.is_whole
         assert draft.text() == text
@@ -90,3 +97,58 @@ def test_a_trie_of_another_tokenizer_is_refused(vocabulary, hostile_trie):
     other = Vocabulary((*vocabulary.tokens, b"more"), vocabulary.ends)
     with pytest.raises(InputError, match="another tokenizer"):
         Grammar(other, hostile_trie)
+
+
+def linked_answers(grammar, vocabulary, allowed, gone=(), rounds=12, max_tokens=420):
+    """Answers of at least three recommendations; and the names that were asked for."""
+    asked = []
+
+    def ask(name):
+        asked.append(name)
+        return allowed(name)
+
+    limits = Limits(Grammar(vocabulary, grammar.trie, min_items=3), max_tokens, gone)
+    rngs = [np.random.default_rng(number) for number in range(rounds)]
+    return [write(Draft(limits, ask), vocabulary, rng, NAMED) for rng in rngs], asked
+
+
+def test_a_slot_holds_only_what_is_allowed_for_its_recommendations_name(grammar, vocabulary):
+    meant = {0: {"12"}, 1: {"12)", "9", "no such product"}, 2: set()}
+    answers_, asked = linked_answers(grammar, vocabulary, lambda name: meant[len(name) % 3])
+    items = [item for answer in answers_ for item in answer.items]
+    assert asked == [item.name for item in items]
+    assert {len(name) % 3 for name in asked} == {0, 1, 2}
+    for item in items:
+        if item.product is None:
+            assert not meant[len(item.name) % 3]
+        else:
+            assert item.product.id in meant[len(item.name) % 3]
+
+
+def test_what_is_allowed_but_unavailable_leaves_no_close_product(grammar, vocabulary):
+    answers_, _ = linked_answers(grammar, vocabulary, lambda name: {"12", "9"}, gone={"12", "9"}, rounds=3)
+    assert {item.product for answer in answers_ for item in answer.items} == {None}
+
+
+def test_an_answer_names_a_product_once_while_another_is_allowed(grammar, vocabulary):
+    twins = {"32717", "32718"}
+    answers_, _ = linked_answers(grammar, vocabulary, lambda name: twins)
+    for answer in answers_:
+        first, second, *others = [item.product.id for item in answer.items]
+        assert {first, second} == twins
+        assert set(others) <= twins
+
+
+def test_an_answer_from_the_weights_names_a_product_once_while_there_are_others(grammar, vocabulary):
+    left = {"32717", "12", "12)"}
+    grammar = Grammar(vocabulary, grammar.trie, min_items=4)
+    limits = Limits(grammar, 400, {product_id for product_id, _ in HOSTILE} - left)
+    for seed in range(12):
+        answer = write(Draft(limits), vocabulary, np.random.default_rng(seed), NAMED)
+        named = [item.product.id for item in answer.items if item.product is not None]
+        assert len(set(named[:3])) == len(named[:3])
+
+
+def test_a_linked_answer_ends_within_little_room_too(grammar, vocabulary):
+    answers_, _ = linked_answers(grammar, vocabulary, lambda name: {"12"} if len(name) % 2 else (), max_tokens=220)
+    assert len(answers_) == 12

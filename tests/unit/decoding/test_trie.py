@@ -19,12 +19,13 @@ _IDS = st.text(st.sampled_from("012)x:"), min_size=1, max_size=4)
 _CATALOGS = st.dictionaries(_IDS, st.tuples(_WORDS, _NAMES).map(lambda parts: "".join(parts).strip()), max_size=12)
 
 
-def written(trie, vocabulary, unavailable=NOTHING, node=0, depth=0, text=b""):
+def written(trie, vocabulary, stock=None, node=0, depth=0, text=b""):
     """All that can be written from a node on."""
-    found = [text.decode()] if node and trie.ends_at(node, depth, unavailable) else []
-    for child in trie.living_children(node, unavailable):
+    stock = trie.stock_without(NOTHING) if stock is None else stock
+    found = [text.decode()] if node and trie.ends_at(node, depth, stock) else []
+    for child in trie.living_children(node, stock):
         longer = text + vocabulary.tokens[trie.tokens[child]]
-        found += written(trie, vocabulary, unavailable, int(child), depth + 1, longer)
+        found += written(trie, vocabulary, stock, int(child), depth + 1, longer)
     return found
 
 
@@ -44,7 +45,9 @@ def test_any_catalog_is_written_exactly_and_without_what_is_unavailable(tokenize
     trie = build_trie(products, tokenizer, vocabulary)
     gone = data.draw(st.sets(st.sampled_from(sorted(catalog) or ["none"])))
     left = [product for product in products if product[0] not in gone]
-    assert sorted(written(trie, vocabulary, trie.leaves_of(gone))) == references(left)
+    leaves = trie.leaves_of(gone)
+    assert sorted(written(trie, vocabulary, trie.stock_without(leaves))) == references(left)
+    assert sorted(written(trie, vocabulary, trie.stock(leaves))) == references(set(products) - set(left))
 
 
 def test_a_trie_that_is_saved_and_loaded_is_the_same(hostile_trie, vocabulary, tmp_path):
