@@ -180,7 +180,7 @@ def coverage_of(rows: Rows, place: int, examples: int) -> records.Coverage:
 def link(name: str, candidates: list[tuple[str, str, float]], best_p: float | None = None) -> records.Link:
     """A link of a name."""
     listed = [records.Candidate(*candidate) for candidate in candidates]
-    return records.Link(name.casefold(), name, listed, best_p if best_p is not None else listed[0].p, "k")
+    return records.Link(name.casefold(), name, listed, best_p if best_p is not None else listed[0].p, [], "k")
 
 
 def report(folder: Path, rows: Rows, **settings: Any) -> Path:
@@ -245,7 +245,7 @@ def _links(outputs: Outputs, rows: Rows, _: Path) -> None:
 
 
 def _distinct(outputs: Outputs, rows: Rows, _: Path) -> None:
-    names = [records.Name(link.normalised, link.name, count, "k") for link, count in rows.links]
+    names = [records.Name(link.normalised, link.name, count, [], "k") for link, count in rows.links]
     _bucketed(outputs, records.Name, names, "normalised")
 
 

@@ -72,7 +72,7 @@ def explain_example(store: ObjectStore, info: RunInfo, example_id: str) -> dict[
                     if (row.id if title == "questions" else row.question_id) == example.question_id:
                         chain[title] = [_shown(row)]
                         names = row.names if title == "recommendations" else names
-            chain["links"] = [_link(inputs, buckets, name) for name in names]
+            chain["links"] = [_link(inputs, buckets, name, example.product_id) for name in names]
         else:
             texts = {"description": ("describe", Description), "variants": ("paraphrase", Variant)}
             for title, (stage, record) in texts.items():
@@ -136,7 +136,8 @@ def _prefixes(example_id: str) -> Iterator[str]:
             yield example_id[:place]
 
 
-def _link(inputs: Inputs, buckets: int, name: str) -> dict[str, Any]:
+def _link(inputs: Inputs, buckets: int, name: str, source_id: str) -> dict[str, Any]:
+    """What a name was linked to, and how its source was judged, where it was written for that."""
     normalised = normalise_name(name)
     part = bucket_hash(normalised) % buckets
     found: dict[str, Any] = {"name": name}
@@ -146,6 +147,8 @@ def _link(inputs: Inputs, buckets: int, name: str) -> dict[str, Any]:
     for link in inputs.part("link", Link, part):
         if link.normalised == normalised:
             found |= {"candidates": [asdict(candidate) for candidate in link.candidates], "best_p": link.best_p}
+            judged = [asdict(source) for source in link.sources if source.id == source_id]
+            found |= {"source": judged[0]} if judged else {}
     return found
 
 

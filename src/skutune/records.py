@@ -104,11 +104,15 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A distinct recommended name. `normalised` is what it is bucketed by, `text` the form seen most often."""
+    """A distinct recommended name. `normalised` is what it is bucketed by, `text` the form seen most often.
+
+    `sources` are the ids of the products that it was written for, ascending; none where it was only named beside them.
+    """
 
     normalised: str
     text: str
     count: int
+    sources: list[str]
     key: str
 
 
@@ -135,13 +139,27 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """A product that a name was written for; `accepted` says that `p` reaches the wanted precision."""
+
+    id: str
+    name: str
+    p: float
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
-    """What a distinct name stands for: candidates within the calibrated margin, best first; none: no close product."""
+    """What a distinct name stands for: candidates within the calibrated margin, best first; none: no close product.
+
+    `sources` are the products that the name was written for. They may be called so wherever they rank, if accepted.
+    """
 
     normalised: str
     name: str
     candidates: list[Candidate]
     best_p: float
+    sources: list[Source]
     key: str
 
 

@@ -29,7 +29,7 @@ def test_rows_come_back_as_they_were_and_give_the_same_bytes(products: list[Prod
 
 
 def test_vectors_and_nested_rows_come_back() -> None:
-    links = [Link("a", "A", [Candidate("1", "x", 0.5)], 0.5, "k"), Link("b", "B", [], 0.1, "k")]
+    links = [Link("a", "A", [Candidate("1", "x", 0.5)], 0.5, [], "k"), Link("b", "B", [], 0.1, [], "k")]
     assert list(tables.decode(Link, tables.encode(Link, links))) == links
     vectors = [Embedding("1", "name", 0, np.arange(4, dtype=np.float32), "k")]
     (back,) = tables.decode(Embedding, tables.encode(Embedding, vectors))

@@ -1,7 +1,8 @@
 """Which product each recommended name of one answer gets: the same choice wherever it is made.
 
-Near-ties are spread: for each occurrence the order of a name's candidates follows a hash of (question, product), so
-equal products are recommended equally often, and a run made twice recommends the same.
+The source slot gets the product that it was written for, wherever that ranks, if the linker finds it acceptable.
+Near-ties of the others are spread: for each occurrence the order of a name's candidates follows a hash of (question,
+product), so equal products are recommended equally often, and a run made twice recommends the same.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skutune.hashing import bucket_hash, unit_hash
 from skutune.records import Candidate, Link, Recommendation
@@ -33,20 +35,26 @@ class Chosen:
 
 
 class LinkTable:
-    """Candidates by normalised name, for the whole table of links.
+    """Candidates and accepted sources by normalised name, for the whole table of links.
 
-    Arrays: 16 bytes a name and 8 bytes a candidate, and each linked product's id and name once.
+    Arrays: 24 bytes a name, 8 bytes a candidate and 16 bytes an accepted source, and each product's id and name once.
     """
 
     def __init__(self, links: Iterable[Link]) -> None:
         products: dict[tuple[str, str], int] = {}
         hashes, counts, indices, probabilities = [], [], [], []
+        pairs, source_indices, source_probabilities = [], [], []
         for link in links:
             hashes.append(bucket_hash(link.normalised))
             counts.append(len(link.candidates))
             for candidate in link.candidates:
                 indices.append(products.setdefault((candidate.id, candidate.name), len(products)))
                 probabilities.append(candidate.p)
+            for source in link.sources:
+                if source.accepted:
+                    pairs.append(_pair_hash(link.normalised, source.id))
+                    source_indices.append(products.setdefault((source.id, source.name), len(products)))
+                    source_probabilities.append(source.p)
         self._products = list(products)
         order = np.argsort(np.array(hashes, dtype=np.uint64), kind="stable")
         self._hashes = np.array(hashes, dtype=np.uint64)[order]
@@ -54,31 +62,51 @@ class LinkTable:
         self._starts, self._counts = starts[:-1][order], np.array(counts, dtype=np.int64)[order]
         self._indices = np.array(indices, dtype=np.int32)
         self._probabilities = np.array(probabilities, dtype=np.float32)
+        order = np.argsort(np.array(pairs, dtype=np.uint64), kind="stable")
+        self._pairs = np.array(pairs, dtype=np.uint64)[order]
+        self._source_indices = np.array(source_indices, dtype=np.int32)[order]
+        self._source_probabilities = np.array(source_probabilities, dtype=np.float32)[order]
 
     def candidates(self, name: str) -> list[Candidate]:
         """The candidates of a recommended name, best first; none where it has no close product."""
-        wanted = np.uint64(bucket_hash(normalise_name(name)))
-        place = int(np.searchsorted(self._hashes, wanted))
-        if place == len(self._hashes) or self._hashes[place] != wanted:
+        place = _place(self._hashes, bucket_hash(normalise_name(name)))
+        if place is None:
             return []
         start, count = int(self._starts[place]), int(self._counts[place])
-        return [self._candidate(at) for at in range(start, start + count)]
+        return [self._candidate(self._indices[at], self._probabilities[at]) for at in range(start, start + count)]
 
-    def _candidate(self, at: int) -> Candidate:
-        product_id, name = self._products[self._indices[at]]
-        return Candidate(product_id, name, float(self._probabilities[at]))
+    def source(self, name: str, product_id: str) -> Candidate | None:
+        """The product that a name was written for; None where the linker does not accept it."""
+        place = _place(self._pairs, _pair_hash(normalise_name(name), product_id))
+        if place is None:
+            return None
+        return self._candidate(self._source_indices[place], self._source_probabilities[place])
+
+    def _candidate(self, product: np.int32, p: np.float32) -> Candidate:
+        product_id, name = self._products[product]
+        return Candidate(product_id, name, float(p))
+
+
+def _pair_hash(normalised: str, product_id: str) -> int:
+    return bucket_hash(f"{normalised}\n{product_id}")  # neither holds a line break
+
+
+def _place(hashes: NDArray[np.uint64], wanted: int) -> int | None:
+    """Where a hash lies among sorted ones."""
+    place = int(np.searchsorted(hashes, np.uint64(wanted)))
+    return place if place < len(hashes) and int(hashes[place]) == wanted else None
 
 
 def choose(recommendation: Recommendation, links: LinkTable, unlinked_share: float) -> Chosen:
     """The products of one recommendation.
 
-    The source slot gets the source product, if that is among its candidates, else there is no answer. A name whose
+    The source slot gets the source product, if the linker accepts it, else there is no answer. A name whose
     candidates are all taken is left out, and so is a name without candidates, except for a share that stays as
     `no close product`.
     """
     question, source_id = recommendation.question_id, recommendation.product_id
     source_name = recommendation.names[recommendation.source_slot]
-    source = next((each for each in links.candidates(source_name) if each.id == source_id), None)
+    source = links.source(source_name, source_id)
     if source is None:
         return Chosen((), f"the linker does not accept the source product for {source_name!r}")
     picks, taken = [Pick(source_name, source)], {source_id}

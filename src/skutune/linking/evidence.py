@@ -16,7 +16,7 @@ import numpy as np
 
 from skutune.linking import lexical
 from skutune.linking.classifier import Floats, Projection, centroids, unit
-from skutune.linking.lexical import LexicalIndex
+from skutune.linking.lexical import LexicalIndex, Query
 from skutune.linking.nearest import Bools, Nearest, highest
 from skutune.linking.postings import Ints
 from skutune.linking.ruler import Ruler
@@ -160,6 +160,20 @@ class Evidence:
         for row, (query, mask) in enumerate(zip(queries, masks, strict=True)):
             by_vector = near[row] if mask is None else near[row][~mask[near[row]]]
             found.append(np.union1d(by_vector, self.index.candidates(query, WORDED, mask)).astype(np.int64))
+        yield from self._featured(queries, vectors, texts, found)
+
+    def among(self, names: Sequence[str], vectors: Floats, found: Sequence[Ints]) -> Iterator[tuple[Ints, Floats]]:
+        """The same of given candidates: for name i those of `found[i]` that its constraints do not forbid."""
+        queries = [self.index.query(name) for name in names]
+        allowed = []
+        for query, products in zip(queries, found, strict=True):
+            mask = self.index.forbidden(query)
+            allowed.append(products if mask is None else products[~mask[products]])
+        yield from self._featured(queries, vectors, self.projection.apply(vectors), allowed)
+
+    def _featured(
+        self, queries: Sequence[Query], vectors: Floats, texts: Floats, found: Sequence[Ints]
+    ) -> Iterator[tuple[Ints, Floats]]:
         counts = np.array([len(products) for products in found], dtype=np.int64)
         products = np.concatenate(found) if found else np.empty(0, np.int64)
         compared = self._compared(vectors, texts, counts, products)

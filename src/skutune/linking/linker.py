@@ -85,19 +85,31 @@ class Linker:
         for name, (products, features) in zip(names, self.evidence.of(names, classifier.unit(checked)), strict=True):
             if not normalise_name(name):  # an encoder gives it a vector as well, near to something
                 products, features = products[:0], features[:0]
-            odds = self._tied(products, self.calibration.log_odds(features))
-            literal = self._literalness(name, products, features[:, LITERAL])
-            literal[_displaced(name, literal, odds, features)] = 0
-            p = calibration.probabilities(odds, literal > 0)
-            order = np.lexsort((products, -odds, -literal))
-            yield Ranked(products[order], odds[order], p[order], literal[order], features[order])
+            yield self.judge(name, products, features)
+
+    def judge(self, name: str, products: Ints, features: Floats) -> Ranked:
+        """A name's candidates, shape (c,), judged by their features, shape (c, len(FEATURES))."""
+        odds = self._tied(products, self.calibration.log_odds(features))
+        literal = self._literalness(name, products, features[:, LITERAL])
+        displaced = _displaced(name, literal, odds, features)
+        literal[displaced] = 0
+        features = features.copy()
+        features[displaced, LITERAL] = 0  # what is shown as evidence is what it was judged by
+        p = calibration.probabilities(odds, literal > 0)
+        order = np.lexsort((products, -odds, -literal))
+        return Ranked(products[order], odds[order], p[order], literal[order], features[order])
 
     def choose(self, ranked: Ranked, link: LinkConfig) -> Linked:
-        """Those candidates that reach the wanted precision and are nearly as good as the best."""
+        """Those candidates that reach the wanted precision and are nearly as good as the best.
+
+        `link.candidates` bounds their names: of products that share a name none is left out, or it would never be
+        recommended.
+        """
         best = ranked.literal.max(initial=0)
         rivals = ranked.literal == best  # what is literally asked for competes only with its like
         near = rivals & (ranked.odds >= ranked.odds[rivals].max(initial=-np.inf) - self.calibration.margin)
-        kept = np.flatnonzero(near & (ranked.p >= self.calibration.threshold(link.precision)))[: link.candidates]
+        kept = np.flatnonzero(near & (ranked.p >= self.calibration.threshold(link.precision)))
+        kept = kept[self._numbered_by_name(ranked.products[kept]) < link.candidates]
         return Linked([self.candidate(ranked, place) for place in kept.tolist()], float(ranked.p.max(initial=0)))
 
     def candidate(self, ranked: Ranked, place: int) -> Candidate:
@@ -129,6 +141,13 @@ class Linker:
             for place in places:
                 levels[place] += normalise_name(self.names[products[place]]) == asked
         return levels
+
+    def _numbered_by_name(self, products: Ints) -> Ints:
+        """For each product how many other names come before its own."""
+        twins = self.evidence.index.twins[products]
+        numbers: dict[int, int] = {}
+        groups = np.where(twins >= 0, twins, -1 - products).tolist()
+        return np.array([numbers.setdefault(group, len(numbers)) for group in groups], dtype=np.int64)
 
     def _tied(self, products: Ints, odds: Floats) -> Floats:
         """Products of one name are equals, whatever was written about each: all get the best of their log-odds."""

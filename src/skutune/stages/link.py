@@ -8,7 +8,7 @@ from itertools import islice
 
 from skutune import linking
 from skutune.hashing import content_key
-from skutune.linking import Linker, query_text
+from skutune.linking import Linker, Sources, query_text
 from skutune.records import Expansion, Link, Name
 from skutune.stages.base import Context, Item, Made
 from skutune.versions import version_of
@@ -23,14 +23,17 @@ class _Query:
 
 
 class Links:
-    """Name + Expansion → Link. Pure: which of several candidates an answer gets is decided where it is composed."""
+    """Name + Expansion → Link. Pure: which of several candidates an answer gets is decided where it is composed.
+
+    The products that a name was written for are judged as well; a row is made anew when there is another of them.
+    """
 
     record = Link
     attempts = 1
 
     def __init__(self, context: Context) -> None:
         self.context, self.config = context, context.config.stages.link
-        self._linker: Linker | None = None
+        self._sources: Sources | None = None
 
     def items(self, part: int) -> Iterator[Item]:
         inputs = self.context.inputs
@@ -44,20 +47,33 @@ class Links:
         }
         for name in inputs.part("distinct", Name, part):
             text = query_text(name.text, expansions.get(name.normalised))
-            key = content_key(["link", version_of("link"), name.normalised, name.text, text, classifier, settings])
+            asked = [name.normalised, name.text, name.sources, text]
+            key = content_key(["link", version_of("link"), *asked, classifier, settings])
             yield Item(name.normalised, key, _Query(name, text))
 
     def rows(self, items: Iterable[Item]) -> Iterator[Made]:
         stream = iter(items)
         while window := list(islice(stream, _WINDOW)):
-            vectors = self.context.encoder().encode([item.content.text for item in window])
-            linked = self.linker().link([item.content.name.text for item in window], vectors, self.config)
-            for item, found in zip(window, linked, strict=True):
-                name: Name = item.content.name
-                yield Made(item, [Link(name.normalised, name.text, found.candidates, found.best_p, item.key)])
+            yield from self._linked(window)
 
+    def _linked(self, items: list[Item]) -> Iterator[Made]:
+        names: list[Name] = [item.content.name for item in items]
+        texts = [name.text for name in names]
+        vectors = self.context.encoder().encode([item.content.text for item in items])
+        ranked = list(self.linker.rank(texts, vectors))
+        of_names = [name.sources for name in names]
+        judged = self.sources().judge(texts, vectors, ranked, of_names, self.config.precision)
+        for item, name, each, sources in zip(items, names, ranked, judged, strict=True):
+            found = self.linker.choose(each, self.config)
+            yield Made(item, [Link(name.normalised, name.text, found.candidates, found.best_p, sources, item.key)])
+
+    @property
     def linker(self) -> Linker:
-        """The linker of the classify stage, loaded once."""
-        if self._linker is None:
-            self._linker = linking.load(self.context.inputs.folder("classify", "linker"))
-        return self._linker
+        """The linker of the classify stage."""
+        return self.sources().linker
+
+    def sources(self) -> Sources:
+        """What judges sources by that linker, loaded once."""
+        if self._sources is None:
+            self._sources = Sources(linking.load(self.context.inputs.folder("classify", "linker")))
+        return self._sources

@@ -1,18 +1,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+
+import pytest
 
 from skutune.linking.choice import LinkTable, choose
-from skutune.records import Candidate, Link, Recommendation
+from skutune.records import Candidate, Link, Recommendation, Source
 
 BEANS, SLAW, TWIN = Candidate("1", "Baked Beans", 0.99), Candidate("2", "Coleslaw", 0.95), Candidate("3", "Slaw", 0.95)
 
 
-def _link(name: str, *candidates: Candidate) -> Link:
-    return Link(name.lower(), name, list(candidates), candidates[0].p if candidates else 0.1, "key")
+def _link(name: str, *candidates: Candidate, sources: Sequence[Source] = ()) -> Link:
+    return Link(name.lower(), name, list(candidates), candidates[0].p if candidates else 0.1, list(sources), "key")
 
 
-TABLE = LinkTable([_link("Beans", BEANS), _link("Slaw", SLAW, TWIN), _link("Rocket")])
+def _source(product: Candidate, accepted: bool = True) -> Source:
+    return Source(product.id, product.name, product.p, accepted)
+
+
+TABLE = LinkTable([_link("Beans", BEANS, sources=[_source(BEANS)]), _link("Slaw", SLAW, TWIN), _link("Rocket")])
 
 
 def _recommendation(*names: str, question: str = "1/1") -> Recommendation:
@@ -25,6 +32,7 @@ def test_candidates_are_found_by_normalised_name() -> None:
     assert TABLE.candidates("Rocket") == []
     assert TABLE.candidates("never seen") == []
     assert LinkTable([]).candidates("Beans") == []
+    assert LinkTable([]).source("Beans", "1") is None
 
 
 def test_the_source_slot_gets_the_source_product_or_there_is_no_answer() -> None:
@@ -33,6 +41,28 @@ def test_the_source_slot_gets_the_source_product_or_there_is_no_answer() -> None
     refused = choose(_recommendation("Slaw", "Beans"), TABLE, 0)
     assert refused.picks == ()
     assert "Slaw" in str(refused.rejected)
+
+
+def test_an_accepted_source_needs_no_place_among_the_candidates() -> None:
+    link = _link("Slaw", SLAW, TWIN, sources=[_source(BEANS), _source(Candidate("9", "Red Slaw", 0.7))])
+    table = LinkTable([_link("Rocket"), link, _link("Beans", BEANS)])
+    chosen = choose(_recommendation("Slaw", "Beans"), table, 0)
+    assert [(pick.name, pick.product and pick.product.id) for pick in chosen.picks] == [("Slaw", "1")]
+    assert table.source(" slaw. ", "9") == Candidate("9", "Red Slaw", pytest.approx(0.7))
+    assert [candidate.id for candidate in table.candidates("Slaw")] == ["2", "3"]
+
+
+def test_a_source_is_accepted_for_the_name_that_it_was_judged_for_alone() -> None:
+    table = LinkTable(
+        [
+            _link("Beans", BEANS, sources=[_source(BEANS, accepted=False)]),
+            _link("Slaw", SLAW, sources=[_source(SLAW)]),
+        ]
+    )
+    assert table.source("Beans", "1") is None
+    assert table.source("Slaw", "1") is None
+    assert table.source("Beans", "2") is None
+    assert choose(_recommendation("Beans", "Slaw"), table, 0).rejected
 
 
 def test_near_ties_are_spread_over_questions_and_stay_where_they_fell() -> None:
@@ -47,7 +77,7 @@ def test_near_ties_are_spread_over_questions_and_stay_where_they_fell() -> None:
 
 
 def test_no_product_is_recommended_twice_in_one_answer() -> None:
-    table = LinkTable([_link("Beans", BEANS), _link("Baked Beans", BEANS)])
+    table = LinkTable([_link("Beans", BEANS, sources=[_source(BEANS)]), _link("Baked Beans", BEANS)])
     chosen = choose(_recommendation("Beans", "Baked Beans"), table, 1)
     assert [pick.name for pick in chosen.picks] == ["Beans"]
 
