@@ -10,11 +10,13 @@ Messages = tuple[dict[str, str], ...]
 TEMPLATE_SETTINGS = {"date_string": "01 Jan 2025", "enable_thinking": False}
 
 DEFAULT_TEMPLATE = (
+    "{% if bos_token is defined and bos_token %}{{ bos_token }}{% endif %}"
     "{% for message in messages %}"
-    "{% if message['role'] == 'assistant' %}### Answer:\n{{ message['content'] }}{{ eos_token }}\n"
+    "{% if message['role'] == 'assistant' %}### Answer:\n{{ message['content'] }}{{ eos_token }}"
+    "{% if not loop.last %}\n{% endif %}"
     "{% elif message['role'] == 'user' %}### Question:\n{{ message['content'] }}\n\n"
     "{% else %}{{ message['content'] }}\n\n{% endif %}"
     "{% endfor %}"
     "{% if add_generation_prompt %}### Answer:\n{% endif %}"
 )
-"""For a base model without chat template: plain headings and the model's own end token, so no token must be added."""
+"""For a base model without chat template: plain headings, and begin and end tokens that the model knows."""

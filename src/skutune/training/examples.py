@@ -1,62 +1,113 @@
-"""Training examples: JSON lines in the chat format → token ids and labels, on disk and in a stated order.
+"""Training examples on disk: JSON lines in the chat format → an Arrow file that is mapped into memory.
 
-A line holds `messages`, the last of them the assistant's answer, and any other columns, which are kept out of training.
-Lines of the form `prompt` and `completion` (both lists of messages) are read too. An example longer than `max_length`
-tokens loses the end of its answer; one whose prompt alone is that long is left out. Both are counted.
+A line holds `messages`, the last of them the assistant's answer, and any other columns; of these only `kind` is read:
+in one of the kind "description" the answer is nothing but a product. Lines of the form `prompt` and `completion` (both
+lists of messages) are read too. What becomes of an example that is too long is told in `encoding`.
+
+The file is read once, a few hundred lines at a time, so that memory does not grow with it. Of the processes of one
+machine one encodes and the others wait for its file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from skutune.errors import InputError
-from skutune.training.tokens import IGNORED, encode
+from skutune.hashing import content_key
+from skutune.pulse import beat
+from skutune.training.encoding import Chat, Encoded, Encoder
+from skutune.training.tokens import IGNORED
+
+_BATCH = 512
+_POLL_SECONDS = 0.2
+_TABLE, _COUNTS = "examples.arrow", "counts.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Encoded examples: a `datasets.Dataset` with `input_ids` and `labels`, and what the length limit did.
+    """Encoded examples, and what the length limit did.
 
-    `cut` lost the end of their answer, `left_out` had no room for any answer.
+    `rows` is a `datasets.Dataset` with the columns `input_ids`, `labels` and `loss_weights`, lists of equal length.
+    `cut` lost the end of their answer, `left_out` had no room for enough of it. `tokens` and `taught` count all tokens
+    and those with a label.
     """
 
     rows: Any
     cut: int
     left_out: int
+    tokens: int
+    taught: int
+
+    @property
+    def lengths(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Tokens of each example, shape (examples,), without reading them."""
+        import pyarrow.compute as pc
+
+        lengths: Any = pc.list_value_length(self.rows.data.column("input_ids"))
+        return np.asarray(lengths.combine_chunks(), dtype=np.int64)
 
 
-def load_examples(path: Path, tokenizer: Any, max_length: int, cache: Path) -> Examples:
-    """Read and encode a file of examples; `cache` is a folder for the tables that are mapped into memory.
+@dataclass
+class _Counts:
+    """What the encoding of a file came to."""
+
+    examples: int = 0
+    cut: int = 0
+    left_out: int = 0
+    tokens: int = 0
+    taught: int = 0
+
+    def add(self, example: Encoded | None) -> None:
+        if example is None:
+            self.left_out += 1
+            return
+        self.examples += 1
+        self.cut += example.is_cut
+        self.tokens += len(example.input_ids)
+        self.taught += len(example.labels) - example.labels.count(IGNORED)
+
+
+def load_examples(
+    path: Path,
+    tokenizer: Any,
+    max_length: int,
+    cache: Path,
+    *,
+    reference_weight: float = 1.0,
+    limit: int | None = None,
+    waits: bool = False,
+) -> Examples:
+    """Encode a file of examples, or take what was encoded before with the same settings.
+
+    Args:
+        path: JSON lines in the chat format.
+        tokenizer: see `encoding.Encoder`, as for `max_length` and `reference_weight`.
+        cache: a folder for the encoded files, each in a folder that is named by all that it is made from.
+        limit: only so many of the first lines.
+        waits: another process encodes the same into the same `cache`; wait for it. Waiting is a sign of life: what
+            hangs is the other's, and ends with it.
 
     Raises:
         InputError: the file is missing, empty, not JSON lines in the chat format, or all examples are too long.
     """
-    from datasets import load_dataset
-    from datasets.exceptions import DatasetGenerationError
-
     _check_not_empty(path)
-    try:
-        raw = load_dataset("json", data_files=str(path), split="train", cache_dir=str(cache))
-    except (DatasetGenerationError, ValueError) as error:
-        cause = error.__cause__ or error
-        raise InputError(f"examples {path}: not JSON lines with the same columns: {cause}") from error
-    _check_columns(path, raw.column_names)
-    encoded = raw.map(
-        lambda row, number: _encode_row(row, number, tokenizer, max_length, path),
-        with_indices=True,
-        remove_columns=raw.column_names,
-        load_from_cache_file=False,
-    )
-    fitting = encoded.filter(lambda fits: fits, input_columns="fits", load_from_cache_file=False)
-    if len(fitting) == 0:
-        raise InputError(
-            f"examples {path}: every prompt alone fills {max_length} tokens; raise stages.finetune.max_length"
-        )
-    left_out = len(encoded) - len(fitting)
-    return Examples(fitting.select_columns(["input_ids", "labels"]), cut=sum(fitting["cut"]), left_out=left_out)
+    encoder = Encoder(tokenizer, max_length, reference_weight)
+    folder = cache / _key(path, encoder, limit)
+    while waits and not folder.is_dir():
+        beat()
+        time.sleep(_POLL_SECONDS)
+    if not folder.is_dir():
+        _encode(path, encoder, limit, folder)
+    return _open(path, folder, max_length)
 
 
 def messages_of(row: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -66,14 +117,92 @@ def messages_of(row: Mapping[str, Any]) -> list[dict[str, str]]:
     return [*(row.get("prompt") or []), *(row.get("completion") or [])]
 
 
-def _encode_row(row: Mapping[str, Any], number: int, tokenizer: Any, max_length: int, path: Path) -> dict[str, Any]:
+def _key(path: Path, encoder: Encoder, limit: int | None) -> str:
+    """A hash of all that the encoded examples are made from."""
+    tokenizer = encoder.tokenizer
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    words = [tokenizer.backend_tokenizer.to_str(), tokenizer.chat_template, tokenizer.special_tokens_map]
+    return content_key([digest, words, encoder.max_length, encoder.reference_weight, limit])
+
+
+def _encode(path: Path, encoder: Encoder, limit: int | None, folder: Path) -> None:
+    from skutune.engines.folders import made_whole
+
+    with made_whole(folder, "encoding") as made:
+        made.mkdir()
+        counts = _write_table(made / _TABLE, _encoded(path, encoder, limit))
+        (made / _COUNTS).write_text(json.dumps(asdict(counts)), encoding="utf-8")
+
+
+def _write_table(path: Path, batches: Iterator[list[Encoded | None]]) -> _Counts:
+    """Write batches as they come in Arrow's stream format, which `datasets` maps into memory."""
+    import pyarrow as pa
+
+    columns = {"input_ids": pa.int32(), "labels": pa.int32(), "loss_weights": pa.float32()}
+    schema = pa.schema([(name, pa.list_(kind)) for name, kind in columns.items()])
+    counts = _Counts()
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as stream:
+        for batch in batches:
+            beat()
+            for example in batch:
+                counts.add(example)
+            kept = [example for example in batch if example is not None]
+            arrays = [pa.array([getattr(each, name) for each in kept], schema.field(name).type) for name in columns]
+            stream.write_batch(pa.record_batch(arrays, schema))
+    return counts
+
+
+def _encoded(path: Path, encoder: Encoder, limit: int | None) -> Iterator[list[Encoded | None]]:
+    from jinja2 import TemplateError
+
+    lines = _chats(path, limit)
+    while batch := list(islice(lines, _BATCH)):
+        try:
+            yield encoder.encode([chat for _, chat in batch])
+        except TemplateError as error:
+            raise InputError(
+                f"examples {path}, lines {batch[0][0]} to {batch[-1][0]}: the chat template refuses a chat: {error}"
+            ) from error
+
+
+def _chats(path: Path, limit: int | None) -> Iterator[tuple[int, Chat]]:
+    """The chats of a file, each with the number of its line."""
+    with path.open(encoding="utf-8") as file:
+        for number, line in islice(((n, text) for n, text in enumerate(file, start=1) if text.strip()), limit):
+            yield number, _chat(line, f"examples {path}, line {number}")
+
+
+def _chat(line: str, where: str) -> Chat:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{where}: not JSON: {error}") from error
+    if not isinstance(row, dict) or not ("messages" in row or {"prompt", "completion"} <= row.keys()):
+        raise InputError(f"{where}: has neither `messages` nor `prompt` and `completion`")
     messages = messages_of(row)
+    if not all(isinstance(each, dict) and _is_message(each) for each in messages):
+        raise InputError(f"{where}: a message is no object with the texts `role` and `content`")
     if len(messages) < 2 or messages[-1]["role"] != "assistant":
-        raise InputError(f"examples {path}: example {number + 1} does not end with an answer of the assistant")
-    ids, labels = encode(tokenizer, messages)
-    kept = labels[:max_length]
-    fits = any(label != IGNORED for label in kept)
-    return {"input_ids": ids[:max_length], "labels": kept, "cut": len(ids) > max_length, "fits": fits}
+        raise InputError(f"{where}: does not end with an answer of the assistant")
+    return Chat(messages, is_identity=row.get("kind") == "description")
+
+
+def _is_message(message: Mapping[str, Any]) -> bool:
+    return isinstance(message.get("role"), str) and isinstance(message.get("content"), str)
+
+
+def _open(path: Path, folder: Path, max_length: int) -> Examples:
+    from datasets import Dataset
+
+    counts = _Counts(**json.loads((folder / _COUNTS).read_text(encoding="utf-8")))
+    if counts.examples == 0:
+        raise InputError(
+            f"examples {path}: none of the {counts.left_out} fits into {max_length} tokens with a whole product in its "
+            "answer; raise stages.finetune.max_length"
+        )
+    rows = Dataset.from_file(str(folder / _TABLE))
+    return Examples(rows, counts.cut, counts.left_out, counts.tokens, counts.taught)
 
 
 def _check_not_empty(path: Path) -> None:
@@ -85,8 +214,3 @@ def _check_not_empty(path: Path) -> None:
                 f"examples {path}: holds no example, so there is nothing to train on; see why compose rejected them "
                 "(`skutune status`), or lower stages.compose.hold_out_products"
             )
-
-
-def _check_columns(path: Path, columns: list[str]) -> None:
-    if "messages" not in columns and not {"prompt", "completion"} <= set(columns):
-        raise InputError(f"examples {path}: has neither `messages` nor `prompt` and `completion`, but {columns}")

@@ -23,7 +23,6 @@ from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from skutune.config import FinetuneConfig
-from skutune.pulse import slow
 from skutune.training.batches import micro_batches
 from skutune.training.checkpoints import newest_checkpoint, step_of
 from skutune.training.curves import Curves, StepMetrics
@@ -31,7 +30,8 @@ from skutune.training.examples import Examples, load_examples
 from skutune.training.loss import mean_loss, summed_loss
 from skutune.training.models import device, number_format, save_model, trainable_model
 from skutune.training.order import StepOrder
-from skutune.training.tokens import load_tokenizer
+from skutune.training.sharing import folder_of_first
+from skutune.training.tokens import fitting_length, load_tokenizer
 
 MAX_VALIDATION = 512
 """Validation examples used at most: enough for a curve, little beside an epoch."""
@@ -99,10 +99,10 @@ def finetune(
     _setup(output, config)
     tokenizer = load_tokenizer(base)
     numbers = number_format(dtype)
-    cache = output / "encoded"
-    with slow():  # hundreds of thousands of examples are encoded without a word
-        examples = load_examples(train, tokenizer, config.max_length, cache)
-        held_out = _validation(validation, tokenizer, config.max_length, cache)
+    max_length = fitting_length(base, config.max_length)
+    cache, waits = folder_of_first(output / "encoded"), not PartialState().is_local_main_process
+    examples = load_examples(train, tokenizer, max_length, cache, waits=waits)
+    held_out = _validation(validation, tokenizer, max_length, cache, waits)
     collate = DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id)
 
     model = trainable_model(base, config, numbers)
@@ -121,7 +121,8 @@ def finetune(
     figures = _figures(trainer, curves, examples, held_out, config, checkpoint, folder.name, numbers)
     if PartialState().is_main_process:
         save_model(trained, tokenizer, folder, base_name, numbers)
-    shutil.rmtree(cache)
+    if not waits:
+        shutil.rmtree(cache)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
     return figures
@@ -134,9 +135,8 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
     """
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        lengths = [len(ids) for ids in self.train_dataset["input_ids"]]
         step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.accelerator.num_processes
-        return StepOrder(lengths, step, self.args.seed)
+        return StepOrder(self.lengths, step, self.args.seed)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -163,12 +163,10 @@ def _setup(output: Path, config: FinetuneConfig) -> None:
     output.mkdir(parents=True, exist_ok=True)
 
 
-def _validation(path: Path | None, tokenizer: Any, max_length: int, cache: Path) -> Examples | None:
+def _validation(path: Path | None, tokenizer: Any, max_length: int, cache: Path, waits: bool) -> Examples | None:
     if path is None or path.stat().st_size == 0:
         return None
-    examples = load_examples(path, tokenizer, max_length, cache)
-    few = examples.rows.select(range(min(MAX_VALIDATION, len(examples.rows))))
-    return Examples(few, examples.cut, examples.left_out)
+    return load_examples(path, tokenizer, max_length, cache, limit=MAX_VALIDATION, waits=waits)
 
 
 def _arguments(config: FinetuneConfig, output: Path, numbers: torch.dtype) -> SFTConfig:
@@ -215,6 +213,7 @@ def _trainer(
         processing_class=tokenizer,
         callbacks=[curves],
     )
+    trainer.lengths = examples.lengths
     trainer.remove_callback(transformers.PrinterCallback)  # prints to stdout, where results belong
     return trainer
 

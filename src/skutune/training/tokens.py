@@ -1,4 +1,4 @@
-"""From a chat to token ids and labels: the loss is on the answer alone."""
+"""The tokenizer of a base model, and the tokens of its prompts."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ IGNORED = -100
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a model folder, with a chat template and a pad token.
 
-    Without a pad token the end token pads: attention mask and labels leave padding out whatever it is.
+    Without a chat template it gets `DEFAULT_TEMPLATE`. Without a pad token the end token pads: attention mask and
+    labels leave padding out whatever it is.
 
     Raises:
-        InputError: there is no readable tokenizer, or it has neither pad nor end token.
+        InputError: there is no readable tokenizer, or it has no end token.
     """
     from transformers import AutoTokenizer
 
@@ -36,23 +37,17 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
+def fitting_length(folder: Path, max_length: int) -> int:
+    """The longest example, in tokens, that is asked for and that the model of a folder was made for."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    return min(max_length, getattr(config, "max_position_embeddings", None) or max_length)
+
+
 def prompt_tokens(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[int]:
     """Token ids of a prompt, ending where the assistant begins to speak."""
     ids: list[int] = tokenizer.apply_chat_template(
         list(messages), add_generation_prompt=True, return_dict=True, **TEMPLATE_SETTINGS
     )["input_ids"]
     return ids
-
-
-def encode(tokenizer: Any, messages: Sequence[dict[str, str]]) -> tuple[list[int], list[int]]:
-    """(input ids, labels) of a chat that ends with the assistant's answer; labels of the prompt are `IGNORED`.
-
-    The answer begins where the tokens of the prompt and those of the whole chat part, as in TRL: a template may render
-    a prompt that is answered a little differently from one that is not.
-    """
-    whole: list[int] = tokenizer.apply_chat_template(list(messages), return_dict=True, **TEMPLATE_SETTINGS)["input_ids"]
-    prompt = prompt_tokens(tokenizer, messages[:-1])
-    start = next(
-        (i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), min(len(prompt), len(whole))
-    )
-    return whole, [IGNORED] * start + whole[start:]

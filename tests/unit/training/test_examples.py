@@ -1,28 +1,16 @@
-"""Examples are read, masked and cut by the stated rule."""
+"""Examples are read and encoded once; what is wrong with them is said with its line."""
 
 import json
+import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from skutune.chat_template import DEFAULT_TEMPLATE
 from skutune.errors import InputError
+from skutune.pulse import PULSE
 from skutune.training.examples import load_examples
-from skutune.training.tokens import IGNORED, load_tokenizer
-
-
-def test_prompt_tokens_carry_no_loss(base, chat_file, tmp_path):
-    tokenizer = load_tokenizer(base)
-    row = load_examples(chat_file([("What now?", "Coleslaw")]), tokenizer, 128, tmp_path).rows[0]
-    taught = [token for token, label in zip(row["input_ids"], row["labels"], strict=True) if label != IGNORED]
-    assert tokenizer.decode(taught) == "Coleslaw<|end|>\n"
-    assert all(label in (IGNORED, token) for token, label in zip(row["input_ids"], row["labels"], strict=True))
-
-
-def test_only_the_last_answer_of_a_chat_is_taught(base, tmp_path):
-    tokenizer, path = load_tokenizer(base), tmp_path / "chat.jsonl"
-    turns = [("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d")]
-    path.write_text(json.dumps({"messages": [{"role": role, "content": text} for role, text in turns]}))
-    row = load_examples(path, tokenizer, 128, tmp_path).rows[0]
-    assert tokenizer.decode([label for label in row["labels"] if label != IGNORED]) == "d<|end|>\n"
+from skutune.training.tokens import load_tokenizer
 
 
 def test_prompt_and_completion_are_read_as_the_same_chat(base, chat_file, tmp_path):
@@ -36,20 +24,62 @@ def test_prompt_and_completion_are_read_as_the_same_chat(base, chat_file, tmp_pa
     assert one.rows[0] == other.rows[0]
 
 
-def test_a_long_answer_is_cut_at_its_end_and_counted(base, chat_file, tmp_path):
+def test_what_is_cut_and_what_is_left_out_is_counted(base, chat_file, tmp_path):
+    rows = [("q", "x" * 500), ("q" * 100, "a"), ("q", "short")]
+    examples = load_examples(chat_file(rows), load_tokenizer(base), 64, tmp_path)
+    assert (len(examples.rows), examples.cut, examples.left_out) == (2, 1, 1)
+
+
+def test_lengths_tokens_and_taught_tokens_are_known(base, chat_file, tmp_path):
     examples = load_examples(chat_file([("q", "x" * 500), ("q", "short")]), load_tokenizer(base), 64, tmp_path)
-    assert (examples.cut, examples.left_out) == (1, 0)
-    assert sorted(map(len, examples.rows["input_ids"]))[-1] == 64
+    rows = list(examples.rows)
+    assert list(examples.lengths) == [len(row["input_ids"]) for row in rows]
+    assert examples.tokens == sum(examples.lengths)
+    assert examples.taught == sum(weight > 0 for row in rows for weight in row["loss_weights"])
+    assert all(len(row["labels"]) == len(row["loss_weights"]) == len(row["input_ids"]) for row in rows)
 
 
-def test_an_example_without_room_for_an_answer_is_left_out_and_counted(base, chat_file, tmp_path):
-    examples = load_examples(chat_file([("q" * 100, "a"), ("q", "a")]), load_tokenizer(base), 64, tmp_path)
-    assert (len(examples.rows), examples.left_out, examples.cut) == (1, 1, 0)
+def test_a_description_example_is_known_by_its_kind(base, tmp_path):
+    tokenizer, path = load_tokenizer(base), tmp_path / "kinds.jsonl"
+    messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "Beans: id 7"}]
+    rows = [{"messages": messages, "kind": kind} for kind in ("description", "answer")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    examples = load_examples(path, tokenizer, 128, tmp_path / "cache", reference_weight=2.0)
+    assert [sum(weight == 2.0 for weight in row["loss_weights"]) for row in examples.rows] == [len("Beans: id 7"), 0]
 
 
 def test_no_room_for_any_answer_is_the_users_error(base, chat_file, tmp_path):
-    with pytest.raises(InputError, match="max_length"):
+    with pytest.raises(InputError, match=r"none of the 1 fits into 64 tokens.*max_length"):
         load_examples(chat_file([("q" * 100, "a")]), load_tokenizer(base), 64, tmp_path)
+
+
+def test_a_file_is_encoded_once_and_again_when_anything_of_it_is_another(base, chat_file, tmp_path):
+    path, tokenizer, cache = chat_file([("q", "a")]), load_tokenizer(base), tmp_path / "cache"
+    load_examples(path, tokenizer, 128, cache)
+    load_examples(path, tokenizer, 128, cache)
+    assert len(list(cache.iterdir())) == 1
+    load_examples(path, tokenizer, 128, cache, reference_weight=2.0)
+    load_examples(chat_file([("q", "another")]), tokenizer, 128, cache)
+    tokenizer.chat_template = DEFAULT_TEMPLATE
+    load_examples(path, tokenizer, 128, cache)
+    assert len(list(cache.iterdir())) == 4
+
+
+def test_a_process_that_waits_takes_what_another_encoded_and_lives_meanwhile(base, chat_file, tmp_path):
+    path, tokenizer = chat_file([("q", "a")]), load_tokenizer(base)
+    with ThreadPoolExecutor(1) as pool:
+        PULSE.restart()
+        waiting = pool.submit(load_examples, path, tokenizer, 128, tmp_path / "cache", waits=True)
+        while not (beaten := PULSE._begun):
+            assert not waiting.done()
+        assert beaten
+        load_examples(path, load_tokenizer(base), 128, tmp_path / "cache")
+        assert len(waiting.result(timeout=60).rows) == 1
+
+
+def test_only_the_first_lines_may_be_asked_for(base, chat_file, tmp_path):
+    path = chat_file([("q", str(number)) for number in range(5)])
+    assert len(load_examples(path, load_tokenizer(base), 128, tmp_path, limit=2).rows) == 2
 
 
 def test_a_file_that_is_not_there_is_named(base, tmp_path):
@@ -57,13 +87,35 @@ def test_a_file_that_is_not_there_is_named(base, tmp_path):
         load_examples(tmp_path / "absent.jsonl", load_tokenizer(base), 64, tmp_path)
 
 
-def test_lines_that_are_not_json_are_the_users_error(base, tmp_path):
-    (tmp_path / "bad.jsonl").write_text('{"messages": \n')
-    with pytest.raises(InputError, match=r"bad\.jsonl"):
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ('{"messages": ', "not JSON"),
+        ("[]", "neither `messages` nor"),
+        ('{"text": "a"}', "neither `messages` nor"),
+        ('{"messages": [{"role": "user"}, {"role": "assistant", "content": "a"}]}', "`role` and `content`"),
+        ('{"messages": ["q", "a"]}', "`role` and `content`"),
+        ('{"messages": []}', "does not end with an answer"),
+        ('{"messages": [{"role": "assistant", "content": "a"}]}', "does not end with an answer"),
+        (json.dumps({"messages": [{"role": "user", "content": "q"}] * 2}), "does not end with an answer"),
+    ],
+)
+def test_a_line_that_is_no_example_is_named(base, tmp_path, line, wrong):
+    good = json.dumps({"messages": [{"role": role, "content": "x"} for role in ("user", "assistant")]})
+    (tmp_path / "bad.jsonl").write_text(f"{good}\n\n{line}\n")
+    with pytest.raises(InputError, match=rf"bad\.jsonl, line 3: .*{re.escape(wrong)}"):
         load_examples(tmp_path / "bad.jsonl", load_tokenizer(base), 64, tmp_path)
 
 
-def test_a_chat_that_ends_with_a_question_is_the_users_error(base, tmp_path):
-    (tmp_path / "q.jsonl").write_text(json.dumps({"messages": [{"role": "user", "content": "q"}] * 2}))
-    with pytest.raises(InputError, match="example 1 does not end with an answer"):
-        load_examples(tmp_path / "q.jsonl", load_tokenizer(base), 64, tmp_path)
+def test_a_chat_that_the_template_refuses_is_the_users_error(base, chat_file, tmp_path):
+    tokenizer = load_tokenizer(base)
+    tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
+    with pytest.raises(InputError, match="lines 1 to 1: the chat template refuses a chat: roles must alternate"):
+        load_examples(chat_file([("q", "a")]), tokenizer, 64, tmp_path)
+
+
+def test_a_failed_encoding_leaves_nothing_that_could_be_taken_for_a_whole_one(base, tmp_path):
+    (tmp_path / "bad.jsonl").write_text("{}\n")
+    with pytest.raises(InputError):
+        load_examples(tmp_path / "bad.jsonl", load_tokenizer(base), 64, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
