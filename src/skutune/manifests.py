@@ -90,6 +90,13 @@ class Manifest:
         """The entries of the files whose name starts so."""
         return [entry for entry in self.entries if entry.part < 0 and entry.table.startswith(prefix)]
 
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Tokens that one worker generated a second, or that a training trained on; None where there were none."""
+        if self.stats.completion_tokens and self.stats.seconds:
+            return self.stats.completion_tokens / self.stats.seconds
+        return self.figures.get("tokens_per_second")
+
     def rows(self, table: str = "") -> int:
         """Rows of a table, rejected ones included."""
         return sum(entry.rows for entry in self.parts(table).values())

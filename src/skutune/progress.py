@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far one shard of a stage is, in `unit`s. `total` is an estimate; 0 where it is not known."""
+    """How far one shard of a stage is, in `unit`s. `total` is an estimate; 0 where it is not known.
+
+    `trained_per_second` are tokens, of a stage that trains.
+    """
 
     stage: str
     shard: int
@@ -20,10 +23,13 @@ class Progress:
     rejected: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0
+    trained_per_second: float = 0.0
 
     @property
     def tokens_per_second(self) -> float:
-        """Generated tokens per second since the shard started."""
+        """Trained tokens per second now, or generated ones since the shard started."""
+        if self.trained_per_second:
+            return self.trained_per_second
         return self.completion_tokens / self.seconds if self.seconds > 0 else 0.0
 
 

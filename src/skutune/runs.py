@@ -146,6 +146,7 @@ class StageStatus:
     completion_tokens: int
     seconds: float
     waits_for: tuple[str, ...]
+    tokens_per_second: float | None = None
     progress: tuple[dict[str, Any], ...] = ()
 
 
@@ -171,7 +172,9 @@ def _stage_status(
         return StageStatus(name, "waiting", 0, info.buckets or 0, 0, 0, 0, 0, 0.0, waits_for)
     shards = read_shard_manifests(store, folder)
     shown = _of_manifests(name, "running" if is_running else "partial", shards, info.buckets or 0, waits_for)
-    return replace(shown, progress=_progress(store, folder))
+    progress = _progress(store, folder)
+    trained = sum(each.get("trained_per_second", 0.0) for each in progress)
+    return replace(shown, progress=progress, tokens_per_second=trained or shown.tokens_per_second)
 
 
 def _progress(store: ObjectStore, folder: str) -> tuple[dict[str, Any], ...]:
@@ -270,4 +273,11 @@ def _of_manifests(
         completion_tokens=sum(manifest.stats.completion_tokens for manifest in listed),
         seconds=sum(manifest.stats.seconds for manifest in listed),
         waits_for=waits_for,
+        tokens_per_second=_speed(listed),
     )
+
+
+def _speed(listed: list[Manifest]) -> float | None:
+    """The tokens a second of one worker, on average."""
+    speeds = [manifest.tokens_per_second for manifest in listed if manifest.tokens_per_second]
+    return sum(speeds) / len(speeds) if speeds else None

@@ -69,7 +69,13 @@ class Shard:
         pulse.beat()
         manifests.write_shard_manifest(self.store, self.task, self.number, self._manifest(figures or {}, buckets))
 
-    def tell(self, unit: str = "items", done: float | None = None, total: float | None = None) -> None:
+    def tell(
+        self,
+        unit: str = "items",
+        done: float | None = None,
+        total: float | None = None,
+        trained_per_second: float = 0.0,
+    ) -> None:
         """Tell of progress, at most as often as is wanted."""
         pulse.beat()
         if self.is_silent or not self._throttle.ready():
@@ -84,6 +90,7 @@ class Shard:
             self.rejected,
             self.seen.completion_tokens,
             self._seconds(),
+            trained_per_second,
         )
         self.listener(progress)
         name = f"{self.task.folder}/progress-a{self.task.attempt}-{self.number}.json"

@@ -150,7 +150,7 @@ class Terminal:
         if task is None:
             task = self.bars.add_task(stage.title, total=1, amount="", speed="")
         rejected = f", {manifest.rejected():,} rejected" if manifest.rejected() else ""
-        speed = manifest.stats.completion_tokens / manifest.stats.seconds if manifest.stats.seconds else 0
+        speed = manifest.tokens_per_second or 0
         self.bars.update(
             task,
             total=1,

@@ -197,7 +197,6 @@ def _status_table(info: RunInfo, state: RunState, stages: list[StageStatus]) -> 
         table.add_column(column, justify="left" if left else "right", no_wrap=True)
     table.add_column("waits for")
     for each in stages:
-        speed = each.completion_tokens / each.seconds if each.seconds and each.completion_tokens else 0
         table.add_row(
             each.stage,
             each.state + _percent(each),
@@ -205,7 +204,7 @@ def _status_table(info: RunInfo, state: RunState, stages: list[StageStatus]) -> 
             f"{each.rows:,}",
             f"{each.rejected:,}",
             f"{each.completion_tokens:,}",
-            f"{speed:,.0f}" if speed else "",
+            f"{each.tokens_per_second:,.0f}" if each.tokens_per_second else "",
             f"{each.seconds:,.1f}",
             ", ".join(each.waits_for),
         )

@@ -55,12 +55,13 @@ class ProgressReader:
 
 
 def _summed(documents: list[dict[str, Any]]) -> StageProgress:
-    speed = sum(each["completion_tokens"] / each["seconds"] for each in documents if each["seconds"] > 0)
+    generated = sum(each["completion_tokens"] / each["seconds"] for each in documents if each["seconds"] > 0)
+    trained = sum(each.get("trained_per_second", 0.0) for each in documents)
     return StageProgress(
         sum(each["done"] for each in documents),
         sum(each["total"] for each in documents),
         documents[0]["unit"] if documents else "items",
         sum(each["rows"] for each in documents),
         sum(each["rejected"] for each in documents),
-        speed,
+        trained or generated,
     )

@@ -25,7 +25,7 @@ class StageCost:
     """One line of the pipeline's table.
 
     `rows` is None for a stage that writes files alone. `seconds` are those of all shards together, and
-    `tokens_per_second` the generated tokens of one shard. `reasons` are the commonest kinds of reasons with their
+    `tokens_per_second` the generated tokens of one shard, or those that a training trained on. `reasons` are the commonest kinds of reasons with their
     counts; `further` rejected rows have other ones.
     """
 
@@ -75,9 +75,7 @@ def stage_cost(stage: Stage, manifest: Manifest, reasons: Counter[str]) -> Stage
         further=rejected - sum(count for _, count in common),
         prompt_tokens=stats.prompt_tokens,
         completion_tokens=stats.completion_tokens,
-        tokens_per_second=stats.completion_tokens / stats.seconds
-        if stats.completion_tokens and stats.seconds
-        else None,
+        tokens_per_second=manifest.tokens_per_second,
         seconds=stats.seconds,
         items=stats.items,
         reused=stats.reused,

@@ -145,6 +145,12 @@ class Outputs:
                 self.file(f"{prefix}/{found.relative_to(path).as_posix()}", found)
 
 
+class Report(Protocol):
+    """Tells how far a fit stage is; of one that trains, with how many tokens a second."""
+
+    def __call__(self, unit: str, done: float, total: float, trained_per_second: float = 0.0, /) -> None: ...
+
+
 @dataclass
 class Context:
     """What a stage is built with. Models are loaded when first asked for and shared by the stages of a process.
@@ -162,7 +168,7 @@ class Context:
     base: Callable[[], Path]
     source: Callable[[], Path]
     checkpoints: Checkpoints
-    report: Callable[[str, float, float], None] = field(default=lambda unit, done, total: None)
+    report: Report = field(default=lambda unit, done, total, trained_per_second=0.0: None)
     rank: int = 0
 
     def identity(self, role: str) -> str:

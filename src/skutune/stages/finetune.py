@@ -53,7 +53,8 @@ class Finetune:
         self.context.checkpoints.save(checkpoint, checkpoint.name)
 
     def _report(self, point: StepMetrics) -> None:
-        self.context.report("epochs", point.epoch, self.config.epochs)
+        if point.loss is not None:  # a validation trains nothing
+            self.context.report("epochs", point.epoch, self.config.epochs, point.tokens_per_second)
 
 
 def base_name(name: str, identity: str) -> str:
