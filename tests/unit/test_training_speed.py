@@ -48,7 +48,7 @@ def test_a_generating_shard_tells_what_it_generated():
 
 
 def test_a_finished_training_is_shown_with_its_own_speed(working):
-    store, task = working
+    _, task = working
     figures = {"tokens_per_second": 123.0}
     manifest = Manifest("finetune", task.fingerprint, 1, (), Stats(seconds=10.0), figures)
     assert manifest.tokens_per_second == 123.0

@@ -25,8 +25,8 @@ class StageCost:
     """One line of the pipeline's table.
 
     `rows` is None for a stage that writes files alone. `seconds` are those of all shards together, and
-    `tokens_per_second` the generated tokens of one shard, or those that a training trained on. `reasons` are the commonest kinds of reasons with their
-    counts; `further` rejected rows have other ones.
+    `tokens_per_second` the generated tokens of one shard, or those that a training trained on. `reasons` are the
+    commonest kinds of reasons with their counts; `further` rejected rows have other ones.
     """
 
     step: int
