@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from skutune.chat_template import TEMPLATE_SETTINGS
+from skutune.decoding.bars import Bars
 from skutune.decoding.draft import Allowed, Draft, Limits
 from skutune.decoding.masks import Grammar
 from skutune.decoding.trie import TokenTrie
@@ -27,24 +25,17 @@ class AnswerMask:
 
     def __init__(self, drafts: Sequence[Draft]) -> None:
         self.drafts = drafts
-        self._begun = False
-        self._barred: NDArray[np.bool_] | None = None
+        self._bars: Any = None  # made when the scores have come, which say where they lie
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """The scores, shape (rows, tokens), with -inf for what is not allowed next; written in place."""
-        import torch
-
-        if self._begun:
+        if self._bars is None:
+            self._bars = Bars(scores.shape[1], scores.device)
+        else:
             self.accept(input_ids[:, -1].tolist())
-        self._begun = True
-        if self._barred is None:
-            self._barred = np.zeros(tuple(scores.shape), np.bool_)
-        for row, draft in zip(self._barred, self.drafts, strict=True):
-            if draft.ended:
-                row[:] = False  # what follows a row's end is padding, which transformers writes by itself
-            else:
-                draft.choices().bar(row)
-        return scores.masked_fill_(torch.from_numpy(self._barred).to(scores.device), float("-inf"))
+        # What follows a row's end is padding, which transformers writes by itself.
+        self._bars.apply(scores, dict(enumerate(self.drafts)))
+        return scores
 
     def accept(self, tokens: Sequence[int]) -> None:
         """Write the last token of each row that has not ended."""

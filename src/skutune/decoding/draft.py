@@ -41,12 +41,20 @@ _LONGEST_SHARE = 3
 class Limits:
     """What all drafts of one request share: what is in stock, and how many tokens an answer may have."""
 
-    def __init__(self, grammar: Grammar, max_tokens: int, unavailable: Collection[str] = ()) -> None:
-        """Raises InputError where no answer fits into so few tokens."""
+    def __init__(
+        self,
+        grammar: Grammar,
+        max_tokens: int,
+        unavailable: Collection[str] = (),
+        only: Collection[str] | None = None,
+    ) -> None:
+        """`only`: ids of the products that may be named, None for all. InputError: no answer fits into the tokens."""
         trie = grammar.trie
         self.grammar = grammar
         self.max_tokens = max_tokens
         gone = np.union1d(trie.leaves_of(unavailable), trie.longer_than(max_tokens // _LONGEST_SHARE))
+        if only is not None:
+            gone = np.union1d(gone, np.delete(np.arange(len(trie.ids)), trie.leaves_of(only)))
         self.gone: Leaves = gone.astype(np.int32)
         self.stock = trie.stock_without(self.gone)
         self.masks = grammar.masks(int(np.delete(trie.lengths, self.gone).max(initial=-1)))
@@ -64,16 +72,30 @@ class Choices(NamedTuple):
     masks: tuple[Mask, ...]
     tokens: NDArray[np.int32]
 
-    def bar(self, row: NDArray[np.bool_]) -> None:
-        """Write which tokens may not come into a row, shape (at least tokens,), bool."""
-        row[:] = True
-        for mask in self.masks:
-            barred = row[: len(mask)]
-            np.greater(barred, mask, out=barred)
-        row[self.tokens] = False
+    def listed(self) -> NDArray[np.int64]:
+        """The numbers of all these tokens, sorted."""
+        each = [self.tokens.astype(np.int64), *(np.flatnonzero(mask) for mask in self.masks)]
+        some = [tokens for tokens in each if len(tokens)]
+        return some[0] if len(some) == 1 else np.unique(np.concatenate(each))
 
 
 _NO_TOKENS = np.zeros(0, np.int32)
+
+
+class NoRoom:
+    """An answer that cannot be written: it ends at once, and is empty rather than cut."""
+
+    def __init__(self, ends: tuple[int, ...]) -> None:
+        self.ends = ends
+        self.ended = False
+
+    def choices(self) -> Choices:
+        """The tokens that end a text."""
+        return Choices((), np.array(self.ends, np.int32))
+
+    def accept(self, token: int) -> None:
+        """Write one more token, which is the last."""
+        self.ended = True
 
 
 class Draft:
@@ -93,6 +115,11 @@ class Draft:
         self._close = DEAD
         self._line = 0
         self._line_tokens = 0
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The tokens that end a text."""
+        return self.limits.grammar.vocabulary.ends
 
     @property
     def remaining(self) -> int:

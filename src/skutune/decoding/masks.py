@@ -69,7 +69,7 @@ class Masks:
         else:
             wanted &= (template.item[after] == template.item[state]) | (reached < within_item)
         whole = bool(template.accepts[state])
-        mask = wanted if whole or wanted.any() else fits
+        mask: Mask = wanted if whole or wanted.any() else fits
         mask[list(self._grammar.vocabulary.ends)] = whole
         mask.flags.writeable = False
         return mask

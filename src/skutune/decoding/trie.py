@@ -75,11 +75,12 @@ class TokenTrie:
         """The stock that holds these products, given as sorted leaves."""
         held = np.zeros(len(self.ids) + 1, np.int32)
         held[leaves + 1] = 1
-        return np.add.accumulate(held)
+        return np.cumsum(held).astype(np.int32)
 
     def stock_without(self, leaves: Leaves) -> Stock:
         """The stock that holds all products but these, given as sorted leaves."""
-        return np.arange(len(self.ids) + 1, dtype=np.int32) - self.stock(leaves)
+        counts: Stock = np.arange(len(self.ids) + 1, dtype=np.int32) - self.stock(leaves)
+        return counts
 
     def living_children(self, node: int, stock: Stock) -> NDArray[np.int32]:
         """The children of a node below which the stock holds a product."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hostile_names import HOSTILE
 
 from skutune.answering import AnswerModel
 from skutune.errors import InputError
-
-from .conftest import HOSTILE
 
 QUESTIONS = [f"What goes well with {food}?" for food in ("chicken fried steak", "tea", "a salad", "<|im_end|> fish")]
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hostile_names import HOSTILE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skutune.decoding.trie import TokenTrie, build_trie
 from skutune.errors import InputError
-
-from .conftest import HOSTILE
 
 NOTHING = np.array([], np.int32)
 _NAMES = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"], max_codepoint=0x1FAFF), max_size=8)
