@@ -16,7 +16,7 @@ import numpy as np
 
 from skutune import linking
 from skutune.config import ClassifyConfig, LinkConfig
-from skutune.linking import Linker, calibration, fitting, query_text
+from skutune.linking import Linker, Sources, calibration, fitting, query_text
 from skutune.linking.queries import generic_names
 from tests.benchmarks.methods import embeddings
 from tests.benchmarks.rows import Row
@@ -25,6 +25,7 @@ from tests.grocery import vectors
 from tests.grocery.catalog import catalog
 from tests.grocery.labels import Labelled, load_labels
 from tests.grocery.prior import MARGINS, Asking, ask, best_of
+from tests.grocery.sources import judge, load_named
 
 BATCH = 1000
 SPREAD = 5000  # products whose short names are asked, for how many products are ever recommended
@@ -48,6 +49,7 @@ def measure(folder: Path, options: argparse.Namespace) -> list[Row]:
     rows += _judged(linker, askings)
     rows += _refused(linker, labelled)
     rows += _ties(linker, labelled)
+    rows += _sources(linker)
     options.output.with_name("links.txt").write_text("\n".join(_read(linker, labelled)) + "\n", encoding="utf-8")
     return rows
 
@@ -137,6 +139,32 @@ def _ties(linker: Linker, labelled: Sequence[Labelled]) -> Iterator[Row]:
         yield Row(table, what, len({one.id for each in found for one in each}), "", column="products recommended")
         yield Row(table, what, float(np.mean([len(each) for each in found if each])), "", column="near-ties a name")
         yield Row(table, what, 100 * float(np.mean(right)), "%", column="acceptable, labelled names")
+
+
+def _sources(linker: Linker) -> Iterator[Row]:
+    """Of names that an LLM wrote for products: how many may stand for these, found among near-ties or judged alone."""
+    named = load_named()
+    table = f"sources of {len(named)} names that a small LLM wrote for them, wanted precision 90%"
+    for what, expanded in (("names as they are", False), ("names with what they mean", True)):
+        judged = judge(linker, named, expanded)
+        accepted = judged.p >= linker.calibration.threshold(0.9)
+        yield Row(table, what, int(judged.linked.sum()), "", column="linked")
+        yield Row(table, what, int(judged.acceptable.sum()), "", column="acceptable by hand")
+        yield Row(table, what, int(judged.among_candidates.sum()), "", column="among the near-ties")
+        yield Row(table, what, int(accepted.sum()), "", column="accepted")
+        yield Row(table, what, 100 * float(judged.acceptable[accepted].mean()), "%", column="of these acceptable")
+    yield Row(table, "a name and a source", _milliseconds_a_source(linker), "ms", "< 1 ms", column="time")
+
+
+def _milliseconds_a_source(linker: Linker) -> float:
+    """Names of many sources, none of which is a candidate, without the encoder."""
+    names = ["coffee", "yogurt", "ice cream", "cheese"]
+    encoded = vectors.encoder().encode([query_text(name, None) for name in names])
+    ranked = list(linker.rank(names, encoded))
+    strangers = [linker.ids[:: len(linker.ids) // BATCH] for _ in names]
+    started = time.perf_counter()
+    Sources(linker).judge(names, encoded, ranked, strangers, LinkConfig().precision)
+    return 1000 * (time.perf_counter() - started) / sum(len(each) for each in strangers)
 
 
 def _places() -> dict[str, int]:

@@ -180,6 +180,16 @@ def test_near_ties_are_kept_and_worse_products_are_not() -> None:
     assert ids(linker.choose(judged(odds), LinkConfig(candidates=1))) == ["bean"]
 
 
+def test_the_number_of_near_ties_bounds_their_names_and_leaves_out_no_product_of_one_name() -> None:
+    twins = [product(f"oil{number}", "Olive Oil" if number % 2 else "OLIVE OIL.") for number in range(15)]
+    linker = unfitted([*twins, product("bean", "Baked Bean"), product("nut", "Nut")])
+    equals = judged([5.0] * len(linker.ids))
+    assert len(ids(linker.choose(equals, LinkConfig(candidates=1)))) == 15
+    assert ids(linker.choose(equals, LinkConfig(candidates=2)))[15:] == ["bean"]
+    (literal,) = linker.rank(["olive oils"], ScriptedEncoder().encode(["olive oils"]))
+    assert sorted(ids(linker.choose(literal, LinkConfig(candidates=10)))) == sorted(one.id for one in twins)
+
+
 def test_a_greater_wanted_precision_links_less_and_never_another_product() -> None:
     linker, each = unfitted(BEANS), judged([1.5, 1.4])
     kept = [
@@ -232,6 +242,8 @@ def test_a_bare_name_on_a_shelf_where_the_thing_is_not_loses_its_privilege(
     literal = {linker.ids[row]: bool(level > 0) for row, level in zip(ranked.products, ranked.literal, strict=True)}
     assert literal["x"] == privileged
     assert not literal["0"]
+    place = linker.ids.index("x") == ranked.products
+    assert ("literal" in linker.evidence_of(ranked, int(np.flatnonzero(place)[0]))) == privileged
 
 
 def test_a_bare_name_stays_privileged_where_the_others_are_hardly_better(encoder: MiniLm) -> None:
