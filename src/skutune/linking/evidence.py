@@ -9,6 +9,7 @@ none, but it lies nearer to some aisles than to others, and a candidate from an 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,7 @@ WORDED = 48  # candidates by words
 _CELLS = 1 << 22  # similarities at the same time: 16 MiB, which stays in a processor's cache
 _COMPANY = 3.0  # others of its kind that fit the words, for half of their weight
 _SHARPNESS = 2.0  # per unit of the ruler, of two cosines
+_VALUES = 5000  # of a column at most that are kinds, the commonest: each has a centre that every name is compared with
 _GROUPING = 4  # products that a value has on average, at least, for its column to say of what kind a product is
 
 
@@ -51,15 +53,22 @@ class Kinds:
 
     @classmethod
     def build(cls, products: Sequence[Product], prototypes: Floats) -> Kinds:
-        """From the attributes that group products; a product without a value is of the kind of those without."""
-        codes, total = [], 0
+        """From the attributes that group products.
+
+        A product without a value is of the kind of those without; with them go the rarest values of a column of many.
+        """
+        codes: list[list[int]] = []
+        total = 0
         for column in sorted({column for product in products for column in product.attributes}):
-            distinct: dict[str, int] = {}  # an array of texts would give each the room of the longest
-            values = [product.attributes.get(column, "") for product in products]
-            numbers = np.array([distinct.setdefault(value, len(distinct)) for value in values], dtype=np.int64)
-            if 2 <= len(distinct) <= len(products) / _GROUPING:
-                codes.append(numbers + total)
-                total += len(distinct)
+            counts = Counter(product.attributes.get(column, "") for product in products)
+            if not 2 <= len(counts) <= len(products) / _GROUPING:
+                continue
+            common = [value for value, _ in counts.most_common(_VALUES)]
+            # Numbered by a dict: an array of texts would give each the room of the longest.
+            numbers = {value: total + number for number, value in enumerate(common)}
+            other = numbers.get("", total + len(common))
+            codes.append([numbers.get(product.attributes.get(column, ""), other) for product in products])
+            total = 1 + max(codes[-1])
         placed = np.array(codes, dtype=np.int64).reshape(-1, len(products))
         centres = np.zeros((total, prototypes.shape[1]), dtype=np.float32)
         for codes_of_column in placed:
@@ -126,9 +135,8 @@ class Evidence:
         ruler: Ruler,
     ) -> Evidence:
         """Of a catalog and its vectors."""
-        both = np.concatenate([names, prototypes], axis=1)
-        kinds = Kinds.build(products, prototypes)
-        return cls(LexicalIndex.build(products), names, prototypes, projection, ruler, kinds, Nearest.build(both))
+        index, kinds = LexicalIndex.build(products), Kinds.build(products, prototypes)
+        return cls(index, names, prototypes, projection, ruler, kinds, Nearest.build(names, prototypes))
 
     def of(
         self, names: Sequence[str], vectors: Floats, hidden: Sequence[Bools | None] | None = None

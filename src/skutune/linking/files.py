@@ -24,7 +24,7 @@ from skutune.linking.nearest import Nearest
 from skutune.linking.postings import Postings
 from skutune.linking.ruler import Ruler, Scale
 
-_FORMAT = 2  # raised whenever what is saved, or what it means, changes
+_FORMAT = 3  # raised whenever what is saved, or what it means, changes
 
 
 def save(linker: Linker, folder: Path) -> None:
@@ -66,7 +66,7 @@ def _arrays(evidence: Evidence) -> dict[str, NDArray[Any]]:
         "kinds.centres": kinds.centres,
         **{f"words.{name}": array for name, array in index.products.items()},
     }
-    for part, postings in (("names", index.names), ("attributes", index.attributes)):
+    for part, postings in (("names", index.names), ("attributes", index.attributes), ("sizes", index.sizes)):
         arrays |= {f"postings.{part}.starts": postings.starts, f"postings.{part}.products": postings.products}
     if evidence.projection.weight is not None:
         arrays["projection"] = evidence.projection.weight
@@ -78,19 +78,20 @@ def _arrays(evidence: Evidence) -> dict[str, NDArray[Any]]:
 
 def _evidence(arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> Evidence:
     size = len(document["ids"])
-    names, prototypes = arrays["names"].astype(np.float32), arrays["prototypes"].astype(np.float32)
-    postings = [
+    # Taken out of the arrays, so that the halves do not lie in memory beside the whole.
+    names, prototypes = arrays.pop("names").astype(np.float32), arrays.pop("prototypes").astype(np.float32)
+    of_names, of_attributes, of_sizes = (
         Postings.restore(arrays[f"postings.{part}.starts"], arrays[f"postings.{part}.products"], size)
-        for part in ("names", "attributes")
-    ]
+        for part in ("names", "attributes", "sizes")
+    )
     words = {name.removeprefix("words."): array for name, array in arrays.items() if name.startswith("words.")}
     ruler = document["ruler"]
     return Evidence(
-        index=LexicalIndex(document["vocabulary"], postings[0], postings[1], words),
+        index=LexicalIndex(document["vocabulary"], of_names, of_attributes, of_sizes, words),
         names=names,
         prototypes=prototypes,
         projection=Projection(arrays.get("projection")),
         ruler=Ruler(Scale(**ruler["name"]), Scale(**ruler["text"])),
         kinds=Kinds(arrays["kinds.codes"], arrays["kinds.centres"]),
-        nearest=Nearest.restore(np.concatenate([names, prototypes], axis=1), arrays.get("basis")),
+        nearest=Nearest.restore(names, prototypes, basis=arrays.get("basis")),
     )

@@ -15,16 +15,17 @@ batch at once, or a thousand names would take seconds.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skutune.linking import phrases
+from skutune.linking import attributes, measures, phrases
+from skutune.linking.measures import Measure
 from skutune.linking.phrases import Phrase
-from skutune.linking.postings import Ints, Postings
+from skutune.linking.postings import Ints, Lookup, Postings
 from skutune.records import Product
 from skutune.text import normalise_name
 
@@ -49,28 +50,41 @@ FEATURES = (
     "constraint_extra",
     "literal",
 )
-"""The columns of `LexicalIndex.features`, each in [0, 1]: the share of the query's known words that the product has;
-the share of its words that the catalog does not know; whether the product has all words that say what the thing is, and
-with the same head (it fits); the share of the product's words that the query has; the same words in any order; the
-same head; the query's head elsewhere in the name; the share of the query's words that only the attributes have; a
-constraint that was not asked for; the very same name."""
+"""The columns of `LexicalIndex.features`, each in [0, 1]: the share of the query's words that the product has, of those
+that the catalog knows and its head; the share of its words that the catalog does not know; whether the product has all
+words that say what the thing is and is of no other size, and with the same head (it fits); the share of the product's
+words that the query has; the same words in any order; the same head; the query's head elsewhere in the name; the share
+of the query's words that only the attributes have; a constraint that was not asked for; the very same name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """A name as the index sees it: `ids` are its distinct terms (-1: not in the catalog), `weights` their idf.
 
-    `strong` marks the terms that say what the thing is; all of them, where none does. `required` is a mask of
-    constraints. `signatures` are those that a product may have to be literally this name, `bag` that of its words.
+    `strong` marks the terms that say what the thing is; all of them, where none does. `missed` marks those that a
+    product lacks if it does not hold them: a word that the catalog does not know may be a brand that this shop does not
+    carry, unless it is the head. `required` is a mask of constraints, `sizes` the measures asked for of which the
+    catalog tells. `signatures` are those that a product may have to be literally this name, `bag` that of its words.
     """
 
     ids: Ints
     weights: Floats
     strong: Bools
+    missed: Bools
     head: int
     required: int
     signatures: tuple[int, ...]
     bag: int
+    sizes: tuple[Size, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A measure that a name asks for: the terms of its slot and of the values that will do, and if it says `little`."""
+
+    slot: int
+    values: Ints
+    little: bool
 
 
 class LexicalIndex:
@@ -80,16 +94,22 @@ class LexicalIndex:
         vocabulary: the terms of names and attributes.
         names: which product's name holds which term.
         attributes: the same of the attributes' values.
+        sizes: the same of measures: whose term "w" tells of watts, whose term "w=60" of 60.
         products: arrays of length n: `head` (a term, -1 for none), `stated` and `met` (masks of constraints: in the
             name; in name or attributes or implied), `signature`, `inverted` and `bag` (numbers of the phrase's), and
             `twins` (a number that products of the very same name share; -1 for the others).
     """
 
     def __init__(
-        self, vocabulary: Sequence[str], names: Postings, attributes: Postings, products: dict[str, NDArray[np.generic]]
+        self,
+        vocabulary: Sequence[str],
+        names: Postings,
+        attributes: Postings,
+        sizes: Postings,
+        products: dict[str, NDArray[np.generic]],
     ) -> None:
         self.vocabulary = list(vocabulary)
-        self.names, self.attributes, self.products = names, attributes, products
+        self.names, self.attributes, self.sizes, self.products = names, attributes, sizes, products
         self.size = len(products["head"])
         self._term_ids = {term: number for number, term in enumerate(self.vocabulary)}
         self._head = products["head"].astype(np.int64)
@@ -97,7 +117,7 @@ class LexicalIndex:
         self.signatures = products["signature"].astype(np.int64)
         self._bags = products["bag"].astype(np.int64)
         self.twins = products["twins"].astype(np.int64)
-        self._literal = _Lookup(self.signatures, products["inverted"].astype(np.int64))
+        self._literal = Lookup(self.signatures, products["inverted"].astype(np.int64))
         frequency = np.diff(names.starts)
         self._idf = _idf(frequency, self.size) * _weakness(self.vocabulary)
         self._unknown = float(_idf(np.zeros(1), self.size)[0])
@@ -113,14 +133,17 @@ class LexicalIndex:
         read = [phrases.read(product.name) for product in products]
         known = {term for phrase in read for term in phrase.terms}
         read = [_merged(phrase, known) for phrase in read]
-        described = _attribute_phrases(products)
+        said = attributes.of(products)
+        told = [_size_terms(phrase.measures | more.measures) for phrase, more in zip(read, said, strict=True)]
         vocabulary = sorted(
-            {term for phrase in read for term in phrase.terms}.union(*(terms for terms, _ in described))
+            {term for phrase in read for term in phrase.terms}.union(*(more.terms for more in said), *told)
         )
         ids = {term: number for number, term in enumerate(vocabulary)}
-        names = Postings.build([[ids[term] for term in phrase.terms] for phrase in read], len(vocabulary))
-        attributes = Postings.build([[ids[term] for term in terms] for terms, _ in described], len(vocabulary))
-        met = [phrases.satisfied(phrase.constraints | more) for phrase, (_, more) in zip(read, described, strict=True)]
+        of_names, of_attributes, of_sizes = (
+            Postings.build([[ids[term] for term in terms] for terms in all_terms], len(vocabulary))
+            for all_terms in ([phrase.terms for phrase in read], [more.terms for more in said], told)
+        )
+        met = [_met(phrase.constraints | more.stated, more.denied) for phrase, more in zip(read, said, strict=True)]
         arrays: dict[str, NDArray[np.generic]] = {
             "head": np.array([ids[phrase.terms[phrase.head]] if phrase.terms else -1 for phrase in read], np.int32),
             "stated": np.array([_mask(phrase.constraints) for phrase in read], np.int64),
@@ -130,7 +153,7 @@ class LexicalIndex:
             "bag": np.array([_number(phrase.bag) for phrase in read], np.int64),
             "twins": _twins(products),
         }
-        return cls(vocabulary, names, attributes, arrays)
+        return cls(vocabulary, of_names, of_attributes, of_sizes, arrays)
 
     def query(self, name: str) -> Query:
         """The name in the catalog's own words."""
@@ -139,20 +162,58 @@ class LexicalIndex:
         ids = np.array([self._term_ids.get(term, -1) for term in distinct], dtype=np.int64)
         weakness = _weakness(distinct)
         strong = weakness == 1
+        head = phrase.terms[phrase.head] if phrase.terms else ""
         known = self._idf[ids] if len(self._idf) else np.zeros(len(ids), dtype=np.float32)
         return Query(
             ids=ids,
             weights=np.where(ids >= 0, known, self._unknown * weakness).astype(np.float32),
             strong=strong if strong.any() else np.ones(len(distinct), dtype=bool),
-            head=self._term_ids.get(phrase.terms[phrase.head], -1) if phrase.terms else -1,
+            missed=(ids >= 0) | np.array([term == head for term in distinct], dtype=bool),
+            head=self._term_ids.get(head, -1),
             required=_mask(phrase.constraints),
             signatures=(_number(phrase.signature), _number(phrase.inverted_signature)) if phrase.terms else (),
             bag=_number(phrase.bag) if phrase.terms else 0,
+            sizes=self._sizes(phrase),
+        )
+
+    def _sizes(self, phrase: Phrase) -> tuple[Size, ...]:
+        asked: dict[str, list[int]] = {}
+        for slot, value in sorted(phrase.measures):
+            asked.setdefault(slot, []).append(self._term_ids.get(_size_term(slot, value), -1))
+        slots = {slot: self._term_ids.get(_size_term(slot), -1) for slot in asked}
+        return tuple(
+            Size(slots[slot], np.array(values, dtype=np.int64), measures.tells_little(slot))
+            for slot, values in asked.items()
+            if slots[slot] >= 0
         )
 
     def forbidden(self, query: Query) -> Bools | None:
-        """The products that do not meet the query's constraints, shape (n,); None where it has none."""
-        return (query.required & ~self._met) != 0 if query.required else None
+        """The products that do not meet the query's constraints, or are of another size, strength or model: shape (n,).
+
+        None where the query asks for nothing of the kind.
+        """
+        mask = (query.required & ~self._met) != 0 if query.required else None
+        for size in query.sizes:
+            if not size.little:
+                mask = np.zeros(self.size, dtype=bool) if mask is None else mask
+                mask[self._of_other_size(size)] = True
+        return mask
+
+    def _of_other_size(self, size: Size) -> Ints:
+        """The products that tell of the slot and have none of the values."""
+        right = [self.sizes.of(value) for value in size.values.tolist() if value >= 0]
+        told = self.sizes.of(size.slot)
+        return np.asarray(np.setdiff1d(told, np.concatenate(right)) if right else told, dtype=np.int64)
+
+    def contradicted(self, queries: Sequence[Query], counts: Ints, products: Ints) -> Bools:
+        """Which candidates are of another size than asked for, however little that says; shapes as of `features`."""
+        found = np.zeros(len(products), dtype=bool)
+        end = 0
+        for query, count in zip(queries, counts.tolist(), strict=True):
+            part = slice(end, end := end + count)
+            for size in query.sizes:
+                found[part] |= np.isin(products[part], self._of_other_size(size))
+        return found
 
     def candidates(self, query: Query, count: int, hidden: Bools | None = None) -> Ints:
         """At most `count` products that share words with the query, and all that are literally it, ascending."""
@@ -207,12 +268,13 @@ class LexicalIndex:
         required = np.array([query.required for query in queries], np.int64)
         asked, stated = self._constraints_weight(required)[of], self._stated[products]
         everything = np.maximum(words.sum(words.weights) + asked, 1e-6)
-        known = np.maximum(words.sum(words.weights * (words.ids >= 0)) + asked, 1e-6)
+        known = np.maximum(words.sum(words.weights * words.missed) + asked, 1e-6)
         covered = words.sum(words.weights * held) + asked  # a candidate meets all constraints
         named = self._weight[products] + self._constraints_weight(stated)
         head = self._head[products]
         agrees = (head == query_head) & (query_head >= 0)
-        whole = words.sum(words.strong & ~held) == 0
+        same_size = ~self.contradicted(queries, counts, products)
+        whole = (words.sum(words.strong & ~held) == 0) & same_size
         fits = whole & agrees
         bags = np.array([query.bag for query in queries], np.int64)[of]
         columns = (
@@ -223,12 +285,12 @@ class LexicalIndex:
             np.minimum(
                 (covered - asked + self._constraints_weight(stated & required[of])) / np.maximum(named, 1e-6), 1
             ),
-            (self._bags[products] == bags) & (bags != 0),
+            (self._bags[products] == bags) & (bags != 0) & same_size,
             agrees,
             self.names.holds(query_head, products, self.size) & ~agrees,
             words.sum(words.weights * described) / everything,
             (stated & ~required[of]) != 0,
-            self._is_literal(queries, of, products),
+            self._is_literal(queries, of, products) & same_size,
         )
         return np.stack([np.asarray(column, dtype=np.float32) for column in columns], axis=1)
 
@@ -271,6 +333,7 @@ class _Words:
     ids: Ints
     weights: Floats
     strong: Bools
+    missed: Bools
     pair: Ints
     pairs: int
 
@@ -285,46 +348,12 @@ class _Words:
         ids = np.concatenate([query.ids for query in queries]) if queries else np.empty(0, np.int64)
         weights = np.concatenate([query.weights for query in queries]) if queries else np.empty(0, np.float32)
         strong = np.concatenate([query.strong for query in queries]) if queries else np.empty(0, bool)
-        return cls(ids[word], weights[word], strong[word], pair, len(each))
+        missed = np.concatenate([query.missed for query in queries]) if queries else np.empty(0, bool)
+        return cls(ids[word], weights[word], strong[word], missed[word], pair, len(each))
 
     def sum(self, values: NDArray[np.generic]) -> NDArray[np.float64]:
         """The sum over each pair's words, shape (p,)."""
         return np.asarray(np.bincount(self.pair, weights=values, minlength=self.pairs), dtype=np.float64)
-
-
-class _Lookup:
-    """Products by the numbers of their signatures."""
-
-    def __init__(self, *numbers: Ints) -> None:
-        """Each of shape (n,); 0 is no signature."""
-        both = np.concatenate(numbers)
-        self._order = np.argsort(both, kind="stable")
-        self._sorted = both[self._order]
-        self._size = len(numbers[0])
-
-    def of(self, wanted: Sequence[int]) -> Ints:
-        """The products that have one of the numbers, ascending."""
-        found = []
-        for number in wanted:
-            if number:
-                first, last = np.searchsorted(self._sorted, [number, number + 1])
-                found.append(self._order[first:last] % self._size)
-        return np.unique(np.concatenate(found)).astype(np.int64) if found else np.empty(0, dtype=np.int64)
-
-
-def _attribute_phrases(products: Sequence[Product]) -> list[tuple[tuple[str, ...], frozenset[str]]]:
-    """The terms and constraints of each product's attribute values; each distinct value is read once."""
-    terms: dict[str, tuple[str, ...]] = {}
-    stated: dict[str, frozenset[str]] = {}
-    for value in {value for product in products for value in product.attributes.values()}:
-        terms[value], stated[value] = phrases.read(value).terms, phrases.stated_by(value)
-    return [
-        (
-            tuple(term for value in product.attributes.values() for term in terms[value]),
-            frozenset[str]().union(*(stated[value] for value in product.attributes.values())),
-        )
-        for product in products
-    ]
 
 
 def _twins(products: Sequence[Product]) -> Ints:
@@ -350,6 +379,20 @@ def _merged(phrase: Phrase, known: set[str] | dict[str, int]) -> Phrase:
             head -= at < head
         at += 1
     return replace(phrase, terms=tuple(terms), main=main, head=head)
+
+
+def _met(stated: frozenset[str], denied: frozenset[str]) -> frozenset[str]:
+    """The constraints that hold: what implies something that is denied does not hold either."""
+    return frozenset(one for one in phrases.satisfied(stated) if not denied & phrases.satisfied(frozenset({one})))
+
+
+def _size_terms(told: Iterable[Measure]) -> list[str]:
+    return [term for slot, value in told for term in (_size_term(slot), _size_term(slot, value))]
+
+
+def _size_term(slot: str, value: str = "") -> str:
+    """A measure in the vocabulary; the mark keeps it apart from the words of names."""
+    return f"={slot}={value}"
 
 
 def _idf(frequency: Any, size: int) -> Floats:

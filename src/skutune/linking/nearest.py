@@ -34,28 +34,36 @@ class Nearest:
     basis: Floats | None
 
     @classmethod
-    def build(cls, vectors: Floats) -> Nearest:
-        """From vectors of shape (n, d)."""
-        basis = principal(vectors, COMPONENTS) if len(vectors) > SMALL and vectors.shape[1] > COMPONENTS else None
-        return cls.restore(vectors, basis)
+    def build(cls, *parts: Floats) -> Nearest:
+        """From vectors whose dimensions lie in several arrays of shape (n, d_i), side by side."""
+        count, dimension = len(parts[0]), sum(part.shape[1] for part in parts)
+        return cls.restore(*parts, basis=principal(*parts) if count > SMALL and dimension > COMPONENTS else None)
 
     @classmethod
-    def restore(cls, vectors: Floats, basis: Floats | None) -> Nearest:
+    def restore(cls, *parts: Floats, basis: Floats | None) -> Nearest:
         """From the vectors and the basis that `build` found."""
-        return cls(vectors if basis is None else np.asarray(vectors @ basis, dtype=np.float32), basis)
+        if basis is None:
+            return cls(np.concatenate(parts, axis=1), None)
+        ends = np.cumsum([part.shape[1] for part in parts])
+        rows = np.zeros((len(parts[0]), basis.shape[1]), dtype=np.float32)
+        # Side by side only in thought: 500,000 products' names and prototypes take 1.5 GiB, and as much once more.
+        for part, end in zip(parts, ends.tolist(), strict=True):
+            rows += part @ basis[end - part.shape[1] : end]
+        return cls(rows, basis)
 
     def scores(self, queries: Floats) -> Floats:
         """The (nearly exact) products of queries, shape (q, d), with all vectors: shape (q, n)."""
         return np.asarray((queries if self.basis is None else queries @ self.basis) @ self.rows.T, dtype=np.float32)
 
 
-def principal(vectors: Floats, components: int) -> Floats:
+def principal(*parts: Floats, components: int = COMPONENTS) -> Floats:
     """The principal directions of vectors about zero, the strongest first: shape (d, components).
 
-    Not centred: what is kept are products of vectors, not distances from a mean.
+    `parts` are the vectors' dimensions side by side. Not centred: what is kept are products of vectors, not distances
+    from a mean.
     """
-    step = max(1, len(vectors) // _SAMPLED)
-    sample = vectors[::step].astype(np.float64)
+    step = max(1, len(parts[0]) // _SAMPLED)
+    sample = np.concatenate([part[::step] for part in parts], axis=1).astype(np.float64)
     _, directions = np.linalg.eigh(sample.T @ sample)
     return np.asarray(directions[:, ::-1][:, :components], dtype=np.float32)
 

@@ -9,19 +9,21 @@ that does not state it is no answer to a name that asks for it. The tables of wo
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
 
-from skutune.linking.claims import written_out
+from skutune.linking import claims, measures
+from skutune.linking.measures import Measure
+from skutune.linking.stems import stem
 from skutune.linking.wordings import (
     ALL_CONSTRAINTS,
     CONSTRAINTS,
+    CONTAINERS,
     FREE,
     FREE_NAMES,
     IMPLIED,
     LITTLE,
     LOW,
+    MANNERS,
     PHRASES,
     SPELLINGS,
     STOP,
@@ -36,6 +38,8 @@ _BOUNDARY = re.compile(r"[,(;|]|\s[-–—]\s|\s(?:with|in|for|from|on|by)\s|\sw
 _USUAL = frozenset(SPELLINGS.values())
 _WITHOUT = frozenset(words("no non zero without"))
 _LIST = re.compile(r",|;")
+_CONTAINER = rf"(?:{'|'.join(CONTAINERS)})(?:e?s)?"
+_HELD = re.compile(rf"\b{_CONTAINER}\s+of\b|(?:[,;(|]|\s[-–—])\s*{_CONTAINER}\s*\)?\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,8 @@ class Phrase:
     `terms` are stems in order, without stop words and constraints; `surface` the words they came from; the first
     `main` of them precede a comma or a preposition; `head` is the index of the head, -1 where there is no term.
     `inverted` holds the terms in their other order where a comma says that there is one: (baked, beans) for "Beans,
-    Baked".
+    Baked". `manners` say how a constraint was put where that makes another product (MANNERS), `measures` which of a
+    kind is meant (measures.py).
     """
 
     terms: tuple[str, ...]
@@ -54,30 +59,34 @@ class Phrase:
     head: int
     constraints: frozenset[str]
     inverted: tuple[str, ...] = ()
+    manners: frozenset[str] = frozenset()
+    measures: frozenset[Measure] = frozenset()
 
     @property
     def signature(self) -> str:
         """Equal for names that are literally the same up to case, plural, spelling and stop words."""
-        return _signature(self.terms, self.constraints)
+        return _signature(self.terms, self.constraints | self.manners)
 
     @property
     def inverted_signature(self) -> str:
         """The signature of the inverted terms; "" where there are none."""
-        return _signature(self.inverted, self.constraints) if self.inverted else ""
+        return _signature(self.inverted, self.constraints | self.manners) if self.inverted else ""
 
     @property
     def bag(self) -> str:
         """Equal for names of the same words in any order."""
-        return _signature(tuple(sorted(self.terms)), self.constraints)
+        return _signature(tuple(sorted(self.terms)), self.constraints | self.manners)
 
 
 def read(name: str) -> Phrase:
     """The name's terms, head and constraints; of a very long name its beginning."""
-    name = written_out(name[:_TEXT])
+    name = measures.written_out(claims.written_out(name[:_TEXT]))
+    measured = measures.read(name)
+    name = _HELD.sub(" ", name)
     boundary = _BOUNDARY.search(name, 1)
     main_text, rest_text = (name[: boundary.start()], name[boundary.start() :]) if boundary else (name, "")
     main, asked = _terms(main_text)
-    rest, asked_later = _terms(rest_text) if rest_text else ([], set())
+    rest, asked_later = _terms(rest_text) if rest_text else ([], {})
     listed = bool(boundary and boundary.group() in ",;" and rest and len(_LIST.findall(rest_text)) == 1)
     if not main:
         main, rest, listed = rest, [], False
@@ -87,9 +96,16 @@ def read(name: str) -> Phrase:
     main, rest = main[:LONGEST], rest[: max(LONGEST - len(main), 0)]
     both = main + rest
     terms = tuple(term for term, _ in both)
-    inverted = tuple(term for term, _ in rest + main) if listed else ()
-    surface = tuple(word for _, word in both)
-    return Phrase(terms, surface, len(main), _head(terms[: len(main)]), frozenset(constraints), inverted)
+    return Phrase(
+        terms=terms,
+        surface=tuple(word for _, word in both),
+        main=len(main),
+        head=_head(terms[: len(main)]),
+        constraints=frozenset(constraints),
+        inverted=tuple(term for term, _ in rest + main) if listed else (),
+        manners=frozenset(MANNERS[first] for first in constraints.values() if first in MANNERS),
+        measures=measured,
+    )
 
 
 def in_usual_words(name: str) -> str:
@@ -107,14 +123,6 @@ def in_usual_words(name: str) -> str:
     return " ".join(stem if other else word for (stem, word), other in zip(renamed, foreign, strict=True))
 
 
-@lru_cache(maxsize=65_536)
-def stem(word: str) -> str:
-    """The word without plural and accents and in one spelling. Source: own rules for English; no dictionary."""
-    word = _plain(word).removesuffix("'s").removesuffix("’s").replace("'", "").replace("’", "")
-    singular = _singular(word)
-    return SPELLINGS.get(word) or SPELLINGS.get(singular, singular)
-
-
 def satisfied(constraints: frozenset[str]) -> frozenset[str]:
     """The constraints with those that they imply: what is vegan is dairy-free."""
     return constraints.union(*(IMPLIED.get(constraint, ()) for constraint in constraints))
@@ -130,43 +138,18 @@ def stated_by(attribute: str) -> frozenset[str]:
     return frozenset(kept) if len(found) > 1 else found
 
 
-def _plain(word: str) -> str:
-    """Latin letters without their accents."""
-    if word.isascii():
-        return word
-    parts = unicodedata.normalize("NFD", word)
-    bare = "".join(part for part in parts if not unicodedata.combining(part))
-    return bare if bare.isascii() else word
-
-
-def _singular(word: str) -> str:
-    if len(word) <= 3 or not word.isascii():
-        return word
-    if word.endswith("ies") or (word.endswith("ie") and len(word) > 4):
-        return word.removesuffix("s") if len(word) == 4 else re.sub("ies?$", "y", word)
-    if word.endswith("oes") and len(word) > 5:
-        return word[:-2]
-    if word.endswith(("sses", "shes", "ches", "xes", "zzes")):
-        return word[:-2]
-    if word.endswith("che"):  # so that quiche and quiches, brioche and brioches agree
-        return word[:-1]
-    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        return word[:-1]
-    return word
-
-
-def _terms(text: str) -> tuple[list[tuple[str, str]], set[str]]:
-    """(stem, word) pairs of a text without its stop words, and the constraints that were taken out of it."""
+def _terms(text: str) -> tuple[list[tuple[str, str]], dict[str, str]]:
+    """(stem, word) pairs of a text without its stop words; the constraints taken out of it, with their first words."""
     tokens = [part for word in words(text) if word not in STOP for part in _parted(word)]
     pairs = _renamed([(stem(token), token) for token in tokens])
     stems = [pair[0] for pair in pairs]
     kept: list[tuple[str, str]] = []
-    constraints: set[str] = set()
+    constraints: dict[str, str] = {}
     at = 0
     while at < len(pairs):
         constraint, length = _constraint(stems, at)
         if constraint:
-            constraints.add(constraint)
+            constraints[constraint] = stems[at]
         else:
             kept.append(pairs[at])
         at += length
@@ -225,7 +208,8 @@ def _constraint(stems: list[str], at: int) -> tuple[str | None, int]:
 def _head(terms: tuple[str, ...]) -> int:
     """The last term that says what the thing is: no number, no size, no praise."""
     for index in range(len(terms) - 1, -1, -1):
-        if terms[index] not in WEAK and not terms[index][0].isdigit():
+        sized = index > 0 and terms[index - 1] == "size"  # a T-shirt, size M
+        if terms[index] not in WEAK and not terms[index][0].isdigit() and not sized:
             return index
     return len(terms) - 1
 

@@ -45,3 +45,23 @@ class Postings:
         wanted = terms * max(size, 1) + products
         places = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
         return np.asarray((self.keys[places] == wanted) & (terms >= 0))
+
+
+class Lookup:
+    """Products by the numbers of their signatures."""
+
+    def __init__(self, *numbers: Ints) -> None:
+        """Each of shape (n,); 0 is no signature."""
+        both = np.concatenate(numbers)
+        self._order = np.argsort(both, kind="stable")
+        self._sorted = both[self._order]
+        self._size = len(numbers[0])
+
+    def of(self, wanted: Sequence[int]) -> Ints:
+        """The products that have one of the numbers, ascending."""
+        found = []
+        for number in wanted:
+            if number:
+                first, last = np.searchsorted(self._sorted, [number, number + 1])
+                found.append(self._order[first:last] % self._size)
+        return np.unique(np.concatenate(found)).astype(np.int64) if found else np.empty(0, dtype=np.int64)

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from skutune.engines.base import Encoder
+from skutune.errors import InputError
 from skutune.linking.classifier import Floats, Projection, check
 
+LEAST = 0.01  # an encoder whose pairs differ by less gives one answer to everything: broken, or of another kind
 _NARROW = 0.05  # an encoder whose pairs differ by less tells nothing apart; its cosines are not blown up
 
 RULER = (
@@ -57,9 +59,15 @@ class Ruler:
 
     @classmethod
     def measure(cls, encoder: Encoder, projection: Projection) -> Ruler:
-        """Encode the fixed pairs once. Raises InputError where the encoder gives no numbers."""
+        """Encode the fixed pairs once. Raises InputError where the encoder gives no numbers, or tells nothing apart."""
         vectors = check(encoder.encode([text for pair in RULER for text in pair]), encoder.dimension)
-        return cls(_scale(vectors), _scale(projection.apply(vectors)))
+        name = _scale(vectors)
+        if not name.related - name.unrelated >= LEAST:
+            raise InputError(
+                f"the encoder tells nothing apart: texts that mean the same have a cosine of {name.related:.3f}, "
+                f"unrelated ones of {name.unrelated:.3f}; set models.encoder to a sentence encoder that is trained"
+            )
+        return cls(name, _scale(projection.apply(vectors)))
 
 
 def _scale(vectors: Floats) -> Scale:

@@ -14,11 +14,19 @@ WEAK = frozenset(
     words(
         "fresh homemade classic original traditional style premium natural organic new select quality gourmet real "
         "pure delicious best large small mini medium big jumbo family size value pack count ct oz fl lb lbs g kg ml "
-        "favorite l each box bag bottle can jar piece serving package single crispy crunchy creamy tasty simple "
+        "favorite l each piece serving package single crispy crunchy creamy tasty simple "
         "brand finest authentic famous great perfect old fashioned fashion farm store assorted assortment variety"
     )
 )
 """Words that say little about what a thing is; they weigh less, and never count as a head."""
+
+CONTAINERS = tuple(
+    words(
+        "box bag bottle can jar tin tub tube carton pouch packet pack package container bowl cup glass pot bunch loaf "
+        "slice stick bar jug keg roll case"
+    )
+)
+"""What things come in. "Bag of chips" is chips, and a camera bag is no camera: these say little only before "of"."""
 
 SPELLINGS = {
     "yoghurt": "yogurt", "yogourt": "yogurt", "doughnut": "donut", "bbq": "barbecue", "barbeque": "barbecue",
@@ -36,6 +44,8 @@ SPELLINGS = {
     "linguini": "linguine", "fettuccini": "fettuccine", "fettucine": "fettuccine", "brocoli": "broccoli",
     "parmesean": "parmesan", "parmigiano": "parmesan", "mozarella": "mozzarella", "pitta": "pita",
     "tofurkey": "tofurky", "falafal": "falafel", "serviette": "napkin", "ramyun": "ramen", "dishwashing": "dish",
+    "scarve": "scarf", "shelve": "shelf", "lens": "lens", "lense": "lens", "calve": "calf", "wolve": "wolf",
+    "gas": "gas", "gase": "gas", "buse": "bus", "mice": "mouse", "teeth": "tooth", "feet": "foot", "wharve": "wharf",
     "popsicle": "icepop", "roquette": "arugula", "pawpaw": "papaya", "mangoe": "mango", "cantaloup": "cantaloupe",
 }  # fmt: skip
 """One spelling for one word, British and American and in misspellings that are common."""
@@ -71,7 +81,8 @@ _PHRASES = {
     "corn cob": "corn", "spaghetti noodle": "spaghetti", "rainbow jimmy": "sprinkle",
     "chocolate jimmy": "chocolate sprinkle", "cos lettuce": "romaine lettuce", "sanitary towel": "maxi pad",
     "sanitary napkin": "maxi pad", "sanitary pad": "maxi pad", "oj": "orange juice", "pb": "peanut butter",
-    "evoo": "extra virgin olive oil", "hair conditioner": "conditioner", "anti perspirant": "antiperspirant",
+    "evoo": "extra virgin olive oil", "hair conditioner": "conditioner", "tea bag": "tea", "teabag": "tea",
+    "anti perspirant": "antiperspirant",
 }  # fmt: skip
 
 
@@ -118,6 +129,12 @@ LOW = {
 """What a product can have little of: "low X", "reduced X", "less X", "lower X"."""
 
 LITTLE = frozenset(words("low reduced less lower light lite lightly"))
+
+MANNERS = {
+    "diet": "diet", "reduced": "reduced", "less": "reduced", "lower": "reduced", "light": "light", "lite": "light",
+    "lightly": "light",
+}  # fmt: skip
+"""Words that ask for nearly what another asks for: who wants zero sugar takes a diet cola, but it is not that cola."""
 
 IMPLIED = {
     "vegan": ("vegetarian", "dairy-free", "lactose-free", "egg-free", "meat-free"),

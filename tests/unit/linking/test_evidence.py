@@ -112,6 +112,15 @@ def test_a_product_without_a_value_is_of_the_kind_of_those_without() -> None:
     assert len(set(codes.tolist())) == len(KINDS) + 1
 
 
+def test_of_a_column_of_many_values_the_rarest_are_one_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skutune.linking.evidence._VALUES", 2)
+    values = ["tea"] * 9 + ["soap"] * 8 + ["pens"] * 4 + ["bread"] * 3
+    catalog = [product(str(at), "x", aisle=value) for at, value in enumerate(values)]
+    kinds = Kinds.build(catalog, np.eye(len(values), dtype=np.float32))
+    assert [len(set(kinds.codes[0][first:last].tolist())) for first, last in ((0, 9), (9, 17), (17, 24))] == [1, 1, 1]
+    assert len(set(kinds.codes[0].tolist())) == len(kinds.centres) == 3
+
+
 def test_one_very_long_text_does_not_give_each_product_its_room() -> None:
     catalog = [product(str(at), f"thing {at}", aisle=KINDS[at % 3]) for at in range(1500)]
     catalog.append(product("long", "bean " * 20_000, aisle="tea " * 20_000))

@@ -101,6 +101,11 @@ def test_a_word_that_no_product_has_is_unknown_and_one_that_others_have_is_missi
     assert unknown["covered"] == missing["covered"] == 0
 
 
+def test_a_head_that_no_product_has_is_missing_and_no_brand(index: LexicalIndex) -> None:
+    assert features_of(index, "bean xqv", 0)["query_coverage"] < 0.6
+    assert features_of(index, "xqv", 0)["query_coverage"] == 0
+
+
 def test_words_that_say_little_are_not_missed(index: LexicalIndex) -> None:
     found = features_of(index, "fresh organic baked beans 12 oz", 0)
     assert found["covered"] == found["fits"] == 1

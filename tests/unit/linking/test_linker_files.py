@@ -28,6 +28,7 @@ CATALOG = [
     product("6", "牛奶", aisle="produce"),
     product("7", "!!!", aisle="produce"),
     product("8", "Cole Slaw", aisle="canned"),
+    product("9", "2% Milk", aisle="produce"),
 ]
 NAMES = [
     "baked bean",
@@ -40,6 +41,8 @@ NAMES = [
     "",
     "!!!",
     "vegan tea",
+    "1% milk",
+    "2 percent milk",
 ]
 
 

@@ -87,14 +87,21 @@ def test_the_nearest_of_a_large_catalog_is_among_the_first_64() -> None:
 def test_a_search_is_the_same_from_the_saved_basis() -> None:
     vectors = clustered(SMALL + 10, 2 * COMPONENTS, 3)
     built = Nearest.build(vectors)
-    restored = Nearest.restore(vectors, built.basis)
+    restored = Nearest.restore(vectors, basis=built.basis)
     assert np.array_equal(built.scores(vectors[:9]), restored.scores(vectors[:9]))
 
 
 def test_principal_directions_are_of_length_1_at_right_angles_and_the_strongest_first() -> None:
     vectors = clustered(500, 40, 4)
-    basis = principal(vectors, 10)
+    basis = principal(vectors, components=10)
     assert np.allclose(basis.T @ basis, np.eye(10), atol=1e-5)
     strengths = ((vectors @ basis) ** 2).sum(axis=0)
     assert np.all(np.diff(strengths) <= 1e-3)
     assert strengths[0] == pytest.approx(np.linalg.svd(vectors, compute_uv=False)[0] ** 2, rel=1e-4)
+
+
+@pytest.mark.parametrize("count", [SMALL, SMALL + 10])
+def test_dimensions_in_two_arrays_are_searched_as_if_they_lay_side_by_side(count: int) -> None:
+    vectors = clustered(count, 2 * COMPONENTS, 5)
+    whole, apart = Nearest.build(vectors), Nearest.build(vectors[:, :COMPONENTS], vectors[:, COMPONENTS:])
+    assert np.allclose(whole.scores(vectors[:7]), apart.scores(vectors[:7]), atol=1e-5)

@@ -93,6 +93,33 @@ def test_the_head_says_what_the_thing_is(name: str, expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
+    [("bread box", "box"), ("Camera Bag", "bag"), ("water bottle", "bottle"), ("Trash Can", "can"), ("Jar", "jar")],
+)
+def test_a_thing_that_holds_another_is_a_thing_of_its_own(name: str, expected: str) -> None:
+    assert head(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Bag of Chips", "chips"),
+        ("a can of baked beans", "Baked Beans"),
+        ("Tins of Tuna", "tuna"),
+        ("Potatoes (bag)", "potatoes"),
+        ("Chips - Box", "chips"),
+        ("Green Tea Bags", "green tea"),
+    ],
+)
+def test_what_a_thing_comes_in_says_nothing(one: str, other: str) -> None:
+    assert read(one).signature == read(other).signature
+
+
+def test_a_size_is_not_what_a_thing_is() -> None:
+    assert head("T-Shirt, size M") == head("T-shirt size M") == "shirt"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
     [
         ("<b>Baked Beans</b>", "baked beans"),
         ('<a href="x">Baked</a> Beans<br/>', "baked beans"),

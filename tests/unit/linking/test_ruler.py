@@ -6,22 +6,28 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from linking_parts import MiniLm
+from linking_parts import MiniLm, product
 
+from skutune.config import ClassifyConfig
 from skutune.engines.scripted_encoder import ScriptedEncoder
-from skutune.linking.classifier import Projection
+from skutune.errors import InputError
+from skutune.linking import fit
+from skutune.linking.classifier import Projection, unit
 from skutune.linking.ruler import RULER, Ruler, Scale
 
 
 class Same:
-    """An encoder that tells nothing apart."""
+    """An encoder that gives one vector to all texts, or nearly so."""
 
     dimension = 8
 
+    def __init__(self, noise: float = 0.0) -> None:
+        self._noise = noise
+
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        vectors[:, 0] = 1
-        return vectors
+        vectors = self._noise * np.random.default_rng(0).normal(size=(len(texts), self.dimension))
+        vectors[:, 0] += 1
+        return unit(vectors.astype(np.float32))
 
     def close(self) -> None:
         pass
@@ -51,6 +57,17 @@ def test_cosines_of_texts_are_measured_as_projected() -> None:
     assert ruler.text.related != pytest.approx(ruler.name.related, abs=0.01)
 
 
-def test_an_encoder_that_tells_nothing_apart_is_not_blown_up() -> None:
-    ruler = Ruler.measure(Same(), Projection(None))
-    assert ruler.name(np.array([1.0, 0.99], dtype=np.float32)).tolist() == pytest.approx([0, -0.2], abs=1e-4)
+def test_a_scale_that_hardly_tells_things_apart_is_not_blown_up() -> None:
+    scale = Scale(unrelated=0.98, related=0.99)
+    assert scale(np.array([0.98, 0.99], dtype=np.float32)).tolist() == pytest.approx([0, 0.2], abs=1e-4)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.002])
+def test_an_encoder_that_tells_nothing_apart_is_refused(noise: float) -> None:
+    with pytest.raises(InputError, match=r"tells nothing apart.*models\.encoder"):
+        Ruler.measure(Same(noise), Projection(None))
+
+
+def test_a_catalog_is_not_fitted_with_such_an_encoder() -> None:
+    with pytest.raises(InputError, match="tells nothing apart"):
+        fit([product("a", "Baked Beans"), product("b", "Ginger Ale")], [], ClassifyConfig(epochs=1), Same())

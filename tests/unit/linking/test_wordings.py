@@ -86,6 +86,42 @@ def test_words_that_are_something_else_on_the_other_side_of_the_ocean_stay_apart
     assert read(one).signature != read(other).signature
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("TVs", "TV"),
+        ("CDs", "cd"),
+        ("Scarves", "scarf"),
+        ("Shelves", "shelf"),
+        ("Lenses", "lens"),
+        ("Knives", "knife"),
+        ("Wireless Mice", "wireless mouse"),
+        ("Horseshoes", "horseshoe"),
+        ("Canoes", "canoe"),
+        ("Olives", "olive"),
+        ("Gloves", "glove"),
+        ("Potatoes", "potato"),
+        ("School Buses", "school bus"),
+    ],
+)
+def test_plurals_that_do_more_than_add_a_letter_are_the_same_word(one: str, other: str) -> None:
+    assert read(one).signature == read(other).signature
+
+
+@pytest.mark.parametrize("word", ["gas", "bus", "lens", "glass"])
+def test_a_word_that_ends_as_a_plural_does_is_none(word: str) -> None:
+    assert stem(word) == word
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("Low Fat Milk", "Reduced Fat Milk"), ("Diet Cola", "Zero Sugar Cola"), ("Light Fat", "Low Fat")]
+)
+def test_nearly_the_same_constraint_is_met_but_is_not_the_same_product(one: str, other: str) -> None:
+    assert read(one).constraints == read(other).constraints
+    assert read(one).signature != read(other).signature
+    assert read(one).bag != read(other).bag
+
+
 def test_a_run_of_words_is_renamed_only_where_it_is_whole() -> None:
     assert read("Bath Salt").terms == ("bath", "salt")
     assert read("Kitchen Knife").terms == ("kitchen", "knife")
