@@ -215,7 +215,7 @@ class LinkConfig(Section):
     """From a name to the closest product, or none."""
 
     precision: float = Field(0.9, gt=0, lt=1, description="Wanted share of acceptable products among the linked.")
-    candidates: int = Field(10, ge=1, le=100, description="Near-ties kept for a name.")
+    candidates: int = Field(10, ge=1, le=100, description="Near-ties kept for a name; those of one name count once.")
 
 
 class AnswerConfig(GenerationConfig):

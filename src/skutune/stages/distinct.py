@@ -24,7 +24,7 @@ class _Seen:
 class Distinct:
     """Recommendations → Names.
 
-    Holds about 550 bytes a distinct name, 4 bytes a distinct pair of a name and its source, and each product's id.
+    Holds about 600 bytes a distinct name, 5 bytes a distinct pair of a name and its source, and each product's id.
     """
 
     def __init__(self, context: Context) -> None:
