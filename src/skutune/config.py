@@ -261,7 +261,12 @@ class FinetuneConfig(Section):
     micro_batch_size: int = Field(
         8, ge=1, description="Examples at the same time on one device, at most; halved where memory runs out."
     )
-    max_length: int = Field(1024, ge=64, description="Tokens of an example; longer ones are cut and counted.")
+    max_length: int = Field(
+        1024,
+        ge=64,
+        description="Tokens of an example, at most those of the model's context; a longer one is cut after a whole "
+        "product or left out, and counted.",
+    )
     packing: bool = Field(
         True,
         description="Several examples in a row, each seeing only itself, where a flash attention kernel is installed.",
@@ -280,6 +285,15 @@ class FinetuneConfig(Section):
     )
     save_steps: int = Field(200, ge=1, description="Optimizer steps between checkpoints.")
     seed: int = 0
+    merge: bool = Field(
+        False, description="Also write whole weights with the adapter merged in, for servers that load no adapters."
+    )
+
+    @model_validator(mode="after")
+    def _adapter_is_there_to_merge(self) -> FinetuneConfig:
+        if self.merge and not self.trains_adapter:
+            raise ValueError("merge: method full trains whole weights, so there is no adapter to merge")
+        return self
 
     @property
     def trains_adapter(self) -> bool:
