@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from skutune.decoding.vocabulary import Vocabulary, load_vocabulary
 from skutune.errors import InputError
 from skutune.prompts.asking import question_messages
 from skutune.training.tokens import load_tokenizer
+
+_log = logging.getLogger(__name__)
 
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]
 MAX_TOKENS = 384
@@ -47,18 +50,24 @@ class AnswerModel:
         products: TokenTrie | Iterable[tuple[str, str]],
         dtype: Dtype = "auto",
         device: str | None = None,
+        trie: TokenTrie | None = None,
     ) -> AnswerModel:
         """The base model of a folder with a PEFT adapter, or without one, and a trie or the (id, name) pairs for one.
 
-        Without `device` it is the first GPU where there is one, else the CPU.
+        Without `device` it is the first GPU where there is one, else the CPU. `trie` spares reading the products and
+        building one of them; one of another tokenizer is not taken, which is said.
 
         Raises:
             InputError: a folder is missing or is no model, or a product cannot be named in an answer.
         """
         model, tokenizer = _load_model(base, adapter, dtype, device)
         vocabulary = load_vocabulary(tokenizer, _end_tokens(model))
-        trie = products if isinstance(products, TokenTrie) else build_trie(products, tokenizer, vocabulary)
-        return cls(model, tokenizer, vocabulary, trie)
+        if isinstance(products, TokenTrie):
+            return cls(model, tokenizer, vocabulary, products)
+        if trie is not None and trie.vocabulary_digest != vocabulary.digest:
+            _log.warning("the kept trie of the catalog is of another tokenizer; building it again")
+            trie = None
+        return cls(model, tokenizer, vocabulary, trie or build_trie(products, tokenizer, vocabulary))
 
     def ask(
         self,

@@ -35,20 +35,21 @@ _MAX_CHARACTERS = 4000  # the same for texts without spaces
 def answer_model(store: ObjectStore, info: RunInfo, cache: Path) -> Iterator[AnswerModel]:
     """The tuned model of a run, loaded. Raises InputError where the run has none yet."""
     from skutune.answering import AnswerModel
+    from skutune.stages.catalog_trie import kept_trie
 
     with tempfile.TemporaryDirectory(prefix="skutune-") as scratch:
         inputs = inputs_of(store, info, ("ingest", "finetune"), Path(scratch))
         config = runs.stage_config(store, info, "finetune")
         pool = _pool(config, inputs.manifest("finetune"), "base", cache)
         products = ((product.id, product.name) for product in inputs.rows("ingest", Product))
-        dtype = config.models.base.dtype
+        dtype, trie = config.models.base.dtype, kept_trie(inputs)
         if config.stages.finetune.trains_adapter:
             base, adapter = pool.weights("base").path, inputs.folder("finetune", "adapter")
             if base is None:
                 raise InputError("models.base: a scripted model cannot answer; name a real one")
-            yield AnswerModel.load(base, adapter, products, dtype=dtype)
+            yield AnswerModel.load(base, adapter, products, dtype=dtype, trie=trie)
         else:
-            yield AnswerModel.load(inputs.folder("finetune", "model"), None, products, dtype=dtype)
+            yield AnswerModel.load(inputs.folder("finetune", "model"), None, products, dtype=dtype, trie=trie)
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class Bars:
             more = torch.zeros((min(_KEPT, 2 * place + 16) - place, self._width), device=self._device)
             self._table = torch.cat([self._table, more])
         row = torch.full((self._width,), float("-inf"))
-        row[: len(mask)].masked_fill_(torch.from_numpy(mask), 0.0)
+        row[: len(mask)].masked_fill_(torch.tensor(mask), 0.0)
         self._table[place] = row.to(self._device)
         self._rows[id(mask)] = (place, mask)
         return place
