@@ -25,14 +25,14 @@ def byte_tokenizer(template=CHAT_TEMPLATE):
     return fast
 
 
-def save_base(folder, template=CHAT_TEMPLATE):
+def save_base(folder, template=CHAT_TEMPLATE, **sizes):
     torch.manual_seed(0)
     # Wide random weights: what a small adapter can bend must be there before it.
-    config = LlamaConfig(
-        initializer_range=0.2,
-        vocab_size=258, hidden_size=48, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=1024, eos_token_id=257, bos_token_id=None,
-    )  # fmt: skip
+    made = {
+        "vocab_size": 258, "hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "max_position_embeddings": 1024, "eos_token_id": 257, "bos_token_id": None,
+    }  # fmt: skip
+    config = LlamaConfig(initializer_range=0.2, **{**made, **sizes})
     LlamaForCausalLM(config).save_pretrained(folder)
     byte_tokenizer(template).save_pretrained(folder)
     return folder

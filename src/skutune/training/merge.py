@@ -1,0 +1,36 @@
+"""An adapter and its base as one ordinary model, for servers that load no adapters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from skutune.errors import InputError
+from skutune.pulse import slow
+from skutune.training.models import load_tuned, number_format
+
+
+def merge(base: Path, adapter: Path, folder: Path, dtype: str) -> None:
+    """Write the base's weights with the adapter's changes added, and the adapter's tokenizer.
+
+    In 16 bits a change that is much smaller than its weight is rounded away, so that the merged model may choose other
+    words now and then than base and adapter do side by side.
+
+    Args:
+        base: folder of the base model.
+        adapter: folder of the adapter.
+        folder: gets the model.
+        dtype: auto, bfloat16, float16 or float32, as the adapter was trained in.
+
+    Raises:
+        InputError: the adapter does not fit the base, or what came out is not finite.
+    """
+    from transformers import AutoTokenizer
+
+    tuned = load_tuned(base, adapter, number_format(dtype))
+    with slow():
+        try:
+            model = tuned.merge_and_unload(safe_merge=True)
+        except ValueError as error:
+            raise InputError(f"adapter {adapter}: cannot be merged into its base: {error}") from error
+        model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(adapter, local_files_only=True).save_pretrained(folder)
