@@ -12,20 +12,7 @@ from skutune.decoding.masks import Grammar
 from skutune.decoding.vocabulary import Vocabulary
 from skutune.errors import InputError
 
-NAMED = ["\n", "(", "clos", "est", " product", ":", " *", ")", "\n\n\n", "."]
-
-
-def write(draft, vocabulary, rng, favour=()):
-    """Complete a draft with a model that draws at random, but likes some tokens."""
-    liked = np.zeros(len(vocabulary))
-    liked[[vocabulary.by_bytes[text.encode()] for text in favour]] = 14
-    noise = rng.gumbel(size=len(vocabulary))
-    while not draft.ended and draft.remaining:
-        allowed = draft.choices().listed()
-        assert len(allowed)
-        scores = np.roll(noise, len(draft.tokens) * 97)[allowed] + liked[allowed]
-        draft.accept(int(allowed[scores.argmax()]))
-    return answers.parse(draft.text())
+from .writing import NAMED, write
 
 
 @pytest.fixture(scope="module")
