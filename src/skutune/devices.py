@@ -66,9 +66,19 @@ def check_devices(wanted: int) -> None:
         raise DeviceError(f"{wanted} devices were asked for, and {found} are seen; the node's driver may have failed")
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an accelerator, or PyTorch's allocator on a CPU, had no memory left."""
+    text = str(error).lower()
+    return (
+        type(error).__name__ == "OutOfMemoryError"
+        or ("out of memory" in text and ("cuda" in text or "hip" in text))
+        or "can't allocate memory" in text
+    )
+
+
 def _meaning(error: RuntimeError) -> SkutuneError | None:
     kind, text = type(error).__name__, str(error).lower()
-    if kind == "OutOfMemoryError" or ("out of memory" in text and ("cuda" in text or "hip" in text)):
+    if is_out_of_memory(error):
         return InputError(
             "the model and its batch do not fit into the device's memory: lower the batch_size of the model or of the "
             f"training, its context or max_length, or use larger devices: {error}"

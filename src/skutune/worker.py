@@ -21,7 +21,7 @@ from skutune.progress import Listener
 from skutune.records import Product
 from skutune.shard import Shard
 from skutune.sources import checked_source
-from skutune.stages.base import Context, FitStage, Inputs, Outputs
+from skutune.stages.base import ALONE, Context, FitStage, Inputs, Outputs, Team
 from skutune.stages.checkpoints import Checkpoints
 from skutune.store import open_store
 from skutune.store.base import ObjectStore
@@ -48,12 +48,12 @@ def run_shard(
     pool: ModelPool,
     listener: Listener = lambda progress: None,
     progress_seconds: float = PROGRESS_SECONDS,
-    rank: int = 0,
+    team: Team = ALONE,
 ) -> None:
     """Work one shard of a task to its end, going on from what an earlier process of this shard left.
 
     Args:
-        rank: which of the processes that train together this one is; only the first writes to the store.
+        team: which of the processes that train together this one is; only the first writes what comes out.
 
     Raises:
         InputError: the shard does not exist, an input is not complete, or this program would compute another
@@ -69,8 +69,8 @@ def run_shard(
     try:
         inputs = _inputs(store, task, scratch)
         _check_fingerprint(task, config, inputs, pool)
-        work = Shard(store, task, shard, listener, progress_seconds, is_silent=rank > 0)
-        context = _context(config, inputs, task, pool, scratch, work, rank)
+        work = Shard(store, task, shard, listener, progress_seconds, is_silent=team.rank > 0)
+        context = _context(config, inputs, task, pool, scratch, work, team)
         with devices.explained():
             _work(work, context)
     finally:
@@ -141,7 +141,7 @@ def _check_fingerprint(task: Task, config: configuration.Config, inputs: Inputs,
 
 
 def _context(
-    config: configuration.Config, inputs: Inputs, task: Task, pool: ModelPool, scratch: Path, work: Shard, rank: int
+    config: configuration.Config, inputs: Inputs, task: Task, pool: ModelPool, scratch: Path, work: Shard, team: Team
 ) -> Context:
     def names() -> list[str]:
         if "ingest" not in inputs.manifests:
@@ -164,9 +164,9 @@ def _context(
         encoder=pool.encoder,
         base=base,
         source=partial(checked_source, config.catalog.source, task.source, scratch),
-        checkpoints=Checkpoints(work.store, task.folder),
+        checkpoints=Checkpoints(work.store, task.folder, team.rank, team.ranks),
         report=work.tell,
-        rank=rank,
+        team=team,
     )
 
 

@@ -101,3 +101,4 @@ def _quiet_libraries() -> None:
     }.items():
         os.environ.setdefault(name, value)
     logging.getLogger("skutune").setLevel(logging.WARNING)
+    logging.getLogger("DeepSpeed").disabled = True  # writes to stdout as soon as a library imports it

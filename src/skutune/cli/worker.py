@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from skutune.engines.pool import ModelPool
     from skutune.manifests import Task
     from skutune.ranks import Place
+    from skutune.stages.base import Team
     from skutune.store import ObjectStore
 
 _TRAINED_TOGETHER = ("finetune",)
@@ -47,12 +48,15 @@ def worker(
     node_rank: Annotated[int, typer.Option(min=0, help="Which of these machines this one is.")] = 0,
     meet: Annotated[str, typer.Option(metavar="HOST:PORT", help="The first of several machines.")] = "",
     rank: Annotated[int, typer.Option(envvar="RANK", hidden=True, help="Which of these processes this one is.")] = 0,
+    ranks: Annotated[int, typer.Option(envvar="WORLD_SIZE", hidden=True, help="How many they are.")] = 1,
+    ranks_here: Annotated[int, typer.Option(envvar="LOCAL_WORLD_SIZE", hidden=True, help="On this machine.")] = 1,
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End when stdin ends.")] = False,
 ) -> None:
     """Work one shard of one task (what a pod runs)."""
     from skutune.devices import check_devices
     from skutune.engines.pool import ModelPool
     from skutune.ranks import Place
+    from skutune.stages.base import Team
     from skutune.worker import fetch_models, open_task
 
     if with_parent:
@@ -65,7 +69,7 @@ def worker(
         if devices:
             check_devices(devices)
         if place.is_alone:
-            _work(store, found, shard, pool, progress_seconds, rank)
+            _work(store, found, shard, pool, progress_seconds, Team(rank, ranks, ranks_here))
             return
         if found.stage not in _TRAINED_TOGETHER:
             raise InputError(
@@ -77,17 +81,17 @@ def worker(
         _train_together(context.obj, task, place, stall_seconds, progress_seconds)
 
 
-def _work(store: ObjectStore, task: Task, shard: int, pool: ModelPool, progress_seconds: float, rank: int) -> None:
+def _work(store: ObjectStore, task: Task, shard: int, pool: ModelPool, progress_seconds: float, team: Team) -> None:
     from skutune.worker import run_shard
 
-    if rank:
-        run_shard(store, task, shard, pool, rank=rank)
+    if team.rank:
+        run_shard(store, task, shard, pool, team=team)
         return
     parts = len(task.shards[shard]) if shard < len(task.shards) else 0
     event("worker_started", stage=task.stage, shard=shard, parts=parts)
     with watcher() as seen:
         listener = seen.progressed if not is_terminal() else lambda progress: None
-        run_shard(store, task, shard, pool, listener, progress_seconds)
+        run_shard(store, task, shard, pool, listener, progress_seconds, team)
     event("worker_finished", stage=task.stage, shard=shard)
 
 

@@ -151,12 +151,24 @@ class Report(Protocol):
     def __call__(self, unit: str, done: float, total: float, trained_per_second: float = 0.0, /) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Team:
+    """The number of this process among the `ranks` that train together, `ranks_here` of them on this machine."""
+
+    rank: int = 0
+    ranks: int = 1
+    ranks_here: int = 1
+
+
+ALONE = Team()
+
+
 @dataclass
 class Context:
     """What a stage is built with. Models are loaded when first asked for and shared by the stages of a process.
 
     `engine()` is the generator, `engine("judge")` the judge; `base()` frees both and the encoder.
-    `rank` is the number of this process among those that train together; only the first may write to the outputs.
+    Of several processes that train together only the first of the `team` may write to the outputs.
     """
 
     config: Config
@@ -169,7 +181,7 @@ class Context:
     source: Callable[[], Path]
     checkpoints: Checkpoints
     report: Report = field(default=lambda unit, done, total, trained_per_second=0.0: None)
-    rank: int = 0
+    team: Team = ALONE
 
     def identity(self, role: str) -> str:
         """The identity of a model's weights, as it goes into keys."""

@@ -1,15 +1,22 @@
-"""Fine-tune the base model on the training examples; writes `adapter/` or `model/`, and `metrics.jsonl`."""
+"""Fine-tune the base model on the training examples; writes `adapter/` or `model/`, and what `tuned` adds."""
 
 from __future__ import annotations
 
-import shutil
+import logging
 from dataclasses import asdict
 from pathlib import Path
 
-from skutune import model_names
+from skutune.config import FinetuneConfig
+from skutune.errors import InputError, RetryableError, SkutuneError
 from skutune.stages.base import Context, Outputs
+from skutune.stages.catalog_trie import TRIE, write_trie
+from skutune.stages.tuned import EVENTS, MERGED, base_name, complete
+from skutune.stages.uploads import Uploads
 from skutune.training.curves import StepMetrics
-from skutune.training.sft import finetune
+from skutune.training.figures import FinetuneFigures
+from skutune.training.sft import MemoryExhaustedError, finetune
+
+_log = logging.getLogger(__name__)
 
 
 class Finetune:
@@ -22,47 +29,72 @@ class Finetune:
         self.context, self.config = context, context.config.stages.finetune
 
     def run(self, outputs: Outputs) -> None:
-        base, models = self.context.base(), self.context.config.models
-        work, earlier = self.context.scratch / "finetune", self.context.scratch / "earlier"
+        work = self.context.scratch / "finetune"
         work.mkdir()
-        name = self.context.checkpoints.restore(earlier)
-        if name is not None:
-            shutil.move(earlier / name / "metrics.jsonl", work / "metrics.jsonl")
-        figures = finetune(
+        config = self._fitting()
+        try:
+            with Uploads(self.context.checkpoints, self.context.scratch / "uploads") as uploads:
+                figures = self._train(config, work, uploads)
+        except MemoryExhaustedError as error:
+            raise self._halved(error.examples) from error
+        if self.context.team.rank:
+            return
+        complete(self.context, figures, work)
+        for folder in (figures.model, MERGED, EVENTS):
+            if (work / folder).is_dir():
+                outputs.folder(folder, work / folder)
+        outputs.file("metrics.jsonl", work / "metrics.jsonl")
+        outputs.figures.update(asdict(figures))
+        write_trie(self.context.inputs, self.context.base(), work / figures.model, work / TRIE)
+        outputs.folder(TRIE, work / TRIE)
+        self.context.checkpoints.clear()
+
+    def _train(self, config: FinetuneConfig, work: Path, uploads: Uploads) -> FinetuneFigures:
+        base, models = self.context.base(), self.context.config.models
+        earlier = self.context.scratch / "earlier"
+        self.context.checkpoints.restore(earlier)
+        return finetune(
             base,
             self.context.inputs.file("compose", "train.jsonl"),
             self.context.inputs.file("compose", "validation.jsonl"),
-            self.config,
+            config,
             work,
             base_name=base_name(models.base.name, self.context.identity("base")),
             dtype=models.base.dtype,
-            resume=earlier if name else None,
+            resume=earlier,
             on_step=self._report,
-            on_checkpoint=None if self.context.rank else lambda path: self._keep(path, work / "metrics.jsonl"),
+            on_checkpoint=uploads.add,
+            on_trained=uploads.finish,
+            processes=self.context.team.ranks,
+            processes_here=self.context.team.ranks_here,
         )
-        if self.context.rank:
-            return
-        outputs.folder(figures.model, work / figures.model)
-        outputs.file("metrics.jsonl", work / "metrics.jsonl")
-        outputs.figures.update(asdict(figures))
-        self.context.checkpoints.clear()
 
-    def _keep(self, checkpoint: Path, metrics: Path) -> None:
-        """A checkpoint holds the curves up to it, so that a resumed run has them whole."""
-        shutil.copyfile(metrics, checkpoint / "metrics.jsonl")
-        self.context.checkpoints.save(checkpoint, checkpoint.name)
+    def _fitting(self) -> FinetuneConfig:
+        """The settings, with the micro-batch that an earlier start found to fit."""
+        limit = self.context.checkpoints.micro_batch_limit()
+        if limit is None or limit >= self.config.micro_batch_size:
+            return self.config
+        _log.warning(
+            "training with %d examples at the same time on a device instead of %d, because memory ran out before; a "
+            "step still has %d",
+            *(limit, self.config.micro_batch_size, self.config.batch_size),
+        )
+        return self.config.model_copy(update={"micro_batch_size": limit})
+
+    def _halved(self, examples: int) -> SkutuneError:
+        """Note that half as many examples at the same time may fit; the error that says so, or that none can."""
+        if examples == 1:
+            return InputError(
+                "training: a single example does not fit into the device's memory: lower stages.finetune.max_length "
+                f"({self.config.max_length}), choose a method that needs less (lora, qlora), or use larger devices"
+            )
+        self.context.checkpoints.limit_micro_batch(examples // 2)
+        return RetryableError(
+            f"training: out of memory with {examples} examples at the same time on a device; the next start takes "
+            f"{examples // 2} and goes on from the last checkpoint, with {self.config.batch_size} examples a step as "
+            "before"
+        )
 
     def _report(self, point: StepMetrics) -> None:
         if point.loss is not None:  # a validation trains nothing
             self.context.report("epochs", point.epoch, self.config.epochs, point.tokens_per_second)
-
-
-def base_name(name: str, identity: str) -> str:
-    """What an adapter says that its base is: the hub name, or a folder's last part (paths differ between machines).
-
-    A hub model's identity begins with its name, also where pods read the model from a mirror.
-    """
-    hub_name, at, _ = identity.rpartition("@")
-    if at:
-        return hub_name
-    return Path(name).name if model_names.is_folder(name) else name

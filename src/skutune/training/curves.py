@@ -1,19 +1,20 @@
-"""The curves of a training run: one JSON line an optimizer step, and one with the validation loss an epoch."""
+"""The curves of a training run: one JSON line an optimizer step, and one a validation."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
-from skutune.errors import SkutuneError
-from skutune.training.checkpoints import mark_complete
+from skutune.errors import InputError
+from skutune.training.checkpoints import complete
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class StepMetrics:
 
     `tokens` counts all tokens trained so far without padding, `tokens_per_second` those since the point before,
     `seconds` the time spent training up to here, earlier attempts included. Losses are in nats a token of the answers;
-    `loss` is None at an epoch's end, `validation_loss` everywhere else.
+    `loss` is None where a validation was, `validation_loss` everywhere else.
     """
 
     step: int
@@ -43,7 +44,8 @@ class Curves(TrainerCallback):  # type: ignore[misc]
         resumed_step: that step, 0 for a new run.
         on_step: called with every point.
         on_checkpoint: called with the folder of every whole checkpoint.
-        validate: gives the validation loss of the model, or None without validation examples.
+        kept: files and folders that belong into checkpoints where they exist, besides the curves.
+        has_scaler: gradients of 16 bits are scaled, and may be infinite until the scale is found.
     """
 
     def __init__(
@@ -52,9 +54,11 @@ class Curves(TrainerCallback):  # type: ignore[misc]
         resumed_step: int,
         on_step: Callable[[StepMetrics], None],
         on_checkpoint: Callable[[Path], None] | None,
-        validate: Callable[[Any], float | None],
+        kept: Sequence[Path],
+        has_scaler: bool = False,
     ) -> None:
-        self.path, self.on_step, self.on_checkpoint, self.validate = path, on_step, on_checkpoint, validate
+        self.path, self.on_step, self.on_checkpoint = path, on_step, on_checkpoint
+        self.kept, self.has_scaler = kept, has_scaler
         self.points = [point for point in read_points(path) if point.step <= resumed_step] if resumed_step else []
         path.write_text("".join(_line(point) for point in self.points), encoding="utf-8")
         last = self.points[-1] if self.points else None
@@ -67,30 +71,33 @@ class Curves(TrainerCallback):  # type: ignore[misc]
         self.tokens = state.num_input_tokens_seen
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Write the point of a step. Raises SkutuneError for a loss or gradient that is not finite."""
-        if logs is None or "loss" not in logs:
+        """Write the point of a step or of a validation. Raises InputError where the loss is no number."""
+        if logs is None or not ("loss" in logs or "eval_loss" in logs):
             return
-        if not (math.isfinite(logs["loss"]) and math.isfinite(logs.get("grad_norm") or 0.0)):
-            raise SkutuneError(
+        if "eval_loss" in logs:
+            self._add(state, validation_loss=float(logs["eval_loss"]))
+            return
+        gradient = 0.0 if self.has_scaler else float(logs.get("grad_norm") or 0.0)
+        if not (math.isfinite(logs["loss"]) and math.isfinite(gradient)):
+            raise InputError(
                 f"training: the loss of step {state.global_step} is {logs['loss']} (gradient {logs.get('grad_norm')}); "
-                f"curves and checkpoints up to the step before are kept in {self.path.parent}. Lower "
-                "stages.finetune.learning_rate, or set models.base.dtype to bfloat16 or float32"
+                "curves and checkpoints up to the step before are kept. Lower stages.finetune.learning_rate, or set "
+                "models.base.dtype to bfloat16 or float32"
             )
         self._add(state, loss=float(logs["loss"]), learning_rate=float(logs["learning_rate"]))
 
-    def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """Write the validation loss. The time it takes is not training."""
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """The time of the block is not training."""
         before = time.monotonic()
-        loss = self.validate(model)
+        yield
         spent = time.monotonic() - before
         self.started += spent
         self.previous += spent
-        if loss is not None:
-            self._add(state, validation_loss=loss)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Mark the checkpoint that was just written."""
-        checkpoint = mark_complete(Path(args.output_dir), state.global_step)
+        """Put into the checkpoint what a resumed run needs besides, and mark it whole."""
+        checkpoint = complete(Path(args.output_dir), state.global_step, [self.path, *self.kept])
         if self.on_checkpoint:
             self.on_checkpoint(checkpoint)
 

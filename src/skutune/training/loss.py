@@ -1,21 +1,21 @@
-"""The loss of answers: mean negative log-likelihood, in nats, of the tokens that carry a label."""
+"""The loss of answers: negative log-likelihood, in nats, of the tokens that carry a label, each with its weight."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
 from skutune.pulse import beat
+from skutune.training.batches import micro_batches
+from skutune.training.collate import Collate
 from skutune.training.examples import Examples
 from skutune.training.models import device, load_tuned, number_format
 from skutune.training.tokens import IGNORED
-
-Collate = Callable[[Sequence[dict[str, Any]]], dict[str, torch.Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,49 +28,60 @@ class HeldOutLoss:
     tokens: int
 
 
-def summed_loss(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-    """Loss summed over the labelled tokens of a batch, shape ().
+def summed_loss(model: Any, inputs: dict[str, Any], *, fused: bool = False) -> torch.Tensor:
+    """Weighted loss summed over the labelled tokens of a batch, shape ().
 
-    `inputs` holds `input_ids`, `attention_mask` and `labels`, each (rows, length), padded on the right.
-    The output layer, a fifth of a small model's work, is computed only for columns in which some row has a label.
+    `inputs` is what `Collate` makes. Either way the output layer, a fifth of a small model's work, is computed only
+    where there is a label: on a CPU for columns in which some row has one, and with `fused` token by token in tiles, by
+    the head that TRL's trainer gives a model for GPUs.
     """
+    given = {name: value for name, value in inputs.items() if name not in ("labels", "loss_weights")}
+    weights = inputs["loss_weights"][:, 1:]
+    if fused:
+        log_probabilities = model(**given, labels=inputs["labels"], fused_lm_head=True).log_probs
+        return -(log_probabilities * weights).sum()
     targets = inputs["labels"][:, 1:]
     columns = (targets != IGNORED).any(dim=0).nonzero().squeeze(1)
-    logits = model(
-        input_ids=inputs["input_ids"],
-        attention_mask=inputs["attention_mask"],
-        logits_to_keep=columns,
-        use_cache=False,
-    ).logits
+    logits = model(**given, logits_to_keep=columns, use_cache=False).logits
     wanted = targets[:, columns].reshape(-1)
-    return cross_entropy(logits.flatten(0, 1).float(), wanted, ignore_index=IGNORED, reduction="sum")
+    losses = cross_entropy(logits.flatten(0, 1).float(), wanted, ignore_index=IGNORED, reduction="none")
+    return (losses * weights[:, columns].reshape(-1)).sum()
 
 
-def mean_loss(model: Any, rows: Any, collate: Collate, batch_size: int) -> tuple[float, int]:
-    """(loss a token, tokens) of encoded examples; each token counts alike. The model comes back as it was."""
+def mean_loss(
+    model: Any, rows: Any, collate: Collate, batch_size: int, *, rank: int = 0, processes: int = 1, fused: bool = False
+) -> tuple[float, int]:
+    """(weighted mean loss a token, tokens with a label) of encoded examples. The model comes back as it was.
+
+    With several processes each computes its share, and all get the result. They have equally many passes, for a model
+    whose weights are split over processes is computed by all of them together.
+    """
+    lengths = [len(ids) for ids in rows["input_ids"]]
+    share = micro_batches(range(len(rows)), lengths, processes, batch_size)[rank]
     training = model.training
     model.eval()
-    total, tokens = 0.0, 0
-    by_length = sorted(range(len(rows)), key=lambda index: len(rows[index]["input_ids"]))
+    found = np.zeros(3)  # loss, weight, tokens
     with torch.no_grad():
-        for start in range(0, len(by_length), batch_size):
+        for indices in share:
             beat()
-            batch = collate([rows[index] for index in by_length[start : start + batch_size]])
-            batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
-            total += summed_loss(model, batch).item()
-            tokens += int((batch["labels"][:, 1:] != IGNORED).sum())
+            batch = collate([rows[index] for index in indices])
+            batch = {name: value.to(model.device) for name, value in batch.items() if torch.is_tensor(value)}
+            weight, tokens = batch["loss_weights"][:, 1:].sum(), (batch["labels"][:, 1:] != IGNORED).sum()
+            found += (summed_loss(model, batch, fused=fused).item(), weight.item(), tokens.item())
     model.train(training)
-    return total / max(tokens, 1), tokens
+    if processes > 1:
+        together = torch.from_numpy(found).to(model.device)
+        torch.distributed.all_reduce(together)
+        found = together.cpu().numpy()
+    return float(found[0] / max(found[1], 1e-9)), int(found[2])
 
 
 def held_out_losses(
     base: Path, adapter: Path, examples: Examples, *, dtype: str, batch_size: int, pad_token: int
 ) -> HeldOutLoss:
     """The loss of held-out answers without and with the adapter; the weights are loaded once. Raises InputError."""
-    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
-
     model = load_tuned(base, adapter, number_format(dtype)).to(device())
-    collate = DataCollatorForLanguageModeling(pad_token_id=pad_token)
+    collate = Collate(pad_token)
     with model.disable_adapter():
         before, tokens = mean_loss(model, examples.rows, collate, batch_size)
     after, _ = mean_loss(model, examples.rows, collate, batch_size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import torch
 from skutune.config import FinetuneConfig
 from skutune.errors import InputError
 from skutune.pulse import slow
+from skutune.training.adapters import check_base
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
@@ -17,6 +20,11 @@ _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torc
 def device() -> torch.device:
     """The GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_name() -> str:
+    """What the device calls itself, as in "NVIDIA H100 80GB HBM3"; "cpu" without a GPU."""
+    return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else "cpu"
 
 
 def number_format(dtype: str) -> torch.dtype:
@@ -28,13 +36,13 @@ def number_format(dtype: str) -> torch.dtype:
     return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
 
 
-def load_model(folder: Path, dtype: torch.dtype) -> Any:
-    """A causal language model with its weights in `dtype`, on the CPU. Raises InputError."""
+def load_model(folder: Path, dtype: torch.dtype, **options: Any) -> Any:
+    """A causal language model with its weights in `dtype`; on the CPU, unless `options` say else. Raises InputError."""
     from transformers import AutoModelForCausalLM
 
     try:
         with slow():
-            return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
+            return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True, **options)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"base model {folder}: cannot be loaded: {error}") from error
 
@@ -43,37 +51,99 @@ def load_tuned(folder: Path, adapter: Path, dtype: torch.dtype) -> Any:
     """The base model with an adapter on it (a `peft.PeftModel`), on the CPU. Raises InputError."""
     from peft import PeftModel
 
+    check_base(adapter, folder)
     try:
         return PeftModel.from_pretrained(load_model(folder, dtype), adapter, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(f"adapter {adapter}: does not fit base model {folder}: {error}") from error
 
 
-def trainable_model(folder: Path, config: FinetuneConfig, dtype: torch.dtype) -> Any:
-    """The model as it is trained: frozen with float32 LoRA matrices on every linear layer, or whole in float32.
+def check_method(config: FinetuneConfig) -> None:
+    """See that this machine can train so, before anything is loaded.
 
-    Whole weights are kept in float32 because an update of AdamW is smaller than what 16 bits can add to them; the
-    arithmetic still runs in `dtype` by autocast. Attention and MLP both get adapters, as in QLoRA (arXiv:2305.14314,
-    section 4), where attention alone did not reach full fine-tuning.
+    Raises:
+        InputError: it has no CUDA device, or no bitsandbytes, for weights of 4 bits.
     """
-    if config.method == "full":
-        return load_model(folder, torch.float32)
-    from peft import LoraConfig, get_peft_model
+    if config.method != "qlora":
+        return
+    if not torch.cuda.is_available():
+        raise InputError("stages.finetune.method: qlora needs a CUDA device, and there is none here; choose lora")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise InputError(
+            "stages.finetune.method: qlora needs bitsandbytes, which is not installed here; install 'skutune[gpu]', or "
+            "choose lora"
+        )
 
+
+def trainable_model(folder: Path, config: FinetuneConfig, dtype: torch.dtype, *, split: bool, packed: bool) -> Any:
+    """The model as it is trained: frozen with float32 LoRA matrices on every linear layer, or whole.
+
+    Attention and MLP both get adapters, as in QLoRA (arXiv:2305.14314, section 4), where attention alone did not reach
+    full fine-tuning. Whole weights are kept in float32, because an update of AdamW is smaller than what 16 bits can
+    add to them; the arithmetic still runs in `dtype` by autocast.
+
+    Args:
+        folder: of the base model.
+        config: the stage's settings.
+        dtype: of the arithmetic, and of frozen weights.
+        split: DeepSpeed trains; it keeps weights of 32 bits of its own, and wants all of a model in one type.
+        packed: examples lie one behind the other, which on a GPU only flash attention tells apart.
+    """
+    attention: dict[str, Any] = (
+        {"attn_implementation": "flash_attention_2"} if packed and torch.cuda.is_available() else {}
+    )
+    if config.method == "full":
+        return load_model(folder, dtype if split else torch.float32, **attention)
+    if config.method == "qlora":
+        attention["quantization_config"] = _four_bits(dtype)
+        attention["device_map"] = {"": torch.cuda.current_device()}
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+
+    model = load_model(folder, dtype, **attention)
+    if config.method == "qlora":
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     lora = LoraConfig(
         r=config.lora_rank, lora_alpha=config.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
     )
-    return get_peft_model(load_model(folder, dtype), lora)
+    return get_peft_model(model, lora, autocast_adapter_dtype=not split)
 
 
-def save_model(model: Any, tokenizer: Any, folder: Path, base_name: str, dtype: torch.dtype) -> None:
-    """Write the adapter (with `base_name` as its base model) or the whole model in `dtype`, and the tokenizer."""
+def save_model(
+    model: Any, tokenizer: Any, folder: Path, base_name: str, dtype: torch.dtype, weights: Any = None
+) -> None:
+    """Write the adapter (with `base_name` as its base model) or the whole model in `dtype`, and the tokenizer.
+
+    `weights` are the model's, gathered from all processes, where each holds only a piece of them. The model stays as
+    it is.
+    """
     from peft import PeftModel
 
     if isinstance(model, PeftModel):
         model.peft_config["default"].base_model_name_or_path = base_name
         # Left to itself PEFT asks the hub whether the vocabulary of a model of this name has grown.
-        model.save_pretrained(folder, save_embedding_layers=False)
+        model.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)
     else:
-        model.to(dtype).save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=_converted(weights or model.state_dict(), dtype))
+        _note_dtype(folder, dtype)
     tokenizer.save_pretrained(folder)
+
+
+def _four_bits(dtype: torch.dtype) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+
+
+def _converted(weights: dict[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Weights in another type; what two layers share stays shared, and is written once."""
+    made: dict[int, torch.Tensor] = {}
+    return {name: made.setdefault(each.data_ptr(), each.to(dtype)) for name, each in weights.items()}
+
+
+def _note_dtype(folder: Path, dtype: torch.dtype) -> None:
+    """A saved config tells the type of the model in memory; the weights were written in another."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**config, "dtype": str(dtype).removeprefix("torch.")}, indent=2), encoding="utf-8")

@@ -1,39 +1,88 @@
-"""The order of training examples: shuffled, and sorted by length only inside an optimizer step.
-
-A step's gradient is a sum over its examples, so their order inside the step changes nothing. Sorting there puts
-examples of like length into the same micro-batch, which saves most of the padding; sorting over the whole epoch would
-save a little more and train all long answers before all short ones.
-"""
+"""The order of training examples, and the loader that gives a trainer one optimizer step at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from skutune.training.batches import MicroBatch, micro_batches
+from skutune.training.collate import Collate
 
 
-class StepOrder(Sampler[int]):  # type: ignore[misc]
-    """Indices of one epoch, a function of (seed, epoch) alone, so that a resumed run sees the same order.
+class StepOrder(Sampler[list[MicroBatch]]):  # type: ignore[misc]
+    """The steps of one epoch, each as the micro-batches of this process.
+
+    Which examples a step holds is a function of (seed, epoch, batch size) alone, so that a resumed run sees the same
+    order on any number of processes. Inside a step examples of like length are put together, which saves most of the
+    padding and changes no gradient: it is a sum over the step.
 
     Args:
         lengths: tokens of each example.
-        batch_size: examples an optimizer step.
+        batch_size: examples a step, over all processes.
         seed: of the shuffle.
+        rank, processes: which process this is, and of how many.
+        rows, max_tokens: see `micro_batches`.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        batch_size: int,
+        seed: int,
+        *,
+        rank: int = 0,
+        processes: int = 1,
+        rows: int = 1,
+        max_tokens: int | None = None,
+    ) -> None:
         self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
+        self.rank, self.processes, self.rows, self.max_tokens = rank, processes, rows, max_tokens
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return -(-len(self.lengths) // self.batch_size)
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[list[MicroBatch]]:
+        for step in self.steps():
+            yield micro_batches(step, self.lengths, self.processes, self.rows, self.max_tokens)[self.rank]
+
+    def steps(self) -> Iterator[list[int]]:
+        """The indices of each step's examples."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         shuffled: list[int] = torch.randperm(len(self.lengths), generator=generator).tolist()
         for start in range(0, len(shuffled), self.batch_size):
-            yield from sorted(shuffled[start : start + self.batch_size], key=lambda index: -self.lengths[index])
+            yield shuffled[start : start + self.batch_size]
+
+
+class _MicroBatches(Dataset[dict[str, Any]]):  # type: ignore[misc]
+    """A training set whose item is a whole micro-batch; only its rows are read."""
+
+    def __init__(self, rows: Any, collate: Collate) -> None:
+        self.rows, self.collate = rows, collate
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, indices: MicroBatch) -> dict[str, Any]:
+        return self.collate([self.rows[index] for index in indices])
+
+
+class StepLoader(DataLoader[list[dict[str, Any]]]):  # type: ignore[misc]
+    """Gives each optimizer step as a list of collated micro-batches.
+
+    A trainer's own loader gives every process the same number of equal micro-batches, so that the size of a step
+    would have to be a multiple of both.
+    """
+
+    def __init__(self, rows: Any, order: StepOrder, collate: Collate, pin_memory: bool) -> None:
+        super().__init__(_MicroBatches(rows, collate), batch_sampler=order, collate_fn=list, pin_memory=pin_memory)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        self.batch_sampler.set_epoch(epoch)

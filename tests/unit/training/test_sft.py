@@ -129,11 +129,6 @@ def test_nothing_to_train_on_is_the_users_error(base, chat_file, tmp_path):
         run(base, chat_file([]), tmp_path / "out")
 
 
-def test_a_batch_that_micro_batches_do_not_fill_is_the_users_error(base, chat_file, pairs, tmp_path):
-    with pytest.raises(InputError, match="multiple"):
-        run(base, chat_file(pairs), tmp_path / "out", QUICK.model_copy(update={"micro_batch_size": 3}))
-
-
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_curves(chat_file, pairs, tmp_path):
     broken = save_base(tmp_path / "broken")
     model = AutoModelForCausalLM.from_pretrained(broken)

@@ -18,7 +18,7 @@ from skutune.engines.pool import ModelPool
 from skutune.graph import STAGES
 from skutune.manifests import Manifest, Task
 from skutune.stages.base import Outputs
-from skutune.stages.finetune import base_name
+from skutune.stages.tuned import base_name
 from skutune.store import ObjectStore, open_store
 
 STAGE = STAGES["finetune"]
@@ -170,7 +170,7 @@ def test_processes_told_to_stop_all_end_with_143(training):
 def children_when_training(process, training):
     """The processes of a training, once a checkpoint of it is in the store."""
     until = time.monotonic() + 240
-    while not any(info.key.endswith("/stored") for info in training.store.list(f"{training.task.folder}/checkpoints/")):
+    while not any("/stored-" in info.key for info in training.store.list(f"{training.task.folder}/checkpoints/")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.05)

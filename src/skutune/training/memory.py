@@ -1,0 +1,135 @@
+"""What a training needs of a device's memory, and how it is made to fit: pure estimates, so that a table can test them.
+
+Bytes of weights, gradients and optimizer state follow ZeRO (arXiv:1910.02054, section 3), those of activations are
+counted for a Llama layer as arXiv:2205.05198, section 4.1, does for GPT, with an attention that keeps no scores.
+Estimates only choose between ways that are all right; what does not fit nevertheless is told by the device.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+Method = Literal["lora", "full", "qlora"]
+
+_USABLE = 0.9
+"""Share of a device's memory that is planned with; the rest is the runtime's, and lost between allocations."""
+
+_QUANTIZED_BYTES = 4.127 / 8
+"""Bytes of a weight of 4 bits with doubly quantised scales (arXiv:2305.14314, section 3)."""
+
+_TRAINED_BYTES = 16
+"""Of a trained weight in 32 bits: itself, its gradient and AdamW's two moments."""
+
+_SPLIT_BYTES = 16
+"""Of a weight of 16 bits that DeepSpeed trains, beside itself: its gradient, and both in 32 bits with the moments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What of a model decides about memory: weights, and the widths of its layers."""
+
+    parameters: int
+    adapter: int
+    layers: int
+    hidden: int
+    intermediate: int
+    vocabulary: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How a training fits: ZeRO's stage (0: no device shares anything), and whether activations are computed twice."""
+
+    zero_stage: Literal[0, 2, 3]
+    checkpointing: bool
+
+
+def fit(
+    shape: Shape, method: Method, *, tokens: int, number_bytes: int, processes: int, device_bytes: int, has_zero: bool
+) -> Fit:
+    """The first way that fits, the fastest ones first; the most saving one where none does.
+
+    Args:
+        shape: the model's.
+        method: what is trained.
+        tokens: of a micro-batch, padding included.
+        number_bytes: of a number of the arithmetic, 2 for bfloat16.
+        processes: how many train together, each on a device.
+        device_bytes: memory of one device.
+        has_zero: whether DeepSpeed is installed.
+    """
+    ways = [Fit(stage, twice) for stage, twice in product(_stages(method, processes, has_zero), (False, True))]
+    room = device_bytes * _USABLE
+    return next((way for way in ways if needed(shape, method, way, tokens, number_bytes, processes) <= room), ways[-1])
+
+
+def needed(shape: Shape, method: Method, way: Fit, tokens: int, number_bytes: int, processes: int) -> float:
+    """Bytes that a training needs on each device."""
+    return _state(shape, method, way.zero_stage, number_bytes, processes) + _activations(
+        shape, way.checkpointing, tokens, number_bytes
+    )
+
+
+def shape_of(folder: Path, lora_rank: int) -> Shape:
+    """The shape of the model in a folder, from its config alone."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    head = model.get_output_embeddings()
+    linear = [each for each in model.modules() if isinstance(each, torch.nn.Linear) and each is not head]
+    text = config.get_text_config()
+    return Shape(
+        parameters=sum(each.numel() for each in model.parameters()),
+        adapter=lora_rank * sum(each.in_features + each.out_features for each in linear),
+        layers=text.num_hidden_layers,
+        hidden=text.hidden_size,
+        intermediate=_first(text, "intermediate_size", "ffn_dim", "n_inner") or 4 * text.hidden_size,
+        vocabulary=text.vocab_size,
+    )
+
+
+def device_bytes(processes_here: int) -> int:
+    """Memory of this process's device; on a CPU, its share of the machine's."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.get_device_properties(0).total_memory)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // processes_here
+
+
+def _stages(method: Method, processes: int, has_zero: bool) -> tuple[Literal[0, 2, 3], ...]:
+    if processes == 1 or not has_zero or method == "qlora":
+        return (0,)
+    return (2, 3) if method == "full" else (0, 3)
+
+
+def _state(shape: Shape, method: Method, stage: int, number_bytes: int, processes: int) -> float:
+    split = processes if stage == 3 else 1
+    gathered = 2 * number_bytes * shape.parameters / shape.layers if stage == 3 else 0.0
+    if method == "full" and stage == 0:
+        return (_TRAINED_BYTES + number_bytes) * shape.parameters  # weights in 32 bits, and as the arithmetic sees them
+    frozen = number_bytes * shape.parameters / split + gathered
+    if method == "full":
+        return frozen + _SPLIT_BYTES * shape.parameters / processes
+    if method == "qlora":
+        embedded = 2 * shape.vocabulary * shape.hidden
+        frozen = number_bytes * embedded + _QUANTIZED_BYTES * max(shape.parameters - embedded, 0)
+    return frozen + _TRAINED_BYTES * shape.adapter / split
+
+
+def _activations(shape: Shape, checkpointing: bool, tokens: int, number_bytes: int) -> float:
+    """Inputs of every product and norm of a layer, and the norms' own numbers in 32 bits."""
+    layer = number_bytes * (10 * shape.hidden + 4 * shape.intermediate) + 8 * shape.hidden
+    kept = layer + shape.layers * number_bytes * shape.hidden if checkpointing else shape.layers * layer
+    return float(tokens * (kept + 4 * shape.hidden))
+
+
+def _first(config: Any, *names: str) -> int | None:
+    return next((value for name in names if (value := getattr(config, name, None)) is not None), None)

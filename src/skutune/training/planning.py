@@ -1,0 +1,108 @@
+"""How a training is done: chosen from the settings, the model's shape and the devices here, and said aloud."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from skutune.config import FinetuneConfig
+from skutune.training import memory, zero
+from skutune.training.checkpoints import Split
+from skutune.training.models import device, number_format
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was chosen.
+
+    `rows` examples are computed at the same time on one device, or, where they are packed, `rows * max_length` tokens.
+    `liger`: its kernels take the place of the model's.
+    """
+
+    processes: int
+    rows: int
+    max_length: int
+    packed: bool
+    zero_stage: int
+    checkpointing: bool
+    liger: bool
+    numbers: torch.dtype
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens of a packed row; None where rows are padded."""
+        return self.rows * self.max_length if self.packed else None
+
+    @property
+    def split(self) -> Split:
+        """What a checkpoint can be read with."""
+        return Split(self.processes, self.zero_stage)
+
+    def figures(self) -> dict[str, Any]:
+        """The plan as figures, ready for JSON."""
+        return {
+            "processes": self.processes,
+            "micro_batch_size": self.rows,
+            "max_length": self.max_length,
+            "packed": self.packed,
+            "zero_stage": self.zero_stage,
+            "gradient_checkpointing": self.checkpointing,
+            "liger_kernels": self.liger,
+        }
+
+
+def choose_plan(
+    base: Path, config: FinetuneConfig, max_length: int, dtype: str, processes: int, processes_here: int
+) -> Plan:
+    """Choose how to train, and log what a person may have expected otherwise.
+
+    Args:
+        base: folder of the base model.
+        config: the stage's settings.
+        max_length: tokens of an example at most.
+        dtype: auto, bfloat16, float16 or float32.
+        processes: that train together, on all machines.
+        processes_here: those on this machine.
+    """
+    on_gpu = device().type == "cuda"
+    rows = min(config.micro_batch_size, -(-config.batch_size // processes))
+    numbers = number_format(dtype)
+    fit = memory.fit(
+        memory.shape_of(base, config.lora_rank),
+        config.method,
+        tokens=rows * max_length,
+        number_bytes=numbers.itemsize,
+        processes=processes,
+        device_bytes=memory.device_bytes(processes_here),
+        has_zero=zero.is_installed(),
+    )
+    packed = config.packing and has_flash_attention()
+    if config.packing and not packed:
+        said = _log.warning if on_gpu else _log.info  # no CPU has one
+        said(
+            "training without packing: no flash attention kernel is installed, and without one examples see each other"
+        )
+    if config.method == "full" and processes > 1 and fit.zero_stage == 0:
+        _log.warning("training without ZeRO: deepspeed is not installed, so every device holds the whole optimizer")
+    liger = on_gpu and has_liger()
+    return Plan(processes, rows, max_length, packed, fit.zero_stage, fit.checkpointing, liger, numbers)
+
+
+def has_flash_attention() -> bool:
+    """Whether a kernel is here that tells packed examples apart without a mask."""
+    from transformers.utils import is_flash_attn_2_available
+
+    return torch.cuda.is_available() and bool(is_flash_attn_2_available())
+
+
+def has_liger() -> bool:
+    """Whether Liger's kernels are installed."""
+    from transformers.utils import is_liger_kernel_available
+
+    return bool(is_liger_kernel_available())

@@ -1,0 +1,42 @@
+"""DeepSpeed's ZeRO: what a training splits over its processes instead of holding it in each of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from typing import Any
+
+import torch
+
+
+def is_installed() -> bool:
+    """Whether DeepSpeed is there."""
+    return importlib.util.find_spec("deepspeed") is not None
+
+
+def quieten() -> None:
+    """Silence DeepSpeed, which logs on stdout, before any library imports it."""
+    logging.getLogger("DeepSpeed").disabled = True
+
+
+def deepspeed_config(stage: int, numbers: torch.dtype) -> dict[str, Any]:
+    """DeepSpeed's settings for a stage of ZeRO; what the trainer knows is left to it (`auto`).
+
+    The optimizer stays PyTorch's, and nothing is put off to the host's memory: both would need operators of DeepSpeed's
+    own, which must be compiled.
+    """
+    return {
+        "train_batch_size": "auto",
+        "train_micro_batch_size_per_gpu": "auto",
+        "gradient_accumulation_steps": "auto",
+        "gradient_clipping": "auto",
+        "bf16": {"enabled": numbers is torch.bfloat16},
+        "fp16": {"enabled": numbers is torch.float16},
+        "zero_allow_untested_optimizer": True,
+        "zero_optimization": {
+            "stage": stage,
+            "contiguous_gradients": True,
+            "overlap_comm": torch.cuda.is_available(),
+            "stage3_gather_16bit_weights_on_model_save": True,
+        },
+    }
