@@ -15,6 +15,7 @@ from skutune.decoding.trie import TokenTrie, build_trie
 from skutune.decoding.vocabulary import Vocabulary, load_vocabulary
 from skutune.errors import InputError
 from skutune.prompts.asking import question_messages
+from skutune.training.adapters import check_base
 from skutune.training.tokens import load_tokenizer
 
 _log = logging.getLogger(__name__)
@@ -58,7 +59,8 @@ class AnswerModel:
         building one of them; one of another tokenizer is not taken, which is said.
 
         Raises:
-            InputError: a folder is missing or is no model, or a product cannot be named in an answer.
+            InputError: a folder is missing or is no model, the adapter belongs to another base, or a product cannot be
+                named in an answer.
         """
         model, tokenizer = _load_model(base, adapter, dtype, device)
         vocabulary = load_vocabulary(tokenizer, _end_tokens(model))
@@ -146,6 +148,7 @@ def _load_model(base: Path, adapter: Path | None, dtype: Dtype, device: str | No
         from peft import PeftModel
 
         _check_folder(adapter, "adapter_config.json", "the adapter")
+        check_base(adapter, base)
         model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval(), tokenizer
 

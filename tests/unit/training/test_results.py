@@ -12,6 +12,7 @@ from peft import LoraConfig, get_peft_model
 from tensorboardX.proto.event_pb2 import Event
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from skutune.answering import AnswerModel
 from skutune.config import FinetuneConfig
 from skutune.errors import InputError
 from skutune.training.adapters import check_base, note_base
@@ -66,8 +67,12 @@ def test_an_adapter_is_taken_with_its_own_base_wherever_that_lies(adapter, tmp_p
 
 
 def test_an_adapter_of_another_base_of_the_same_shapes_is_refused_with_both_names(adapter, tmp_path):
-    with pytest.raises(InputError, match=r"was trained on shop/base, and the base model .*other has other weights"):
-        load_tuned(another_base(tmp_path / "other"), adapter, torch.float32)
+    other = another_base(tmp_path / "other")
+    refusal = r"was trained on shop/base, and the base model .*other has other weights"
+    with pytest.raises(InputError, match=refusal):
+        load_tuned(other, adapter, torch.float32)
+    with pytest.raises(InputError, match=refusal):
+        AnswerModel.load(other, adapter, [("1", "Beans")], dtype="float32")
 
 
 def test_an_adapter_of_another_program_is_judged_by_its_shapes(adapter, base, tmp_path):
