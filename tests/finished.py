@@ -10,6 +10,9 @@ from typing import Any
 from skutune import config as configuration
 from skutune import manifests, records
 from skutune.answers import AnswerText, Item, Reference, render
+from skutune.config import SYSTEMS
+from skutune.evaluation.document import FILE, JudgeFigures, document
+from skutune.evaluation.reading import read
 from skutune.graph import STAGES
 from skutune.hashing import bucket_hash
 from skutune.manifests import Manifest, Stats
@@ -39,6 +42,8 @@ class Rows:
     examples: list[records.Example] = field(default_factory=list)
     coverage: list[records.Coverage] = field(default_factory=list)
     evaluated: list[records.Evaluated] = field(default_factory=list)
+    recalled: list[records.Recalled] = field(default_factory=list)
+    judge: JudgeFigures | None = None
     metrics: list[dict[str, Any]] = field(default_factory=list)
     classifier: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
@@ -94,11 +99,16 @@ def usual() -> Rows:
         records.Coverage("106", NAMES[5], 3, 0, 0, False, True, {"link: no close product": 2, "question: names it": 1}),
     ]
     rows.evaluated = [
-        evaluated(rows, 2, "held_out_question", "base", "Try (closest product: Mustard: id 104)", False, 1, 0),
-        evaluated(rows, 2, "held_out_question", "tuned", answer(rows, (2, 0)), True, 2, 2),
-        evaluated(rows, 3, "held_out_product", "base", "Anything you like, really.", False, 0, 0),
-        evaluated(rows, 3, "held_out_product", "tuned", answer(rows, (0, None)), True, 1, 1),
+        evaluated(rows, 2, "held_out_question", "base", "Try (closest product: Mustard: id 104)"),
+        evaluated(rows, 2, "held_out_question", "tuned", answer(rows, (2, 0))),
+        evaluated(rows, 3, "held_out_product", "base", "Anything you like, really."),
+        evaluated(rows, 3, "held_out_product", "tuned", answer(rows, (0, None))),
     ]
+    rows.recalled = [
+        records.Recalled("101", "train", "tuned", "Baked Beans: id 101", "101", "Baked Beans", True),
+        records.Recalled("104", "held_out_product", "tuned", "Kale: id 105", "105", "Kale", False),
+    ]
+    rows.judge = JudgeFigures("generator", 3, 2, None)
     rows.metrics = [
         {
             "step": step,
@@ -148,25 +158,34 @@ def example(rows: Rows, place: int, number: int, split: str, places: tuple[int |
     )
 
 
-def evaluated(
-    rows: Rows, place: int, split: str, model: str, text: str, parses: bool, references: int, agree: int
-) -> records.Evaluated:
-    """A model's answer to a held-out question; every id in it is in the catalog."""
-    asked = question(rows, place, 1)
-    return records.Evaluated(
-        asked.id,
-        split,
-        model,
-        asked.text,
-        answer(rows, (place,)),
-        text,
-        parses,
-        references,
-        references,
-        agree,
-        model == "tuned",
-        0.5,
+def evaluated(rows: Rows, place: int, split: str, system: str, text: str, **changes: Any) -> records.Evaluated:
+    """A system's answer to a held-out question made from a product; a judge finds all but the first product good."""
+    asked, catalog = question(rows, place, 1), {rows.product(at).id: name for at, name in enumerate(rows.names)}
+    found = read(text, catalog)
+    row = records.Evaluated(
+        question_id=asked.id,
+        product_id=asked.product_id,
+        split=split,
+        system=system,
+        question=asked.text,
+        expected=answer(rows, (place,)),
+        answer=text,
+        parses=found.parses,
+        ids=list(found.ids),
+        no_product=found.no_product,
+        ids_in_catalog=found.ids_in_catalog,
+        names_agree=found.names_agree,
+        names_source=asked.product_id in found.ids,
+        constraints=[],
+        broken=[],
+        pairs_with="",
+        repeats=False,
+        relevant=[each for each in found.ids if each != "101"],
+        irrelevant=[each for each in found.ids if each == "101"],
+        tokens=40,
+        seconds=0.5,
     )
+    return replace(row, **changes)
 
 
 def coverage_of(rows: Rows, place: int, examples: int) -> records.Coverage:
@@ -266,10 +285,18 @@ def _finetune(outputs: Outputs, rows: Rows, scratch: Path) -> None:
     outputs.figures.update(method="lora", steps=len(rows.metrics), resumed_from_step=None)
 
 
-def _evaluate(outputs: Outputs, rows: Rows, _: Path) -> None:
+def _evaluate(outputs: Outputs, rows: Rows, scratch: Path) -> None:
     outputs.part(records.Evaluated, 0, rows.evaluated)
-    outputs.figures["summary"] = []
+    path = scratch / FILE
+    path.write_text(json.dumps(evaluation(rows)), encoding="utf-8")
+    outputs.file(FILE, path)
     outputs.figures["loss"] = {"base": 3.21, "tuned": 1.4, "examples": 2, "tokens": 90} if rows.evaluated else None
+
+
+def evaluation(rows: Rows) -> dict[str, Any]:
+    """The evaluation's document of these rows."""
+    catalog = {rows.product(place).id: name for place, name in enumerate(rows.names)}
+    return document(rows.evaluated, rows.recalled, systems=SYSTEMS, catalog=catalog, retrieval="bm25", judge=rows.judge)
 
 
 def _none() -> Any:

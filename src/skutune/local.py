@@ -21,7 +21,7 @@ from skutune.manifests import Manifest, Task
 from skutune.processes import Processes
 from skutune.progress import Progress
 from skutune.runs import RunInfo
-from skutune.sources import source_digest
+from skutune.sources import labels_digest, source_digest
 from skutune.store import check_writable
 from skutune.store.base import ObjectStore
 from skutune.store.lease import Lease, hold
@@ -113,7 +113,12 @@ class _Pipeline:
         self.working: dict[str, str] = {}
 
     def find_models(self, wanted: list[Stage]) -> None:
-        """Find all models before any is put to work, those that need no network first. Raises InputError."""
+        """Find all models, and verdicts by hand, before any model is put to work, those that need no network first.
+
+        Raises:
+            InputError: one is not there.
+        """
+        labels_digest(self.config)
         roles = {role for stage in wanted for role in graph.models_of(stage, self.config)}
         for role in sorted(roles, key=lambda role: (self.pool.is_remote(role), role)):
             self.pool.identity(role)
@@ -140,7 +145,11 @@ class _Pipeline:
 
     def _task(self, stage: Stage) -> Task:
         models: dict[str, str] = {role: self.pool.identity(role) for role in graph.models_of(stage, self.config)}
-        source = source_digest(self.config.catalog.source) if stage.name == "ingest" else ""
+        source = ""
+        if stage.name == "ingest":
+            source = source_digest(self.config.catalog.source)
+        elif stage.name == "evaluate":
+            source = labels_digest(self.config)
         return submission.draft(self.config, self.info, stage, self.done, models, source)
 
     def _work(self, stage: Stage, task: Task) -> Manifest:

@@ -214,17 +214,45 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """One held-out question with a model's answer. `model` is base or tuned."""
+    """One held-out question, made from the product `product_id`, with one system's answer.
+
+    `ids` are those that the answer references, in order, repeats too; `no_product` counts its `(no close product)`.
+    `constraints` are what the question asks for and `broken` the ids whose products do not state them; `pairs_with`
+    is the thing that it wants to pair or replace ("" for none), and `repeats` says that the answer recommends that.
+    `relevant` and `irrelevant` are distinct ids as they were judged, an id that no product has among the latter.
+    """
 
     question_id: str
+    product_id: str
     split: str
-    model: str
+    system: str
     question: str
     expected: str
     answer: str
     parses: bool
-    references: int
+    ids: list[str]
+    no_product: int
     ids_in_catalog: int
     names_agree: int
     names_source: bool
+    constraints: list[str]
+    broken: list[str]
+    pairs_with: str
+    repeats: bool
+    relevant: list[str]
+    irrelevant: list[str]
+    tokens: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """One description with the product that one system says it is of; `id` and `name` are "" where it names none."""
+
+    product_id: str
+    split: str
+    system: str
+    text: str
+    id: str
+    name: str
+    right: bool

@@ -8,11 +8,22 @@ from __future__ import annotations
 from types import ModuleType
 
 from skutune.hashing import content_key
-from skutune.prompts import answer, asking, describe, expand, identify, json_schema, paraphrase, question, recommend
+from skutune.prompts import (
+    answer,
+    asking,
+    describe,
+    expand,
+    identify,
+    json_schema,
+    judge,
+    paraphrase,
+    question,
+    recommend,
+)
 
 # Raise a stage's number when its code (parsing, cleaning, rules) makes other rows of the same inputs; then rows of the
 # older code are not taken over. Prompts, schemas and settings are in the keys by themselves.
-_VERSIONS: dict[str, int] = {"classify": 3, "distinct": 2, "link": 3}
+_VERSIONS: dict[str, int] = {"classify": 3, "distinct": 2, "link": 3, "evaluate": 2}
 
 # Prompt modules whose templates change what a stage writes.
 _PROMPTS: dict[str, tuple[ModuleType, ...]] = {
@@ -23,7 +34,7 @@ _PROMPTS: dict[str, tuple[ModuleType, ...]] = {
     "expand": (expand,),
     "answer": (answer, json_schema),
     "compose": (asking, identify),
-    "evaluate": (asking,),
+    "evaluate": (asking, identify, judge),
 }
 
 

@@ -17,7 +17,7 @@ from skutune.config import Config
 from skutune.graph import CLUSTER_STAGES, Stage, models_of
 from skutune.manifests import Manifest, Task
 from skutune.runs import RunInfo
-from skutune.sources import source_digest
+from skutune.sources import labels_digest, source_digest
 from skutune.store.base import ObjectStore
 
 
@@ -40,10 +40,10 @@ class Ledger:
         self.done: dict[str, Manifest] = {}
         self.progressed: dict[str, float] = {}
         self._entries: dict[str, _Entry] = {}
-        self._source = self._models_source = ""
+        self._source = self._models_source = self._labels = ""
 
     def read(self) -> None:
-        """Read what is new: the catalog's and the models' state once, and each stage that has become ready.
+        """Read what is new: the state of catalog, models and labels once, and each stage that has become ready.
 
         May be called at any time, and again after it failed.
 
@@ -53,6 +53,7 @@ class Ledger:
         """
         self._source = self._source or source_digest(self.config.catalog.source)
         self._models_source = self._models_source or submission.models_source(self.config)
+        self._labels = self._labels or labels_digest(self.config)
         for name in wanted_stages(self.plan):
             if name not in self.done and name not in self._entries and self._is_ready(CLUSTER_STAGES[name]):
                 self._enter(name)
@@ -194,7 +195,8 @@ class Ledger:
             identities = {role: "" for each in wanted for role in models_of(each, config)}
         elif "models" in self.done:
             config, identities = submission.mirrored(config, self.done["models"])
-        source = {"ingest": self._source, "models": self._models_source}.get(stage.name, "")
+        sources = {"ingest": self._source, "models": self._models_source, "evaluate": self._labels}
+        source = sources.get(stage.name, "")
         return submission.draft(config, self.info, stage, inputs, identities, source)
 
     def _reads(self, stage: Stage) -> tuple[str, ...]:

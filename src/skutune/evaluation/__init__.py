@@ -1,1 +1,1 @@
-"""Base and tuned model on held-out questions: their answers, and what these are worth."""
+"""Ways of answering on held-out questions, and what their answers are worth."""

@@ -22,3 +22,9 @@ def parse_identity(text: str) -> Reference | None:
     """The product that a completion names, or None where it is no `NAME: id ID`."""
     name, separator, product_id = text.strip().rpartition(": id ")
     return Reference(product_id, name) if separator else None
+
+
+def description_of(prompt: str) -> str:
+    """The description that `identify_messages` wrote into its message."""
+    before, _, after = USER.partition("{description}")
+    return prompt.removeprefix(before).removesuffix(after)

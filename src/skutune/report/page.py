@@ -11,18 +11,24 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from skutune.evaluation.intervals import Difference
 from skutune.evaluation.rates import Rate
 from skutune.records import Example
 from skutune.report import charts, wording
-from skutune.report.answers import Measure, Sample, Segment, Variety
+from skutune.report.answers import Sample, Segment
 from skutune.report.classifying import Classifying
 from skutune.report.coverage import CoverageFigures
+from skutune.report.evaluation import SYSTEMS, Evaluation
 from skutune.report.figures import flatten
 from skutune.report.linking import Linking
 from skutune.report.losses import Losses
 from skutune.report.pipeline import RejectedSample, StageCost
 
-SPLITS = {"held_out_product": "about products never trained", "held_out_question": "about trained products"}
+SPLITS = {
+    "held_out_product": "about products never trained",
+    "held_out_question": "about trained products, worded anew",
+    "train": "of trained products",
+}
 _TOLD_ELSEWHERE = (  # the page has a place of its own for them
     *("classifier · accuracy ", "classifier · projection", "classifier · why", "classifier · measured"),
     *("calibration · reliability", "calibration · coverage"),
@@ -68,9 +74,7 @@ class Page:
     questions: int
     stages: list[StageCost]
     versions: Mapping[str, str]
-    measures: list[Measure]
-    by_split: Mapping[str, list[Measure]]
-    varieties: list[Variety]
+    evaluation: Evaluation
     samples: list[Sample]
     losses: Losses
     linking: Linking
@@ -158,10 +162,6 @@ class Page:
             return None
         return charts.histogram(self.coverage.bins, "trained questions", "products", whole=True)
 
-    def verdict(self) -> Measure:
-        """The one measure that counts: names agree with ids."""
-        return next(measure for measure in self.measures if measure.title == "references whose name and id agree")
-
 
 def render(page: Page) -> str:
     """The page as HTML that needs nothing else."""
@@ -180,9 +180,10 @@ def render(page: Page) -> str:
         interval=charts.interval,
         of=_of,
         range=_range,
+        points=_points,
     )
     style = Markup(files("skutune.report").joinpath("report.css").read_text(encoding="utf-8"))
-    return environment.get_template("report.html").render(page=page, style=style, splits=SPLITS)
+    return environment.get_template("report.html").render(page=page, style=style, splits=SPLITS, systems=SYSTEMS)
 
 
 def _of(rate: Rate) -> str:
@@ -192,3 +193,11 @@ def _of(rate: Rate) -> str:
 def _range(rate: Rate) -> str:
     """The 95 % interval in words."""
     return wording.NOTHING if rate.rate is None else wording.percent_range(rate.low, rate.high)
+
+
+def _points(difference: Difference) -> str:
+    """A difference of shares in percentage points, with its interval: +40.0 (20.1 to 60.2)."""
+    if difference.value is None:
+        return wording.NOTHING
+    value, low, high = (100 * each for each in (difference.value, difference.low, difference.high))
+    return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"

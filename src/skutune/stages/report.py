@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import PurePosixPath
@@ -12,6 +12,7 @@ from typing import Any
 
 from skutune import graph
 from skutune.config import ModelConfig
+from skutune.evaluation.document import FILE as EVALUATION
 from skutune.records import (
     Answer,
     Coverage,
@@ -30,6 +31,7 @@ from skutune.records import (
 from skutune.report import answers, page
 from skutune.report.classifying import read_classifying
 from skutune.report.coverage import tally_coverage
+from skutune.report.evaluation import read_evaluation, top_ids
 from skutune.report.figures import sample
 from skutune.report.linking import tally_links
 from skutune.report.losses import Losses, read_losses
@@ -75,7 +77,8 @@ class Report:
         rows = list(self.inputs.rows("evaluate", Evaluated))
         questions = answers.chosen(rows, self.config.stages.report.samples)
         examples = [*self._examples("answer"), *self._examples("description")]
-        names = self._names(_texts(questions, examples))
+        evaluation = self.inputs.json("evaluate", EVALUATION)
+        names = self._names(answers.ids_named(_texts(questions, examples)) | top_ids(evaluation))
         coverage = self.inputs.rows("compose", Coverage, "coverage")
         return page.Page(
             run=self.config.run,
@@ -86,9 +89,7 @@ class Report:
             questions=manifests["question"].rows() - manifests["question"].rejected(),
             stages=[stage_cost(graph.stage(name), manifests[name], self._reasons(name)) for name in manifests],
             versions=self._versions(),
-            measures=answers.measures(rows),
-            by_split=answers.by_split(rows),
-            varieties=answers.varieties(rows),
+            evaluation=read_evaluation(evaluation, names),
             samples=[answers.side_by_side(question, names) for question in questions],
             losses=self._losses(),
             linking=tally_links(self._links(), _LISTED),
@@ -103,8 +104,8 @@ class Report:
     def _models(self) -> list[page.ModelLine]:
         return [
             page.ModelLine(role, _model_name(model), model.revision, self._identity(role))
-            for role in ("generator", "encoder", "base")
-            for model in (getattr(self.config.models, role),)
+            for role, model in self.config.models
+            if model is not None
         ]
 
     def _identity(self, role: str) -> str | None:
@@ -147,9 +148,8 @@ class Report:
             for link in self.inputs.part("link", Link, part):
                 yield link, counts.get(link.normalised, 0)
 
-    def _names(self, texts: Iterable[str]) -> dict[str, str]:
-        """The catalog's names of the ids that come in some texts."""
-        ids = answers.ids_named(texts)
+    def _names(self, ids: set[str]) -> dict[str, str]:
+        """The catalog's names of some ids."""
         return {product.id: product.name for product in self.inputs.rows("ingest", Product) if product.id in ids}
 
     def _losses(self) -> Losses:

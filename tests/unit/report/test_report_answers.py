@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from finished import Rows, answer, evaluated, usual
+from finished import answer, usual
 
-from skutune.report.answers import by_split, chosen, ids_named, measures, segments, side_by_side, varieties
+from skutune.report.answers import chosen, ids_named, segments, side_by_side
 
 NAMES = {"101": "Baked Beans", "7": "Ale: id 3 (Dark)"}
 
@@ -50,34 +50,9 @@ def test_ids_are_found_in_all_texts() -> None:
     assert ids_named(["(closest product: A: id 1)\n(no close product)", "x (closest product: B, id 2)"]) == {"1", "2"}
 
 
-def test_measures_count_answers_by_answer_and_references_by_reference() -> None:
-    rows = [
-        evaluated(Rows(), 0, "held_out_question", "tuned", "", True, 3, 2),
-        evaluated(Rows(), 1, "held_out_product", "tuned", "", False, 1, 0),
-        evaluated(Rows(), 0, "held_out_question", "base", "", False, 0, 0),
-    ]
-    found = {measure.title: measure for measure in measures(rows)}
-    assert (found["answers in the format"].tuned.hits, found["answers in the format"].tuned.trials) == (1, 2)
-    agree = found["references whose name and id agree"]
-    assert (agree.tuned.hits, agree.tuned.trials, agree.tuned.rate) == (2, 4, 0.5)
-    assert (agree.base.trials, agree.base.rate) == (0, None)
-    assert list(by_split(rows)) == ["held_out_product", "held_out_question"]
-
-
 def test_a_question_is_shown_with_all_its_answers_and_with_those_there_are() -> None:
     rows = usual().evaluated
     assert [set(each) for each in chosen(rows, 5)] == [{"base", "tuned"}, {"base", "tuned"}]
     assert len(chosen(rows, 1)) == 1
     alone = side_by_side({"tuned": rows[1]}, {})
     assert list(alone.answers) == ["tuned"]
-
-
-def test_a_model_that_says_the_same_to_everyone_is_seen() -> None:
-    same = answer(usual(), (0, None))
-    rows = [evaluated(Rows(), place, "held_out_question", "tuned", same, True, 1, 1) for place in range(4)]
-    (found,) = varieties([*rows, evaluated(Rows(), 5, "held_out_question", "tuned", answer(usual(), (1,)), True, 1, 1)])
-    assert (found.model, found.products, found.common_id, found.no_product) == ("tuned", 2, "101", 4)
-    assert (found.common.hits, found.common.trials) == (4, 5)
-    assert varieties([]) == []
-    (silent,) = varieties([evaluated(Rows(), 0, "held_out_question", "base", "Hm.", False, 0, 0)])
-    assert (silent.products, silent.common_id, silent.common.rate) == (0, "", None)

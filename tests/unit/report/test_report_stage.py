@@ -25,8 +25,10 @@ def test_the_headlines_say_what_was_made_and_how_good_it_is(tmp_path: Path) -> N
     assert "2 examples held out" in text
     assert "90.0 % recommendations linked 9 of 10" in text
     assert "40.0 % coverage 2 of 5 products with 2 questions or more" in text
-    assert "100 % of the products that the tuned model names stand beside their own id (3 of 3 references" in text
+    told = "of the products that the tuned model names in answers to questions about"
+    assert f"100 % {told} trained products, worded anew stand beside their own id (2 of 2 references" in text
     assert "For the base model it is 0 % (0 of 1)" in text
+    assert f"100 % {told} products never trained stand beside their own id (1 of 1 references" in text
 
 
 def test_every_stage_has_its_line_with_the_reasons_of_what_it_rejected(tmp_path: Path) -> None:
@@ -90,7 +92,7 @@ def test_a_run_in_which_every_table_is_empty_still_has_a_report(tmp_path: Path) 
 def test_a_tuned_model_that_names_nothing_is_said_to(tmp_path: Path) -> None:
     rows = usual()
     rows.evaluated = [
-        replace(row, answer="I do not know.", references=0, ids_in_catalog=0, names_agree=0) for row in rows.evaluated
+        replace(row, answer="I do not know.", ids=[], ids_in_catalog=0, names_agree=0) for row in rows.evaluated
     ]
     assert "The tuned model named no product with an id" in shown(report(tmp_path, rows))
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from skutune.answering import AnswerModel
 from skutune.config import FinetuneConfig
-from skutune.evaluation.generation import Answerer
 from skutune.samples.models import prepare_generator
 from skutune.training.sft import finetune
 
@@ -23,10 +23,9 @@ def test_the_small_model_learns_to_answer_with_a_reference(chat_file, tmp_path):
     )  # fmt: skip
     assert math.isfinite(figures.last_loss)
     assert figures.last_loss < figures.first_loss / 2
-    answerer = Answerer(folder, tmp_path / "adapter", dtype="bfloat16")
-    question = [({"role": "user", "content": "Which product are baked beans?"},)]
-    (before,) = answerer.answers(question, tuned=False, max_tokens=16, batch_size=1)
-    (after,) = answerer.answers(question, tuned=True, max_tokens=16, batch_size=1)
-    assert not before.text.startswith("Baked Beans: id")
-    assert after.text.startswith("Baked Beans: id")
-    assert after.finish_reason == "stop"
+    products = [("32717", "Baked Beans")]
+    before = AnswerModel.load(folder, None, products, dtype="bfloat16")
+    after = AnswerModel.load(folder, tmp_path / "adapter", products, dtype="bfloat16")
+    question = ["Which product are baked beans?"]
+    assert not before.unconstrained(question, max_tokens=16)[0].startswith("Baked Beans: id")
+    assert after.unconstrained(question, max_tokens=16)[0] == "Baked Beans: id 32717"

@@ -1,0 +1,54 @@
+"""The results as one JSON document: `evaluation.json`.
+
+Equal runs give equal documents but for what tells of time: `seconds` and `tokens_per_second` of the results.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from skutune.evaluation.measures import MEASURES, gains, results
+from skutune.evaluation.recall import recalls
+from skutune.evaluation.relevance import Agreement
+from skutune.evaluation.worst import worst
+from skutune.prompts.judge import RUBRIC
+from skutune.records import Evaluated, Recalled
+
+FILE = "evaluation.json"
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeFigures:
+    """Who judged (a role of the config's models), how many pairs it was asked about and how many verdicts were read."""
+
+    model: str
+    asked: int
+    read: int
+    agreement: Agreement | None
+
+
+def document(
+    rows: Sequence[Evaluated],
+    recalled: Sequence[Recalled],
+    *,
+    systems: Sequence[str],
+    catalog: Mapping[str, str],
+    retrieval: str,
+    judge: JudgeFigures | None,
+) -> dict[str, Any]:
+    """All figures of an evaluation, ready for JSON; without a held-out question its lists are empty."""
+    questions = {(row.question_id, row.split) for row in rows}
+    return {
+        "systems": list(systems),
+        "retrieval": retrieval,
+        "questions": dict(sorted(Counter(split for _, split in questions).items())),
+        "measures": {measure.name: {"title": measure.title, "better": measure.better} for measure in MEASURES},
+        "results": [asdict(result) for result in results(rows, systems, catalog)],
+        "gains": [asdict(gain) for gain in gains(rows)],
+        "recall": [asdict(recall) for recall in recalls(recalled, systems)],
+        "judge": asdict(judge) | {"rubric": RUBRIC} if judge else None,
+        "worst": [asdict(bad) for bad in worst(rows, catalog)],
+    }

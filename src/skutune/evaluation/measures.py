@@ -1,0 +1,169 @@
+"""What is measured of the answers of one system to the questions of one split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from skutune.evaluation.intervals import Difference, difference, rate_of
+from skutune.evaluation.rates import Rate
+from skutune.records import Evaluated
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A rate over answers or over what they recommend; `counts` gives (hits, trials) of one answer.
+
+    `better` says what is wanted: more, less, or "" where neither is better by itself.
+    """
+
+    name: str
+    title: str
+    better: str
+    counts: Callable[[Evaluated], tuple[int, int]]
+
+
+MEASURES = (
+    Measure("format", "answers in the format", "more", lambda row: (row.parses, 1)),
+    Measure(
+        "id_in_catalog", "references whose id is in the catalog", "more", lambda row: (row.ids_in_catalog, len(row.ids))
+    ),
+    Measure(
+        "name_agrees", "references whose name and id agree", "more", lambda row: (row.names_agree, len(row.ids))
+    ),
+    Measure(
+        "names_source", "answers that name the product the question was made from", "more",
+        lambda row: (row.names_source, 1),
+    ),
+    Measure(
+        "relevant", "recommended products that the judge finds relevant", "more",
+        lambda row: (len(row.relevant), len(row.relevant) + len(row.irrelevant)),
+    ),
+    Measure(
+        "breaks_constraint", "answers that break a constraint of the question", "less",
+        lambda row: (bool(row.broken), 1) if row.constraints else (0, 0),
+    ),
+    Measure(
+        "repeats_question", "answers that recommend what the question has already", "less",
+        lambda row: (row.repeats, 1) if row.pairs_with else (0, 0),
+    ),
+    Measure("refuses", "answers that recommend no product", "less", lambda row: (not row.ids, 1)),
+    Measure(
+        "no_close_product", "recommendations with no close product", "",
+        lambda row: (row.no_product, row.no_product + len(row.ids)),
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Variety:
+    """How varied the recommended products are; ids that no product has do not count.
+
+    `covered` of the `catalog`'s products are recommended. `top_id` is recommended oftenest, `top` is its share. `gini`
+    is of how often products are recommended, over as many products as there are recommendations, or all where they are
+    fewer: 0 where each recommendation is another product, near 1 where all are one. These describe the answers that
+    were given; `top` alone has an interval.
+    """
+
+    covered: int
+    catalog: int
+    top_id: str | None
+    top: Rate
+    gini: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One system on one split, ready for JSON. `rates` are by the names of MEASURES; `tokens` are those written."""
+
+    split: str
+    system: str
+    answers: int
+    rates: dict[str, Rate]
+    variety: Variety
+    tokens: int
+    seconds: float
+    tokens_per_second: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What tuning adds to one way of answering on one split, by the names of MEASURES."""
+
+    split: str
+    base: str
+    tuned: str
+    differences: dict[str, Difference]
+
+
+def results(rows: Sequence[Evaluated], systems: Sequence[str], catalog: Mapping[str, str]) -> list[Result]:
+    """Each system on each split, splits in alphabetical order."""
+    found = []
+    for split, by_system in _grouped(rows).items():
+        found += [_result(split, system, by_system[system], catalog) for system in systems if system in by_system]
+    return found
+
+
+def gains(rows: Sequence[Evaluated]) -> list[Gain]:
+    """Tuned minus base, for each way of answering that both were asked in."""
+    found = []
+    for split, by_system in _grouped(rows).items():
+        for base, before in by_system.items():
+            tuned = base.replace("base", "tuned")
+            if base.startswith("base") and tuned in by_system:
+                found.append(Gain(split, base, tuned, _differences(before, by_system[tuned])))
+    return found
+
+
+def gini(counts: Sequence[int]) -> float | None:
+    """The Gini coefficient of numbers that are not all zero, in [0, 1); None where they are, or where there is none."""
+    total, size = sum(counts), len(counts)
+    if not total:
+        return None
+    ranked = sum(place * count for place, count in enumerate(sorted(counts), start=1))
+    return 2 * ranked / (size * total) - (size + 1) / size
+
+
+def _grouped(rows: Sequence[Evaluated]) -> dict[str, dict[str, list[Evaluated]]]:
+    found: dict[str, dict[str, list[Evaluated]]] = {split: {} for split in sorted({row.split for row in rows})}
+    for row in rows:
+        found[row.split].setdefault(row.system, []).append(row)
+    return found
+
+
+def _result(split: str, system: str, rows: list[Evaluated], catalog: Mapping[str, str]) -> Result:
+    tokens, seconds = sum(row.tokens for row in rows), sum(row.seconds for row in rows)
+    return Result(
+        split=split,
+        system=system,
+        answers=len(rows),
+        rates={measure.name: rate_of([measure.counts(row) for row in rows]) for measure in MEASURES},
+        variety=_variety(rows, catalog),
+        tokens=tokens,
+        seconds=seconds,
+        tokens_per_second=tokens / seconds if tokens and seconds else None,
+    )
+
+
+def _variety(rows: list[Evaluated], catalog: Mapping[str, str]) -> Variety:
+    real = [[each for each in row.ids if each in catalog] for row in rows]
+    counts = Counter(each for ids in real for each in ids)
+    top_id = min(counts, key=lambda each: (-counts[each], each), default=None)
+    slots = min(counts.total(), len(catalog))
+    return Variety(
+        covered=len(counts),
+        catalog=len(catalog),
+        top_id=top_id,
+        top=rate_of([(ids.count(top_id or ""), len(ids)) for ids in real]),
+        gini=gini([*counts.values(), *[0] * (slots - len(counts))]),
+    )
+
+
+def _differences(before: list[Evaluated], after: list[Evaluated]) -> dict[str, Difference]:
+    tuned = {row.question_id: row for row in after}
+    pairs = [(row, tuned[row.question_id]) for row in before]
+    return {
+        measure.name: difference([measure.counts(one) for one, _ in pairs], [measure.counts(two) for _, two in pairs])
+        for measure in MEASURES
+    }

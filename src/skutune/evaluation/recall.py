@@ -1,0 +1,100 @@
+"""Which product a description is of: whether a model recalls ids that it was taught, and what it says of others.
+
+Asked as in training, a model answers `NAME: id ID`. Only the id counts. Constrained, the completion is one of the
+catalog's own lines, so that what is left to go wrong is which.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from skutune.answers import Reference
+from skutune.evaluation.intervals import rate_of
+from skutune.evaluation.rates import Rate
+from skutune.prompts.identify import parse_identity, render_identity
+from skutune.records import Recalled
+
+_LONGEST = 96  # tokens of a line; a product with a longer name cannot be recalled
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """How often one system's id was the right one, over the descriptions of a split; resampled by product."""
+
+    split: str
+    system: str
+    descriptions: int
+    right: Rate
+
+
+class Identities:
+    """The lines `NAME: id ID` of all products as tokens, sorted: which token may follow what is written."""
+
+    def __init__(self, products: Iterable[tuple[str, str]], tokenizer: Any, ends: Sequence[int]) -> None:
+        """`products` are (id, name) pairs, `ends` the tokens that end a text."""
+        lines = [render_identity(Reference(product_id, name)) for product_id, name in products]
+        # A name may read like a special token ("<|im_end|>"): it is text here.
+        encoded = tokenizer(lines, add_special_tokens=False, split_special_tokens=True)["input_ids"] if lines else []
+        self._lines = sorted(tuple(tokens) for tokens in encoded)
+        self._ends = list(ends)
+        self.following = lru_cache(maxsize=1024)(self._following)
+
+    @property
+    def max_tokens(self) -> int:
+        """The tokens that the longest line needs, with its end."""
+        return min(max(map(len, self._lines), default=0), _LONGEST) + 1
+
+    def _following(self, written: tuple[int, ...]) -> list[int]:
+        """The tokens that may come next, at least one."""
+        size = len(written)
+        at = bisect_left(self._lines, written)
+        end = bisect_left(self._lines, (*written[:-1], written[-1] + 1)) if written else len(self._lines)
+        found = sorted({line[size] for line in self._lines[at:end] if len(line) > size})
+        is_whole = at < end and self._lines[at] == written
+        return found + self._ends if is_whole or not found else found
+
+
+class IdentityMask:
+    """A logits processor of transformers that lets each row of a batch write a product's line and nothing else."""
+
+    def __init__(self, identities: Identities) -> None:
+        self._identities, self._begin = identities, -1
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """The scores, shape (rows, tokens), with -inf for what is no line's next token."""
+        if self._begin < 0:
+            self._begin = input_ids.shape[1]
+        allowed = scores.new_full(scores.shape, float("-inf"))
+        for row, written in enumerate(input_ids[:, self._begin :].tolist()):
+            allowed[row, self._identities.following(tuple(written))] = 0.0
+        return scores + allowed
+
+
+def recalled(product_id: str, split: str, system: str, text: str) -> Recalled:
+    """What a completion says; only its first line is read."""
+    line = text.strip().split("\n")[0]
+    named = parse_identity(line) or Reference("", "")
+    return Recalled(product_id, split, system, line[:400], named.id, named.name, named.id == product_id)
+
+
+def recalls(rows: Sequence[Recalled], systems: Sequence[str]) -> list[Recall]:
+    """Each system on each split, splits in alphabetical order."""
+    found = []
+    for split in sorted({row.split for row in rows}):
+        for system in systems:
+            own = [row for row in rows if (row.split, row.system) == (split, system)]
+            if own:
+                found.append(Recall(split, system, len(own), rate_of(list(_by_product(own).values()))))
+    return found
+
+
+def _by_product(rows: Iterable[Recalled]) -> Mapping[str, tuple[int, int]]:
+    counts: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        hits, trials = counts.get(row.product_id, (0, 0))
+        counts[row.product_id] = hits + row.right, trials + 1
+    return counts

@@ -1,0 +1,93 @@
+"""A baseline without an LLM: the products that a search finds for a question, or for a description.
+
+Its answers are written in the answer format, so that the same measures apply to them: what a fine-tuned model must
+beat is not the base model alone but the search that a shop has already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from skutune.answers import AnswerText, Item, Reference, render
+from skutune.engines.base import Encoder
+from skutune.linking.classifier import Floats
+from skutune.linking.phrases import stem
+from skutune.linking.wordings import STOP
+from skutune.records import Product
+from skutune.text import words
+
+SHOWN = 3
+_OTHER_STOPS = frozenset(
+    words(
+        "what which how where can could should is are do does i we my me us it that this some any good best go goes "
+        "well would like need want buy make serve recommend suggest"
+    )
+)
+
+
+class Search(Protocol):
+    """Finds products by a text."""
+
+    def find(self, texts: Sequence[str], count: int) -> list[list[int]]:
+        """The rows of the best products for each text, best first: at most `count`, none that has nothing of it."""
+        ...
+
+
+class WordSearch:
+    """BM25 (S. Robertson, H. Zaragoza, 2009; Lucene's variant as in the package bm25s) over stems of words."""
+
+    def __init__(self, documents: Iterable[str]) -> None:
+        """One document a product, in the products' order."""
+        import bm25s
+
+        terms = [_terms(document) for document in documents]
+        self._size = len(terms)
+        self._known = {term for document in terms for term in document}
+        self._index = bm25s.BM25()
+        if self._known:
+            self._index.index(terms, show_progress=False)
+
+    def find(self, texts: Sequence[str], count: int) -> list[list[int]]:
+        return [self._find([term for term in _terms(text) if term in self._known], count) for text in texts]
+
+    def _find(self, terms: list[str], count: int) -> list[int]:
+        if not terms:
+            return []
+        scores = self._index.get_scores(terms)[: self._size]
+        best = np.argsort(-scores, kind="stable")[:count]
+        return [int(row) for row in best if scores[row] > 0]
+
+
+class VectorSearch:
+    """The nearest product names by the encoder's vectors, shape (n, d); it always finds something."""
+
+    def __init__(self, names: Floats, encoder: Encoder) -> None:
+        self._names, self._encoder = names, encoder
+
+    def find(self, texts: Sequence[str], count: int) -> list[list[int]]:
+        if not texts:
+            return []
+        cosines = self._encoder.encode(list(texts)) @ self._names.T
+        return [[int(row) for row in best] for best in np.argsort(-cosines, axis=1, kind="stable")[:, :count]]
+
+
+def document(product: Product, description: str | None) -> str:
+    """What words are searched in: name, attributes and description."""
+    return " ".join([product.name, *product.attributes.values(), description or ""])
+
+
+def render_found(products: Sequence[Reference]) -> str:
+    """What was found as an answer; nothing found is a recommendation without a close product."""
+    found: list[Reference | None] = list(products) or [None]
+    items = tuple(
+        Item(f"Result {place}", "It was found for the words of the question.", product)
+        for place, product in enumerate(found, start=1)
+    )
+    return render(AnswerText("These products were found for the question:", items, "They are listed best first."))
+
+
+def _terms(text: str) -> list[str]:
+    return [stem(word) for word in words(text) if word not in STOP and word not in _OTHER_STOPS]

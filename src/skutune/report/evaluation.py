@@ -1,0 +1,148 @@
+"""The evaluation's figures as the page tables them: for each split a measure a row and a system a column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from skutune.evaluation.intervals import Difference
+from skutune.evaluation.rates import Rate
+from skutune.evaluation.worst import Bad
+from skutune.report import wording
+
+SYSTEMS = {
+    "base": "base",
+    "base-constrained": "base, constrained",
+    "base-linked": "base, linked",
+    "tuned": "tuned",
+    "tuned-constrained": "tuned, constrained",
+    "tuned-linked": "tuned, linked",
+    "retrieval": "search",
+}
+"""How the page calls the systems."""
+_VERDICT = "name_agrees"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One measure over the systems of a table: its cells, and what tuning adds by the names of the tuned systems."""
+
+    title: str
+    better: str
+    cells: list[Rate]
+    gains: Mapping[str, Difference]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure without an interval over the systems of a table."""
+
+    title: str
+    cells: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The table of one split; without a split, of recall. `systems` are the columns."""
+
+    split: str
+    systems: list[str]
+    questions: int
+    lines: list[Line]
+    figures: list[Figure]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How often names and ids agree in what base and tuned model write freely; None where one was not asked."""
+
+    split: str
+    base: Rate | None
+    tuned: Rate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All of `evaluation.json` that the page shows; `verdicts` is the one measure that counts, for each split."""
+
+    verdicts: list[Verdict]
+    splits: list[Compared]
+    recall: list[Compared]
+    judge: Mapping[str, Any] | None
+    agrees: Rate | None
+    worst: list[Bad]
+    retrieval: str
+
+
+def read_evaluation(document: Mapping[str, Any], names: Mapping[str, str]) -> Evaluation:
+    """The parsed document; `names` maps the catalog's ids to names, at least those of the most recommended products."""
+    results: list[Mapping[str, Any]] = document["results"]
+    splits = sorted({result["split"] for result in results})
+    judge = document["judge"]
+    agreement = judge["agreement"] if judge else None
+    return Evaluation(
+        verdicts=[_verdict(split, results) for split in splits],
+        splits=[_compared(split, document, names) for split in splits],
+        recall=_recall(document["recall"]),
+        judge=judge,
+        agrees=Rate(**agreement["agrees"]) if agreement else None,
+        worst=[Bad(**bad) for bad in document["worst"]],
+        retrieval=document["retrieval"],
+    )
+
+
+def top_ids(document: Mapping[str, Any]) -> set[str]:
+    """The ids that were recommended most by any system."""
+    return {result["variety"]["top_id"] for result in document["results"]} - {None}
+
+
+def _compared(split: str, document: Mapping[str, Any], names: Mapping[str, str]) -> Compared:
+    results = [result for result in document["results"] if result["split"] == split]
+    gains = {gain["tuned"]: gain["differences"] for gain in document["gains"] if gain["split"] == split}
+    lines = []
+    for name, measure in document["measures"].items():
+        cells = [Rate(**result["rates"][name]) for result in results]
+        if any(cell.trials for cell in cells):
+            found = {system: Difference(**differences[name]) for system, differences in gains.items()}
+            lines.append(Line(measure["title"], measure["better"], cells, found))
+    tops = [Rate(**result["variety"]["top"]) for result in results]
+    lines.append(Line("recommendations of the commonest product", "", tops, {}))
+    return Compared(
+        split=split,
+        systems=[result["system"] for result in results],
+        questions=document["questions"][split],
+        lines=lines,
+        figures=_figures(results, names),
+    )
+
+
+def _figures(results: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> list[Figure]:
+    varieties = [result["variety"] for result in results]
+    tops = [names.get(variety["top_id"] or "", wording.NOTHING) for variety in varieties]
+    speeds = [result["tokens_per_second"] for result in results]
+    return [
+        Figure("the commonest product", tops),
+        Figure("products recommended", [f"{each['covered']:,} of {each['catalog']:,}" for each in varieties]),
+        Figure("unevenness (Gini)", [wording.figure(_rounded(each["gini"])) for each in varieties]),
+        Figure("tokens a second", [wording.figure(_rounded(speed, 1)) for speed in speeds]),
+        Figure("time an answer", [wording.duration(each["seconds"] / max(each["answers"], 1)) for each in results]),
+    ]
+
+
+def _recall(recalls: Sequence[Mapping[str, Any]]) -> list[Compared]:
+    found = []
+    for split in sorted({recall["split"] for recall in recalls}, reverse=True):
+        own = [recall for recall in recalls if recall["split"] == split]
+        line = Line("descriptions told by the right id", "more", [Rate(**recall["right"]) for recall in own], {})
+        found.append(Compared(split, [recall["system"] for recall in own], own[0]["descriptions"], [line], []))
+    return found
+
+
+def _verdict(split: str, results: Sequence[Mapping[str, Any]]) -> Verdict:
+    found = {result["system"]: Rate(**result["rates"][_VERDICT]) for result in results if result["split"] == split}
+    return Verdict(split, found.get("base"), found.get("tuned"))
+
+
+def _rounded(number: float | None, digits: int = 2) -> float | None:
+    return None if number is None else round(number, digits)
