@@ -37,6 +37,8 @@ MARGINS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0)
 FOLDS = 5
 SIZES = {20: 40, 200: 6, 2000: 1}
 """Sizes of small catalogs, and how many of each are drawn."""
+FOILED = 8  # products of a small catalog for one that is a foil
+_ALIKE = 8  # products that share a name's words, of which one is drawn
 _AGAINST = {"kind_behind", "unknown", "head_elsewhere", "constraint_extra"}
 _EITHER = {"best_cosine"}  # the same for all candidates of a name
 _RULED = {"literal"}  # judged by rule
@@ -74,19 +76,40 @@ def ask_small(
     """Names asked in random small catalogs: half of them have one answer or a few there, half have none.
 
     In a catalog of twenty products one steak is all the steak there is. The labels hold in any part of the catalog.
+    Some things that no grocer sells have a foil, a product that shares their words ("bread" for a bread box): by chance
+    few would meet one.
     """
     generator = np.random.default_rng(size)
     known = [one for one in labelled if one.acceptable.any()]
+    strangers = [one for one in labelled if one.kind == "stranger"]
     for _ in range(repeats):
         planted = generator.permutation(len(known))[: min(size // 3, len(known) // 2)]
         rows = set(generator.choice(len(catalog()), size - len(planted), replace=False).tolist())
         rows |= {int(generator.choice(np.flatnonzero(known[place].acceptable))) for place in planted}
+        foils = _foils(evidence, [strangers[place] for place in generator.permutation(len(strangers))], generator, size)
+        rows |= set(foils.values())
         chosen = np.array(sorted(rows))
         inside = [replace(one, acceptable=one.acceptable[chosen]) for one in labelled]
         having = [one for one in inside if one.acceptable.any()]
         lacking = [one for one in inside if not one.acceptable.any()]
-        asked = [*having, *(lacking[place] for place in generator.permutation(len(lacking))[: len(having)])]
+        lacking = [lacking[place] for place in generator.permutation(len(lacking))]
+        lacking.sort(key=lambda one: one.name not in foils)
+        asked = [*having, *lacking[: len(having)]]
         yield from (one for one in ask(_part(evidence, chosen), asked, meant) if not one.hidden)
+
+
+def _foils(
+    evidence: Evidence, strangers: Sequence[Labelled], generator: np.random.Generator, size: int
+) -> dict[str, int]:
+    """Names that nothing answers, and a product each that shares their words."""
+    foils: dict[str, int] = {}
+    for one in strangers:
+        if len(foils) >= size // FOILED:
+            break
+        alike = evidence.index.candidates(evidence.index.query(one.name), _ALIKE)
+        if len(alike):
+            foils[one.name] = int(generator.choice(alike))
+    return foils
 
 
 def _part(whole: Evidence, rows: Ints) -> Evidence:

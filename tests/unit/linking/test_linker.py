@@ -60,6 +60,15 @@ def test_what_the_catalog_lacks_has_no_close_product(linker: Linker, encoder: Mi
     assert linked.best_p < 0.9
 
 
+@pytest.mark.parametrize("name", ["bean bag", "steak knife", "gravy boat", "salad spinner", "tea kettle"])
+def test_another_thing_that_shares_a_products_word_has_no_close_product(
+    linker: Linker, encoder: MiniLm, name: str
+) -> None:
+    (linked,) = links(linker, encoder, name)
+    assert linked.candidates == []
+    assert linked.best_p < 0.5
+
+
 def test_an_expansion_neither_loses_a_product_nor_finds_one_for_a_stranger(linker: Linker, encoder: MiniLm) -> None:
     (known,) = links(linker, encoder, "Coleslaw", expansion="A salad of shredded cabbage and carrots in mayonnaise.")
     (stranger,) = links(linker, encoder, "Car battery", expansion="A rechargeable battery that starts a car's engine.")
