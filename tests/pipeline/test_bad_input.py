@@ -163,6 +163,9 @@ def test_a_run_asked_too_early_says_how_far_it_is(command: Command, pipeline: Pi
         code, message = command(*arguments, "--store", pipeline.store, "--run", "sample")
         assert code == 10, arguments
         assert "skutune" in message, arguments
+    _, message = command("ask", "--linked", "What?", "--store", pipeline.store, "--run", "sample")
+    assert "--linked needs the linker of the run and its encoder: " in message
+    assert "classify" in message
 
 
 def test_an_unreachable_store_is_worth_another_try(

@@ -107,6 +107,11 @@ def test_a_finished_run_answers_links_and_explains(finished: tuple[Path, subproc
     assert battery["candidates"]
     asked = _skutune('skutune ask --run demo-tiny --json "What goes with ham?"', folder)
     assert json.loads(asked.stdout)["answer"]["items"], asked.stderr
+    assert "trie" not in asked.stderr  # the kept one fits
+    products = {line.split(",")[0] for line in grocery_csv().splitlines()[1:5]}
+    named = _skutune('skutune ask --run demo-tiny --linked --json "What goes with ham?"', folder)
+    for item in json.loads(named.stdout)["answer"]["items"]:
+        assert item["product"] is None or item["product"]["id"] in products, named.stderr
     explained = _skutune("skutune explain --run demo-tiny --product 32717", folder)
     assert "Baked Beans" in explained.stdout
     status = json.loads(_skutune("skutune status --run demo-tiny --json", folder).stdout)
