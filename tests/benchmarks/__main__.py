@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import baselines, controller, data_path, engines, linking, start
+from tests.benchmarks import baselines, controller, data_path, decoding, engines, linking, start
 from tests.benchmarks.rows import Row, render
 
 SUITES: dict[str, Callable[[Path, argparse.Namespace], list[Row]]] = {
@@ -24,6 +24,7 @@ SUITES: dict[str, Callable[[Path, argparse.Namespace], list[Row]]] = {
     "controller": controller.measure,
     "baselines": baselines.measure,
     "linking": linking.measure,
+    "decoding": decoding.measure,
 }
 
 
