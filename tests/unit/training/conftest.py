@@ -1,41 +1,10 @@
-"""A Llama model of a few thousand weights that reads bytes: real code, real training, milliseconds a step."""
+"""The byte model and files in the chat format, for every test of training."""
 
 import json
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-CHAT_TEMPLATE = (
-    "{% for message in messages %}<|start|>{{ message['role'] }}\n{{ message['content'] }}<|end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
-)
-
-
-def byte_tokenizer(template=CHAT_TEMPLATE):
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {letter: number for number, letter in enumerate(letters)}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(["<|start|>", "<|end|>"])
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>")
-    fast.chat_template = template
-    return fast
-
-
-def save_base(folder, template=CHAT_TEMPLATE, **sizes):
-    torch.manual_seed(0)
-    # Wide random weights: what a small adapter can bend must be there before it.
-    made = {
-        "vocab_size": 258, "hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
-        "num_key_value_heads": 2, "max_position_embeddings": 1024, "eos_token_id": 257, "bos_token_id": None,
-    }  # fmt: skip
-    config = LlamaConfig(initializer_range=0.2, **{**made, **sizes})
-    LlamaForCausalLM(config).save_pretrained(folder)
-    byte_tokenizer(template).save_pretrained(folder)
-    return folder
+from byte_model import save_base
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 import yaml
-from conftest import byte_tokenizer, save_base
+from byte_model import byte_tokenizer, save_base
 from peft import LoraConfig, get_peft_model
 from tensorboardX.proto.event_pb2 import Event
 from transformers import AutoModelForCausalLM, AutoTokenizer

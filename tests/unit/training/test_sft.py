@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from conftest import save_base
+from byte_model import save_base
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
