@@ -149,7 +149,10 @@ def _load_model(base: Path, adapter: Path | None, dtype: Dtype, device: str | No
 
         _check_folder(adapter, "adapter_config.json", "the adapter")
         check_base(adapter, base)
-        model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+        try:
+            model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+        except (OSError, ValueError, KeyError, RuntimeError) as error:  # other shapes are a RuntimeError of torch
+            raise InputError(f"adapter {adapter}: does not fit base model {base}: {error}") from error
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval(), tokenizer
 
 
