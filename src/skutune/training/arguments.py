@@ -8,9 +8,9 @@ import torch
 from trl import SFTConfig
 
 from skutune.config import FinetuneConfig
+from skutune.training import zero
 from skutune.training.models import device
 from skutune.training.planning import Plan
-from skutune.training.zero import deepspeed_config
 
 _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
@@ -21,6 +21,9 @@ def trainer_arguments(config: FinetuneConfig, plan: Plan, output: Path, *, has_v
     They must be made before the model is loaded: with stage 3 of ZeRO it is split while it is.
     """
     on_gpu = device().type == "cuda"
+    on_cpu_with_zero = bool(plan.zero_stage) and not on_gpu
+    if on_cpu_with_zero:
+        zero.connect_on_cpu()
     return SFTConfig(
         output_dir=str(output / "checkpoints"),
         num_train_epochs=config.epochs,
@@ -31,13 +34,14 @@ def trainer_arguments(config: FinetuneConfig, plan: Plan, output: Path, *, has_v
         per_device_train_batch_size=plan.rows,
         gradient_accumulation_steps=1,
         ddp_find_unused_parameters=False,
-        deepspeed=deepspeed_config(plan.zero_stage, plan.numbers) if plan.zero_stage else None,
+        deepspeed=zero.deepspeed_config(plan.zero_stage, plan.numbers) if plan.zero_stage else None,
         gradient_checkpointing=plan.checkpointing,
         use_liger_kernel=plan.liger,
         liger_kernel_config={"fused_linear_cross_entropy": False, "cross_entropy": False} if plan.liger else None,
         bf16=plan.numbers is torch.bfloat16,
         fp16=plan.numbers is torch.float16,
-        use_cpu=not on_gpu and not plan.zero_stage,  # DeepSpeed finds the CPU itself
+        use_cpu=not on_gpu and not plan.zero_stage,  # accelerate uses DeepSpeed only where no CPU is asked for
+        accelerator_config={"use_configured_state": on_cpu_with_zero},
         dataloader_pin_memory=on_gpu,
         max_length=config.max_length,
         dataset_kwargs={"skip_prepare_dataset": True},

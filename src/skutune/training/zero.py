@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 from typing import Any
 
 import torch
@@ -17,6 +18,20 @@ def is_installed() -> bool:
 def quieten() -> None:
     """Silence DeepSpeed, which logs on stdout, before any library imports it."""
     logging.getLogger("DeepSpeed").disabled = True
+
+
+def connect_on_cpu() -> None:
+    """Connect the processes of a training on CPUs by gloo; left to itself, accelerate knows DeepSpeed on devices only.
+
+    DeepSpeed would compile an operator of its own for it, and one compilation that is killed leaves a lock behind for
+    which every later one waits.
+    """
+    from accelerate import PartialState
+    from deepspeed import ops
+
+    ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
+    PartialState(backend="gloo")
 
 
 def deepspeed_config(stage: int, numbers: torch.dtype) -> dict[str, Any]:
