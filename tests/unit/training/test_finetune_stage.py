@@ -1,0 +1,106 @@
+"""The finetune stage puts a model into the store that others can use, and tells how fast it trains."""
+
+import json
+from pathlib import Path
+
+import pytest
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from skutune import manifests, submission
+from skutune.config import parse
+from skutune.engines.pool import ModelPool
+from skutune.errors import InputError
+from skutune.graph import STAGES
+from skutune.manifests import Manifest
+from skutune.stages.base import Outputs
+from skutune.store import open_store
+from skutune.worker import run_shard
+
+STAGE = STAGES["finetune"]
+SETTINGS = {"learning_rate": 0.02, "batch_size": 4, "micro_batch_size": 4, "max_length": 128, "merge": True}
+
+
+@pytest.fixture
+def tuned(base, chat_file, pairs, tmp_path):
+    """Runs the stage; gives its manifest, its folder and what it said while it went on."""
+
+    def run(examples=pairs, **settings):
+        store, seen = open_store(str(tmp_path / "store")), []
+        model = {"name": str(base)}
+        config = parse(
+            {
+                "run": "fall-catalog",
+                "catalog": {"source": "products.csv", "buckets": 2},
+                "models": {"generator": model, "encoder": model, "base": {**model, "dtype": "float32"}},
+                "stages": {"finetune": {**SETTINGS, **settings}},
+            },
+            "a test",
+        )
+        outputs = Outputs(store, "fall-catalog/compose/f")
+        outputs.file("train.jsonl", chat_file(examples))
+        outputs.file("validation.jsonl", chat_file(examples[:4], "validation.jsonl"))
+        figures = {"products": 321, "held_out_products": 12, "examples": {"train/answer": 4567}}
+        compose = Manifest("compose", "f", 2, tuple(outputs.entries), figures=figures)
+        manifests.write_manifest(store, "fall-catalog/compose/f", compose)
+        pool = ModelPool(config.models, tmp_path / "cache")
+        info = submission.open_run(store, config, None)
+        draft = submission.draft(config, info, STAGE, {"compose": compose}, {"base": pool.identity("base")}, "")
+        task = submission.numbered(store, info, STAGE, draft, [0], 1)
+        manifests.write_task(store, task)
+        run_shard(store, task, 0, pool, seen.append, progress_seconds=0.0)
+        return submission.merged(store, STAGE, task, None), tmp_path / "store" / task.folder, seen
+
+    return run
+
+
+def test_adapter_card_curves_and_merged_weights_lie_in_the_store(tuned, base):
+    manifest, folder, seen = tuned()
+    names = {entry.table for entry in manifest.entries}
+    assert {"adapter/adapter_model.safetensors", "adapter/base.json", "adapter/README.md", "metrics.jsonl"} <= names
+    assert {"merged/model.safetensors", "merged/README.md", "tensorboard/events.out.tfevents.0.skutune"} <= names
+    PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), folder / "adapter")
+    AutoModelForCausalLM.from_pretrained(folder / "merged")
+    assert any(progress.tokens_per_second > 0 for progress in seen)
+    assert manifest.tokens_per_second == manifest.figures["tokens_per_second"] > 0
+    assert (manifest.figures["device"], manifest.figures["utilisation"]) == ("cpu", None)
+
+    card = (folder / "adapter" / "README.md").read_text()
+    assert "| examples, train, answer | 4,567 |" in card
+    assert "base_model: tiny\n" in card
+    written = [folder / name for name in names if Path(name).suffix in (".md", ".json", ".jsonl", ".jinja")]
+    assert written
+    assert not [path for path in written if str(base.parent) in path.read_text()]
+
+
+def test_whole_weights_get_a_card_of_their_own_and_nothing_is_merged(tuned):
+    manifest, folder, _ = tuned(method="full", merge=False)
+    names = {entry.table for entry in manifest.entries}
+    assert "model/model.safetensors" in names
+    assert "lora" not in (folder / "model" / "README.md").read_text().lower()
+    assert not [name for name in names if name.startswith(("merged", "adapter"))]
+
+
+def test_a_length_beyond_the_models_context_is_that_of_the_context(tuned):
+    manifest, _, _ = tuned(max_length=1 << 20, merge=False)
+    assert manifest.figures["plan"]["max_length"] == 1024
+
+
+def test_merging_whole_weights_is_refused_before_anything_runs(tuned):
+    with pytest.raises(InputError, match="no adapter to merge"):
+        tuned(method="full")
+
+
+def test_a_single_example_is_trained_and_none_is_the_users_error(tuned, pairs):
+    manifest, _, _ = tuned(pairs[:1], merge=False)
+    assert manifest.figures["examples"] == 1
+    with pytest.raises(InputError, match="nothing to train on"):
+        tuned([], merge=False)
+
+
+def test_the_curves_in_the_store_are_whole(tuned):
+    manifest, folder, _ = tuned(merge=False)
+    points = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [point["step"] for point in points if point["loss"] is not None] == list(
+        range(1, manifest.figures["steps"] + 1)
+    )
