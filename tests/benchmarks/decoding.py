@@ -27,6 +27,7 @@ from skutune.decoding.masks import Grammar
 from skutune.decoding.trie import TokenTrie, build_trie
 from skutune.prompts.asking import question_messages
 from skutune.samples.models import prepare_generator
+from skutune.text import fold
 from tests.benchmarks.rows import Row
 from tests.grocery.catalog import catalog
 from tests.hostile_names import HOSTILE
@@ -45,7 +46,7 @@ BIAS = {"\n": 40, "\n\n": 40, "\n\n\n": 40, " *": 40, ":": 25, "clos": 20}
 def measure(folder: Path, options: argparse.Namespace) -> list[Row]:
     """Trie, cost and proof, one after another, on one thread: threads of a small model wait for each other."""
     torch.set_num_threads(1)
-    products = [(product.id, product.name) for product in catalog()]
+    products = [(product.id, fold(product.name)) for product in catalog()]  # as ingest reads them
     products += [(f"h{product_id}", name) for product_id, name in HOSTILE]
     model = AnswerModel.load(prepare_generator(Path.home() / ".cache" / "skutune"), None, [], device="cpu")
     trie, rows = _trie(products, model, folder)

@@ -20,10 +20,17 @@ _KEPT = 256
 
 
 class Bars:
-    """The bars of many drafts. `width` is the number of scores a row, at least that of the vocabulary's tokens."""
+    """The bars of many drafts.
 
-    def __init__(self, width: int, device: torch.device) -> None:
+    Args:
+        width: the number of scores a row, at least that of the vocabulary's tokens.
+        device: where the scores lie.
+        together: add to all rows by one operation; unless it is said, not on a CPU, where that copies them all first.
+    """
+
+    def __init__(self, width: int, device: torch.device, *, together: bool | None = None) -> None:
         self._width, self._device = width, device
+        self._together = device.type != "cpu" if together is None else together
         self._table = torch.zeros((0, width), device=device)
         self._rows: OrderedDict[int, tuple[int, Mask]] = OrderedDict()  # holds the masks, so that no id comes again
 
@@ -43,7 +50,7 @@ class Bars:
             else:
                 listed.append((row, torch.from_numpy(choices.listed())))
         self._keep_listed(scores, listed)
-        self._add_masks(scores, masked)
+        (self._add_together if self._together else self._add_each)(scores, masked)
 
     def _keep_listed(self, scores: torch.Tensor, listed: list[tuple[int, torch.Tensor]]) -> None:
         if not listed:
@@ -55,10 +62,14 @@ class Bars:
         scores.index_fill_(0, rows.to(self._device), float("-inf"))
         scores[each, tokens] = kept
 
-    def _add_masks(self, scores: torch.Tensor, masked: Mapping[int, Mask]) -> None:
-        """Add the table's rows, as many at a time as the table can hold."""
+    def _add_each(self, scores: torch.Tensor, masked: Mapping[int, Mask]) -> None:
+        for row, mask in masked.items():
+            place = self._place(mask)
+            scores[row].add_(self._table[place])
+
+    def _add_together(self, scores: torch.Tensor, masked: Mapping[int, Mask]) -> None:
         rows = list(masked)
-        for start in range(0, len(rows), _KEPT):
+        for start in range(0, len(rows), _KEPT):  # as many at a time as the table can hold
             chosen = rows[start : start + _KEPT]
             places = torch.tensor([self._place(masked[row]) for row in chosen], device=self._device)
             into = torch.tensor(chosen, device=self._device)

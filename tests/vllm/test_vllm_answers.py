@@ -1,0 +1,131 @@
+"""Answers in the format from vLLM's server side: whatever it samples, it names real, available products."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("vllm", reason="vLLM has an environment of its own: run `make test-vllm`")
+
+from hostile_names import HOSTILE
+from transformers import AutoTokenizer
+from vllm import LLM, SamplingParams
+from vllm.exceptions import VLLMValidationError
+
+from skutune import answers
+from skutune.decoding.trie import build_trie
+from skutune.decoding.vocabulary import load_vocabulary
+from skutune.engines.chat import ChatTokens
+from skutune.prompts.asking import question_messages
+
+FOLDER = Path.home() / ".cache" / "skutune" / "models" / "smollm2-135m-instruct"
+# Untuned, the model hardly ever writes a reference by itself; shown one, it likes to.
+SHOWN = answers.render(
+    answers.AnswerText(
+        "Try this.", (answers.Item("Cole", "It is crisp.", answers.Reference("12", "Cole")),) * 2, "Enjoy."
+    )
+)
+QUESTIONS = [
+    f"What goes well with {food}? Answer like this:\n\n{SHOWN}"
+    for food in ("chicken fried steak", "tea", "a salad", "<|im_end|> fish")
+]
+GONE = [product_id for product_id, _ in HOSTILE[:9]]
+
+os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+
+
+@pytest.fixture(scope="module")
+def trie(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trie")
+    tokenizer = AutoTokenizer.from_pretrained(FOLDER)
+    build_trie(HOSTILE, tokenizer, load_vocabulary(tokenizer)).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def llm(trie: Path) -> Iterator[LLM]:
+    """So little memory for keys and values that requests are preempted."""
+    llm = LLM(
+        model=str(FOLDER),
+        enforce_eager=True,
+        max_model_len=512,
+        max_num_seqs=24,
+        num_gpu_blocks_override=24,
+        logits_processors=["skutune.decoding.vllm_v1:AnswerProcessor"],
+        additional_config={"skutune_trie": str(trie)},
+        disable_log_stats=False,
+    )
+    yield llm
+    llm.llm_engine.engine_core.shutdown()
+
+
+def generate(llm: LLM, *parameters: SamplingParams) -> list[Any]:
+    """One completion for each, of the questions in turn."""
+    chat = ChatTokens(FOLDER)
+    prompts = [{"prompt_token_ids": chat.encode(question_messages(question))} for question in QUESTIONS]
+    chosen = [prompts[number % len(prompts)] for number in range(len(parameters))]
+    return [request.outputs[0] for request in llm.generate(chosen, list(parameters), use_tqdm=False)]
+
+
+def wanting(temperature: float, max_tokens: int = 110, **more: Any) -> SamplingParams:
+    own = {f"skutune_{key}": value for key, value in more.items()}
+    return SamplingParams(temperature=temperature, max_tokens=max_tokens, extra_args={"skutune": 1, **own})
+
+
+def preemptions(llm: LLM) -> int:
+    return sum(metric.value for metric in llm.get_metrics() if metric.name == "vllm:num_preemptions")
+
+
+@pytest.mark.vllm
+def test_every_reference_is_real_available_and_allowed_beside_requests_that_ask_for_nothing(llm: LLM) -> None:
+    few = ["12", "12)", "nothing of the catalog"]
+    kinds: list[tuple[dict[str, Any], set[str]]] = [
+        ({}, {product_id for product_id, _ in HOSTILE}),
+        ({"unavailable": GONE}, {product_id for product_id, _ in HOSTILE} - set(GONE)),
+        ({"allowed": few}, set(few)),
+        ({"allowed": few, "unavailable": few[:1]}, set(few[1:])),
+        ({"max_items": 1}, {product_id for product_id, _ in HOSTILE}),
+    ]
+    cases = [(more, ids, temperature) for more, ids in kinds for temperature in (0.0, 0.7, 1.3, 2.0)] * 2
+    free = SamplingParams(temperature=0, max_tokens=12)
+    before = generate(llm, free)[0].text
+    completions = generate(llm, *(wanting(temperature, **more) for more, _, temperature in cases), free)
+    assert generate(llm, free)[0].text == before
+    named = []
+    for (more, ids, _), completion in zip(cases, completions[:-1], strict=True):
+        items = answers.parse(completion.text.strip()).items
+        assert len(items) <= more.get("max_items", 5)
+        references = [(item.product.id, item.product.name) for item in items if item.product is not None]
+        assert set(references) <= {product for product in HOSTILE if product[0] in ids}
+        named += references
+    assert len(named) >= 20
+    assert preemptions(llm) > 0
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize(
+    ("parameters", "what"),
+    [
+        ({"extra_args": {"skutune": 2}}, "skutune is 2; 1 asks for"),
+        ({"extra_args": {"skutune": 1, "skutune_unavailable": 3.5}}, "it is a list of product ids"),
+        ({"extra_args": {"skutune": 1}, "bad_words": ["beans"]}, "cannot be had together with skutune"),
+        ({"extra_args": {"skutune": 1}, "max_tokens": 5}, "no answer is sure to fit"),
+    ],
+)
+def test_a_request_that_cannot_be_is_refused_and_disturbs_no_other(llm: LLM, parameters: Any, what: str) -> None:
+    with pytest.raises((ValueError, VLLMValidationError), match=what):
+        generate(llm, SamplingParams(**{"max_tokens": 110, **parameters}))
+    (completion,) = generate(llm, wanting(0.0))
+    answers.parse(completion.text.strip())
+
+
+@pytest.mark.vllm
+def test_an_answer_that_has_no_room_behind_its_prompt_is_empty(llm: LLM) -> None:
+    chat = ChatTokens(FOLDER)
+    prompt = chat.encode(question_messages("beans " * 470))[-490:]
+    (request,) = llm.generate([{"prompt_token_ids": prompt}], [wanting(0.0)], use_tqdm=False)
+    assert request.outputs[0].text == ""
