@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,13 @@ def report(folder: Path, rows: Rows, **settings: Any) -> Path:
     page = folder / "store" / RUN / "report.html"
     assert page.read_bytes() == (folder / "store" / own / "report.html").read_bytes()
     return page
+
+
+def shown(path: Path) -> str:
+    """The page's body as text, white space folded."""
+    html = path.read_text(encoding="utf-8")
+    body = html[html.index("<body>") :]
+    return " ".join(re.sub(r"<[^>]+>", " ", body).split()).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _write(store: LocalStore, folder: str, stage: str, rows: Rows, scratch: Path) -> Manifest:

@@ -7,14 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from finished import Rows, coverage_of, example, link, question, report, usual
-
-
-def shown(path: Path) -> str:
-    """The page's body as text, white space folded."""
-    html = path.read_text(encoding="utf-8")
-    body = html[html.index("<body>") :]
-    return " ".join(re.sub(r"<[^>]+>", " ", body).split()).replace("\N{NO-BREAK SPACE}", " ")
+from finished import Rows, coverage_of, example, link, question, report, shown, usual
 
 
 def test_the_headlines_say_what_was_made_and_how_good_it_is(tmp_path: Path) -> None:
