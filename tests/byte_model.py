@@ -33,3 +33,11 @@ def save_base(folder, template=CHAT_TEMPLATE, **sizes):
     LlamaForCausalLM(config).save_pretrained(folder)
     byte_tokenizer(template).save_pretrained(folder)
     return folder
+
+
+def broken_base(folder):
+    """A base whose loss is no number."""
+    model = LlamaForCausalLM.from_pretrained(save_base(folder))
+    model.lm_head.weight.data[5] = float("nan")
+    model.save_pretrained(folder)
+    return folder

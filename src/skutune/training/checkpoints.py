@@ -17,6 +17,7 @@ from skutune.errors import InputError
 _MARKER = "complete"
 _PREFIX = "checkpoint-"
 _SPLIT = "split.json"
+_BESIDE = "beside"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +34,25 @@ def step_of(checkpoint: Path) -> int:
 
 
 def complete(folder: Path, step: int, beside: Sequence[Path] = ()) -> Path:
-    """Add files and folders, where they exist, to the checkpoint of this step and say that it is whole; returns it."""
+    """Add files and folders, where they exist, to the checkpoint of this step and say that it is whole; returns it.
+
+    They lie in a folder of their own: an adapter directly in a checkpoint would be trained on as a second one.
+    """
     checkpoint = folder / f"{_PREFIX}{step}"
+    shutil.rmtree(checkpoint / _BESIDE, ignore_errors=True)  # of an earlier start that did not finish it
+    (checkpoint / _BESIDE).mkdir()
     for path in beside:
         if path.is_dir():
-            shutil.copytree(path, checkpoint / path.name, copy_function=os.link, dirs_exist_ok=True)
+            shutil.copytree(path, checkpoint / _BESIDE / path.name, copy_function=os.link)
         elif path.exists():
-            shutil.copyfile(path, checkpoint / path.name)
+            shutil.copyfile(path, checkpoint / _BESIDE / path.name)
     (checkpoint / _MARKER).touch()
     return checkpoint
+
+
+def take_beside(checkpoint: Path, folder: Path) -> None:
+    """Copy what `complete` added to a checkpoint into a folder."""
+    shutil.copytree(checkpoint / _BESIDE, folder, dirs_exist_ok=True)
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -65,7 +76,7 @@ def check_split(checkpoint: Path, split: Split) -> None:
     Raises:
         InputError: it cannot.
     """
-    earlier = Split(**json.loads((checkpoint / _SPLIT).read_text(encoding="utf-8")))
+    earlier = Split(**json.loads((checkpoint / _BESIDE / _SPLIT).read_text(encoding="utf-8")))
     if earlier == split or (earlier.zero_stage == split.zero_stage == 0):
         return
     raise InputError(

@@ -119,12 +119,13 @@ def save_model(
     from peft import PeftModel
 
     if isinstance(model, PeftModel):
-        model.peft_config["default"].base_model_name_or_path = base_name
         # Left to itself PEFT asks the hub whether the vocabulary of a model of this name has grown.
         model.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)
+        _note(folder / "adapter_config.json", base_model_name_or_path=base_name)
     else:
         model.save_pretrained(folder, state_dict=_converted(weights or model.state_dict(), dtype))
-        _note_dtype(folder, dtype)
+        # The config tells the type of the model in memory; the weights were written in another.
+        _note(folder / "config.json", dtype=str(dtype).removeprefix("torch."))
     tokenizer.save_pretrained(folder)
 
 
@@ -142,8 +143,7 @@ def _converted(weights: dict[str, torch.Tensor], dtype: torch.dtype) -> dict[str
     return {name: made.setdefault(each.data_ptr(), each.to(dtype)) for name, each in weights.items()}
 
 
-def _note_dtype(folder: Path, dtype: torch.dtype) -> None:
-    """A saved config tells the type of the model in memory; the weights were written in another."""
-    path = folder / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**config, "dtype": str(dtype).removeprefix("torch.")}, indent=2), encoding="utf-8")
+def _note(config: Path, **values: str) -> None:
+    """Change values of a JSON file."""
+    document = json.loads(config.read_text(encoding="utf-8"))
+    config.write_text(json.dumps({**document, **values}, indent=2), encoding="utf-8")

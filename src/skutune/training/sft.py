@@ -27,7 +27,7 @@ from skutune.devices import is_out_of_memory
 from skutune.errors import RetryableError
 from skutune.training import zero
 from skutune.training.arguments import trainer_arguments
-from skutune.training.checkpoints import check_split, newest_checkpoint, step_of, write_split
+from skutune.training.checkpoints import check_split, newest_checkpoint, step_of, take_beside, write_split
 from skutune.training.collate import Collate
 from skutune.training.curves import Curves, StepMetrics
 from skutune.training.examples import Examples, load_examples
@@ -165,11 +165,7 @@ def _restored(resume: Path | None, plan: Plan, output: Path) -> Path | None:
     if checkpoint is None:
         return None
     check_split(checkpoint, plan.split)
-    for name in (_METRICS, _BEST):
-        if (checkpoint / name).is_dir():
-            shutil.copytree(checkpoint / name, output / name, dirs_exist_ok=True)
-        elif (checkpoint / name).is_file():
-            shutil.copyfile(checkpoint / name, output / name)
+    take_beside(checkpoint, output)
     return checkpoint
 
 

@@ -119,8 +119,9 @@ def test_an_upload_that_failed_ends_the_training(store: ObjectStore, tmp_path: P
 def test_a_training_that_is_told_to_stop_does_not_wait_for_the_store(store: ObjectStore, tmp_path: Path) -> None:
     checkpoints = _Slow(store, "f")
     checkpoints.go_on.clear()
-    with pytest.raises(StopSignal), Uploads(checkpoints, tmp_path / "links") as uploads:
-        uploads.add(_checkpoint(tmp_path / "made", 4))
+    uploads = Uploads(checkpoints, tmp_path / "links")
+    uploads.add(_checkpoint(tmp_path / "made", 4))
+    with pytest.raises(StopSignal), uploads:
         raise StopSignal
     assert checkpoints.restore(tmp_path / "early") is None
     checkpoints.go_on.set()

@@ -6,22 +6,28 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from byte_model import broken_base
 from servers import steady_port
 
 from skutune import manifests, submission
-from skutune.config import parse
+from skutune.config import Config, parse
 from skutune.engines.pool import ModelPool
 from skutune.graph import STAGES
 from skutune.manifests import Manifest, Task
 from skutune.stages.base import Outputs
 from skutune.stages.tuned import base_name
 from skutune.store import ObjectStore, open_store
+from skutune.training.curves import read_points
+from skutune.training.sft import finetune
 
 STAGE = STAGES["finetune"]
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 SETTINGS = {
     "epochs": 4,
     "learning_rate": 0.02,
@@ -39,15 +45,18 @@ class Training:
     store: ObjectStore
     task: Task
     folder: Path
+    config: Config
+    base: Path
     environment: dict[str, str] = field(default_factory=lambda: {**os.environ, "OMP_NUM_THREADS": "1"})
 
-    def start(self, *options: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "skutune", "--cache", str(self.folder / "cache"), "worker", "--shard", "0"]
+    def start(self, *options: str, start: Sequence[str] = ()) -> subprocess.Popen[str]:
+        command = [sys.executable, *start, "-m", "skutune", "--cache", str(self.folder / "cache"), "worker"]
+        command += ["--shard", "0"]
         command += ["--task", f"{self.store.uri}/{self.task.key}", "--progress-seconds", "0", *options]
         return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=self.environment)
 
-    def work(self, *options: str) -> tuple[int, str]:
-        process = self.start(*options)
+    def work(self, *options: str, start: Sequence[str] = ()) -> tuple[int, str]:
+        process = self.start(*options, start=start)
         try:
             _, stderr = process.communicate(timeout=300)
         finally:
@@ -67,7 +76,7 @@ class Training:
 def training(base, chat_file, pairs, tmp_path):
     """Makes a task; settings of the training by name."""
 
-    def make(name, **settings):
+    def make(name, base=base, **settings):
         store = open_store(str(tmp_path / name))
         model = {"name": str(base)}
         document = {
@@ -87,7 +96,7 @@ def training(base, chat_file, pairs, tmp_path):
         draft = submission.draft(config, info, STAGE, {"compose": compose}, identities, "")
         task = submission.numbered(store, info, STAGE, draft, [0], 1)
         manifests.write_task(store, task)
-        return Training(store, task, tmp_path)
+        return Training(store, task, tmp_path, config, base)
 
     return make
 
@@ -96,11 +105,9 @@ def last_event(stderr):
     return json.loads(stderr.strip().splitlines()[-1])
 
 
-def test_two_processes_train_as_one_does_and_a_killed_one_ends_both(training):
-    alone, together = training("alone"), training("together")
-    code, stderr = alone.work()
-    assert code == 0, stderr
-
+def test_killed_and_started_again_by_torchrun_two_processes_train_as_one(training, chat_file, pairs):
+    # Five examples a step: the processes' shares are not equal.
+    together = training("together", batch_size=5, micro_batch_size=2, epochs=8)
     process = together.start("--processes", "2")
     ranks = children_when_training(process, together)
     os.kill(ranks[1], signal.SIGKILL)
@@ -109,23 +116,43 @@ def test_two_processes_train_as_one_does_and_a_killed_one_ends_both(training):
     assert last_event(stderr)["exit_code"] == 75
     assert not [rank for rank in ranks if Path(f"/proc/{rank}").exists()]
 
-    code, stderr = together.work("--processes", "2")
+    code, stderr = together.work(start=TORCHRUN)
     assert code == 0, stderr
     figures = together.manifest().figures
     assert figures["resumed_from_step"] > 0
-    assert figures["steps"] == alone.manifest().figures["steps"] == 20
-    assert together.losses() == pytest.approx(alone.losses(), rel=2e-3)
-    # Each written by one process only.
-    names = sorted(entry.table for entry in together.manifest().entries)
-    assert names == sorted(entry.table for entry in alone.manifest().entries)
+    assert figures["steps"] == 32
+    assert together.losses() == pytest.approx(losses_alone(together, chat_file(pairs)), rel=2e-3)
     assert stderr.count("worker_started") == 1
+    # Each written by one process only, and nothing is left of the checkpoints.
+    names = [entry.table for entry in together.manifest().entries]
+    assert len(names) == len(set(names))
+    assert not list(together.store.list(f"{together.task.folder}/checkpoints/"))
 
 
-def test_the_exit_code_is_that_of_the_process_that_says_why(training):
-    faulty = training("faulty", batch_size=3, micro_batch_size=3)
-    code, stderr = faulty.work("--processes", "2")
+@pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed is not installed; `make test` builds it")
+def test_told_to_stop_and_started_again_two_processes_that_share_the_optimizer_train_as_one(training, chat_file, pairs):
+    shared = training("shared", method="full", learning_rate=2e-3, epochs=8)
+    process = shared.start("--processes", "2")
+    ranks = children_when_training(process, shared)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert last_event(stderr)["exit_code"] == 143
+    assert not [rank for rank in ranks if Path(f"/proc/{rank}").exists()]
+
+    code, stderr = shared.work("--processes", "2")
+    assert code == 0, stderr
+    figures = shared.manifest().figures
+    assert figures["plan"]["zero_stage"] == 2
+    assert figures["resumed_from_step"] > 0
+    assert shared.losses() == pytest.approx(losses_alone(shared, chat_file(pairs)), rel=2e-3)
+
+
+def test_a_loss_that_is_no_number_ends_all_processes_with_the_users_error(training, tmp_path):
+    broken = training("broken", base=broken_base(tmp_path / "nan"))
+    code, stderr = broken.work("--processes", "2")
     assert code == 10
-    assert "3 is no multiple of the 2 processes that train; choose 4" in last_event(stderr)["message"]
+    assert "loss of step 1 is nan" in last_event(stderr)["message"]
 
 
 @pytest.mark.parametrize(
@@ -156,15 +183,15 @@ def test_two_machines_meet_and_train(training):
     assert apart.manifest().figures["steps"] == 5
 
 
-def test_processes_told_to_stop_all_end_with_143(training):
-    stopped = training("stopped", epochs=100)
-    process = stopped.start("--processes", "2")
-    ranks = children_when_training(process, stopped)
-    process.send_signal(signal.SIGTERM)
-    _, stderr = process.communicate(timeout=30)
-    assert process.returncode == 143
-    assert last_event(stderr)["exit_code"] == 143
-    assert not [rank for rank in ranks if Path(f"/proc/{rank}").exists()]
+def losses_alone(training, examples):
+    """The curve of the same training by one process, this one."""
+    settings = training.config.stages.finetune
+    finetune(
+        training.base, examples, None, settings, training.folder / "alone",
+        base_name="tiny", dtype="float32", resume=None, on_step=lambda point: None,
+    )  # fmt: skip
+    points = read_points(training.folder / "alone" / "metrics.jsonl")
+    return {point.step: point.loss for point in points if point.loss is not None}
 
 
 def children_when_training(process, training):
