@@ -14,9 +14,11 @@ pytest.importorskip("vllm", reason="vLLM has an environment of its own: run `mak
 from hostile_names import HOSTILE
 from transformers import AutoTokenizer
 from vllm import LLM, SamplingParams
+from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 from vllm.exceptions import VLLMValidationError
 
 from skutune import answers
+from skutune.decoding.requests import Wanted, check, read_wanted
 from skutune.decoding.trie import build_trie
 from skutune.decoding.vocabulary import load_vocabulary
 from skutune.engines.chat import ChatTokens
@@ -129,3 +131,12 @@ def test_an_answer_that_has_no_room_behind_its_prompt_is_empty(llm: LLM) -> None
     prompt = chat.encode(question_messages("beans " * 470))[-490:]
     (request,) = llm.generate([{"prompt_token_ids": prompt}], [wanting(0.0)], use_tqdm=False)
     assert request.outputs[0].text == ""
+
+
+@pytest.mark.vllm
+def test_over_http_the_arguments_arrive_as_they_are() -> None:
+    own = {"skutune": 1, "skutune_unavailable": ["7", 12], "skutune_max_items": 3}
+    request = ChatCompletionRequest(messages=[{"role": "user", "content": "?"}], vllm_xargs=own)
+    parameters = request.to_sampling_params(max_tokens=200, default_sampling_params={})
+    check(parameters)
+    assert read_wanted(parameters.extra_args) == Wanted(frozenset({"7", "12"}), None, 3)

@@ -86,7 +86,8 @@ class TokenTrie:
         """The children of a node below which the stock holds a product."""
         low, high = self.children[node], self.children[node + 1]
         held = stock[self.end[low:high]] > stock[self.first[low:high]]
-        return (low + np.flatnonzero(held)).astype(np.int32)
+        living: NDArray[np.int32] = np.flatnonzero(held).astype(np.int32) + low
+        return living
 
     def child(self, node: int, token: int) -> int:
         """The child that a token leads to, or -1."""

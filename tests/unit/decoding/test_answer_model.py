@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hostile_names import HOSTILE
@@ -51,3 +53,14 @@ def test_without_the_constraint_the_model_writes_what_it_likes(model):
 def test_a_folder_that_holds_no_model_is_named(tmp_path):
     with pytest.raises(InputError, match=r"is not the base model: it holds no config\.json"):
         AnswerModel.load(tmp_path, None, [])
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_kept_trie_is_taken_where_it_fits_the_tokenizer_and_else_built_again(
+    model_folder, hostile_trie, caplog, fits
+):
+    kept = hostile_trie if fits else replace(hostile_trie, vocabulary_digest="another")
+    loaded = AnswerModel.load(model_folder, None, HOSTILE[:2], device="cpu", trie=kept)
+    assert len(loaded.trie.ids) == (len(HOSTILE) if fits else 2)
+    assert ("of another tokenizer; building it again" in caplog.text) != fits
