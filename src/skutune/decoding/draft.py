@@ -34,6 +34,7 @@ _SENTENCE_ROOM = 40
 """Spare tokens below which a line of prose ends with its sentence."""
 _SENTENCE_ENDS = (b".", b"!", b"?")
 _BEHIND_NAME = ("colon", "paragraph", "reference", "product")
+_DEPTH_STEP = 16
 _LONGEST_SHARE = 3
 """A reference of more than this part of an answer's tokens is not written: one name must not take all others' room."""
 
@@ -57,7 +58,9 @@ class Limits:
             gone = np.union1d(gone, np.delete(np.arange(len(trie.ids)), trie.leaves_of(only)))
         self.gone: Leaves = gone.astype(np.int32)
         self.stock = trie.stock_without(self.gone)
-        self.masks = grammar.masks(int(np.delete(trie.lengths, self.gone).max(initial=-1)))
+        longest = int(np.delete(trie.lengths, self.gone).max(initial=-1))
+        # In coarse steps: requests with few products each share masks with others instead of making their own.
+        self.masks = grammar.masks(-(-longest // _DEPTH_STEP) * _DEPTH_STEP if longest >= 0 else -1)
         if self.masks.bound[START] > max_tokens:
             raise InputError(f"no answer fits into {max_tokens} tokens: allow at least {self.masks.bound[START]}")
 

@@ -25,8 +25,8 @@ Mask = NDArray[np.bool_]
 _ITEM_ROOM = 80
 """Spare tokens below which no further recommendation is begun."""
 _KEPT_STATES = 256  # 100 KB each for a vocabulary of 50,000
-_KEPT_MASKS = 1024  # half of that each
-_KEPT_DEPTHS = 4
+_KEPT_MASKS = 512  # half of that each
+_KEPT_DEPTHS = 8
 
 
 class Masks:
