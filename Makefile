@@ -75,6 +75,10 @@ $(VENV)/.ready: pyproject.toml images/constraints-cpu.txt Makefile | $(VENV)/bin
 
 $(VENV)/.ready-dev: $(VENV)/.ready
 	@$(BIN)/python -m pip install $(PIP_FLAGS) -c images/constraints-cpu.txt -e '.[demo,dev]'
+	@# A source package that asks for the torch it will run with; no operator is compiled, so it takes some seconds.
+	@$(BIN)/python -m pip install $(PIP_FLAGS) -c images/constraints-cpu.txt 'setuptools>=77'
+	@DS_BUILD_OPS=0 DS_ACCELERATOR=cpu $(BIN)/python -m pip install $(PIP_FLAGS) --no-build-isolation \
+	  -c images/constraints-cpu.txt deepspeed
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps $(TEST_DATA)
 	@touch $@
 

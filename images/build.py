@@ -59,6 +59,8 @@ class Plan:
         arguments = {"VERSION": self.tag, "REVISION": revision()}
         if self.flavor == "cpu" and name != "controller":
             arguments |= {"BASE_IMAGE": CPU_BASE, "CONSTRAINTS": "constraints-cpu.txt"}
+        if self.flavor == "cpu" and name == "train":
+            arguments["EXTRAS"] = "s3 train"
         if self.base is not None:
             arguments["BASE_IMAGE"] = self.base
         return arguments
