@@ -24,6 +24,7 @@ from skutune.prompts.identify import render_identity
 from skutune.pulse import slow
 from skutune.records import Description, Product
 from skutune.stages.base import Context
+from skutune.stages.catalog_trie import kept_trie
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +82,13 @@ class Answerers:
         base, models = self.context.base(), self.context.config.models
         products = [(product.id, product.name) for product in self.products]
         adapter = None
-        if kind == "tuned" and self.context.config.stages.finetune.method == "full":
+        if kind == "tuned" and not self.context.config.stages.finetune.trains_adapter:
             base = self.context.inputs.folder("finetune", "model")
         elif kind == "tuned":
             adapter = self.context.inputs.folder("finetune", "adapter")
         with slow():
-            model = AnswerModel.load(base, adapter, products, dtype=models.base.dtype)
+            trie = kept_trie(self.context.inputs)
+            model = AnswerModel.load(base, adapter, products, dtype=models.base.dtype, trie=trie)
         yield model
         del model.model
         if torch.cuda.is_available():

@@ -168,7 +168,7 @@ class Evaluate:
         """Loss a token on held-out answers; None without an adapter or without held-out examples."""
         file = self.inputs.file("compose", "validation.jsonl")
         finetune = self.context.config.stages.finetune
-        if finetune.method == "full" or file.stat().st_size == 0:
+        if not finetune.trains_adapter or file.stat().st_size == 0:
             return None
         adapter = self.inputs.folder("finetune", "adapter")
         tokenizer = load_tokenizer(adapter)
