@@ -1,12 +1,18 @@
 """The processes of one training on this machine: started together, ended together, with one exit code.
 
 What torchrun does, but for the exit code: torchrun ends with 1 whatever happened, and on a cluster the code decides who
-must act. A process is told its place by the variables that PyTorch itself reads (RANK, WORLD_SIZE, MASTER_ADDR, …). On
-several machines this runs once on each; the first machine's first process is where all of them meet.
+must act. The library under it (`elastic_launch` in torch.distributed.launcher) tells the codes of those that failed. But
+it ends all others at the first failure, and that one may only know that another is gone; it keeps nobody's last words,
+and it would keep PyTorch in the memory of a process that only waits.
+
+A process is told its place by the variables that PyTorch itself reads (RANK, WORLD_SIZE, MASTER_ADDR, …), so that
+torchrun can start it as well. On several machines this runs once on each; the first machine's first process is where
+all of them meet.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import subprocess
@@ -112,7 +118,7 @@ class Ranks:
         while self._running() and time.monotonic() < until:
             time.sleep(_POLL_SECONDS)
         if failed := self._failed():
-            raise max(failed, key=_Rank.weight).error()
+            raise max(failed, key=lambda rank: (rank.weight(), -rank.ended)).error()
 
     def _running(self) -> bool:
         return any(rank.process.poll() is None for rank in self._started)
@@ -128,6 +134,7 @@ class _Rank:
         self.number = environment["RANK"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
         self.lines: deque[str] = deque(maxlen=_LINES)
+        self.ended = math.inf
         assert self.process.stderr is not None
         self.reader = threading.Thread(target=self._pass_on, args=(self.process.stderr,), daemon=True)
         self.reader.start()
@@ -136,6 +143,7 @@ class _Rank:
         for line in stream:
             self.lines.append(line.decode("utf-8", "replace").rstrip())
             os.write(sys.stderr.fileno(), line)
+        self.ended = time.monotonic()
 
     def end(self, until: float) -> None:
         try:

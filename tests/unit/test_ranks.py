@@ -52,6 +52,7 @@ def test_several_machines_must_know_where_to_meet() -> None:
         ([(75, 0.0), (76, 0.5)], DeviceError, "rank 1 ended"),
         ([(75, 0.0), (-9, 0.3)], RetryableError, "process 1 was killed by signal 9"),
         ([(75, 0.0), (1, 0.3)], SkutuneError, "rank 1 ended"),
+        ([(75, 0.5), (75, 0.0)], RetryableError, "rank 1 ended"),  # the other may have failed because of it
     ],
 )
 def test_all_end_with_the_error_that_says_most(

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from byte_model import save_base
+from training_task import make_training
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +47,15 @@ def chat_file(tmp_path):
 @pytest.fixture
 def pairs():
     return [(f"What goes with dish {number}?", f"Baked Beans: id {number * 37}") for number in range(20)]
+
+
+@pytest.fixture
+def training(base, chat_file, pairs, tmp_path):
+    """Makes a task in a folder of this name; settings of the training by name."""
+
+    def make(name, base=base, **settings):
+        return make_training(
+            tmp_path / name, base, chat_file(pairs), chat_file(pairs[:4], "validation.jsonl"), **settings
+        )
+
+    return make

@@ -3,11 +3,7 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,90 +11,11 @@ import pytest
 from byte_model import broken_base
 from servers import steady_port
 
-from skutune import manifests, submission
-from skutune.config import Config, parse
-from skutune.engines.pool import ModelPool
-from skutune.graph import STAGES
-from skutune.manifests import Manifest, Task
-from skutune.stages.base import Outputs
 from skutune.stages.tuned import base_name
-from skutune.store import ObjectStore, open_store
 from skutune.training.curves import read_points
 from skutune.training.sft import finetune
 
-STAGE = STAGES["finetune"]
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-SETTINGS = {
-    "epochs": 4,
-    "learning_rate": 0.02,
-    "batch_size": 4,
-    "micro_batch_size": 4,
-    "max_length": 128,
-    "save_steps": 3,
-}
-
-
-@dataclass
-class Training:
-    """A finetune task in a store of its own, and workers on it."""
-
-    store: ObjectStore
-    task: Task
-    folder: Path
-    config: Config
-    base: Path
-    environment: dict[str, str] = field(default_factory=lambda: {**os.environ, "OMP_NUM_THREADS": "1"})
-
-    def start(self, *options: str, start: Sequence[str] = ()) -> subprocess.Popen[str]:
-        command = [sys.executable, *start, "-m", "skutune", "--cache", str(self.folder / "cache"), "worker"]
-        command += ["--shard", "0"]
-        command += ["--task", f"{self.store.uri}/{self.task.key}", "--progress-seconds", "0", *options]
-        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=self.environment)
-
-    def work(self, *options: str, start: Sequence[str] = ()) -> tuple[int, str]:
-        process = self.start(*options, start=start)
-        try:
-            _, stderr = process.communicate(timeout=300)
-        finally:
-            process.kill()
-        return process.returncode, stderr
-
-    def manifest(self) -> Manifest:
-        return submission.merged(self.store, STAGE, self.task, None)
-
-    def losses(self) -> dict[int, float]:
-        lines = self.store.get(f"{self.task.folder}/metrics.jsonl").decode().splitlines()
-        points = [json.loads(line) for line in lines]
-        return {point["step"]: point["loss"] for point in points if point["loss"] is not None}
-
-
-@pytest.fixture
-def training(base, chat_file, pairs, tmp_path):
-    """Makes a task; settings of the training by name."""
-
-    def make(name, base=base, **settings):
-        store = open_store(str(tmp_path / name))
-        model = {"name": str(base)}
-        document = {
-            "run": "sample",
-            "catalog": {"source": "products.csv", "buckets": 2},
-            "models": {"generator": model, "encoder": model, "base": {**model, "dtype": "float32"}},
-            "stages": {"finetune": {**SETTINGS, **settings}},
-        }
-        config = parse(document, "a test")
-        outputs = Outputs(store, "sample/compose/f")
-        outputs.file("train.jsonl", chat_file(pairs))
-        outputs.file("validation.jsonl", chat_file(pairs[:4], "validation.jsonl"))
-        compose = Manifest("compose", "f", 2, tuple(outputs.entries))
-        manifests.write_manifest(store, "sample/compose/f", compose)
-        info = submission.open_run(store, config, None)
-        identities = {"base": ModelPool(config.models, tmp_path / "cache").identity("base")}
-        draft = submission.draft(config, info, STAGE, {"compose": compose}, identities, "")
-        task = submission.numbered(store, info, STAGE, draft, [0], 1)
-        manifests.write_task(store, task)
-        return Training(store, task, tmp_path, config, base)
-
-    return make
 
 
 def last_event(stderr):
