@@ -1,7 +1,7 @@
 """The processes of one training on this machine: started together, ended together, with one exit code.
 
 What torchrun does, but for the exit code: torchrun ends with 1 whatever happened, and on a cluster the code decides who
-must act. The library under it (`elastic_launch` in torch.distributed.launcher) tells the codes of those that failed. But
+must act. The library under it (`elastic_launch` in torch.distributed.launcher) tells the codes of who failed. But
 it ends all others at the first failure, and that one may only know that another is gone; it keeps nobody's last words,
 and it would keep PyTorch in the memory of a process that only waits.
 
