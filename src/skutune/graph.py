@@ -218,4 +218,9 @@ def _models_of_evaluation(evaluate: EvaluateConfig) -> tuple[Role, ...]:
 
 def _own_settings(name: str, config: Config) -> dict[str, Any]:
     section = getattr(config.stages, name, None)  # the models stage has none of its own
-    return section.model_dump(mode="json") if section is not None else {}
+    if section is None:
+        return {}
+    # What verdicts by hand say counts, not where they lie.
+    elsewhere: Any = {"judge": {"labels"}} if name == "evaluate" else None
+    settings: dict[str, Any] = section.model_dump(mode="json", exclude=elsewhere)
+    return settings

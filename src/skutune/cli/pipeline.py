@@ -46,6 +46,7 @@ _TINY = (
     "stages.finetune.epochs=2",
     "stages.evaluate.questions=1",
     "stages.evaluate.max_tokens=64",
+    "stages.evaluate.recall=1",
     "coverage.min_examples=1",
 )
 _TINY_PRODUCTS = 4
@@ -112,7 +113,7 @@ def _run(config: Config, cache: Path, options: Options) -> None:
 
 def _demo_config(cache: Path, size: str, store: str | None, overrides: list[str]) -> Config:
     """The packaged config with the sample catalog and the small models in their places."""
-    from skutune.samples import SAMPLE_PRODUCTS, demo_config, write_sample
+    from skutune.samples import SAMPLE_PRODUCTS, demo_config, verdicts, write_sample
     from skutune.samples.models import prepare_encoder, prepare_generator
 
     products = _TINY_PRODUCTS if size == "tiny" else SAMPLE_PRODUCTS
@@ -125,6 +126,9 @@ def _demo_config(cache: Path, size: str, store: str | None, overrides: list[str]
     document = yaml.safe_load(demo_config())
     document["store"] = _absolute(store or "./runs")
     document["catalog"]["source"] = str(catalog)
+    labels = catalog.with_name("verdicts.jsonl")
+    labels.write_text(verdicts(), encoding="utf-8")
+    document["stages"]["evaluate"]["judge"] = {"labels": str(labels)}
     for role, folder in (("generator", generator), ("encoder", encoder), ("base", generator)):
         document["models"][role]["name"] = str(folder)
     apply_overrides(document, [*(_TINY if size == "tiny" else ()), *overrides])

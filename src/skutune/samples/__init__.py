@@ -38,5 +38,10 @@ def write_sample(path: Path, products: int = SAMPLE_PRODUCTS) -> None:
     path.write_text("".join(lines[: products + 1]), encoding="utf-8", newline="")
 
 
+def verdicts() -> str:
+    """Verdicts by hand over the sample catalog, as JSON lines: what the demo's judge is compared with."""
+    return _text("verdicts.jsonl")
+
+
 def _text(name: str) -> str:
     return (files(__name__) / name).read_text(encoding="utf-8")

@@ -13,8 +13,9 @@ from skutune import graph
 from skutune.config import Config
 from skutune.engines.pool import ModelPool
 from skutune.errors import InputError
+from skutune.evaluation.relevance import read_labels
 from skutune.local import Options, run_pipeline
-from skutune.samples import write_sample
+from skutune.samples import verdicts, write_sample
 from skutune.sources import labels_digest
 from skutune.store.local import LocalStore
 
@@ -99,3 +100,12 @@ def test_missing_verdicts_are_told_before_any_model_works(tmp_path: Path) -> Non
     with pytest.raises(InputError, match=r"labels .*missing\.jsonl: no such file"):
         run_pipeline(missing, LocalStore(tmp_path / "runs"), tmp_path, watching, Options(until="describe"))
     assert watching.started == ["ingest"]
+
+
+def test_the_samples_verdicts_are_about_the_samples_products(tmp_path: Path) -> None:
+    (tmp_path / "verdicts.jsonl").write_text(verdicts())
+    write_sample(tmp_path / "grocery.csv")
+    names = {line.split(",")[1] for line in (tmp_path / "grocery.csv").read_text().splitlines()[1:]}
+    found = read_labels(tmp_path / "verdicts.jsonl")
+    assert {product for _, product in found} <= names
+    assert sum(found.values()) * 2 == len(found) == 24
