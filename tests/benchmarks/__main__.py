@@ -14,13 +14,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import baselines, controller, data_path, decoding, engines, linking, start
+from tests.benchmarks import baselines, controller, data_path, decoding, engines, finetune, linking, start
 from tests.benchmarks.rows import Row, render
 
 SUITES: dict[str, Callable[[Path, argparse.Namespace], list[Row]]] = {
     "start": start.measure,
     "data-path": data_path.measure,
     "engines": engines.measure,
+    "finetune": finetune.measure,
     "controller": controller.measure,
     "baselines": baselines.measure,
     "linking": linking.measure,
