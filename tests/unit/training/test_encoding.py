@@ -130,7 +130,7 @@ def test_a_base_without_chat_template_gets_the_default_one_and_its_own_begin(tmp
     assert tokenizer.pad_token == "</s>"
     (example,) = encoded(tokenizer, chat("Beans."))
     text = tokenizer.decode(example.input_ids)
-    assert text == "<s> ### Question:\nWhat goes with steak?\n\n### Answer:\nBeans.</s>"
+    assert text == "<s>### Question:\nWhat goes with steak?\n\n### Answer:\nBeans.</s>"
     assert example.input_ids.count(tokenizer.bos_token_id) == 1
 
 

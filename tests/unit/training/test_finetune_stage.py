@@ -4,17 +4,22 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import save_base
+from llama2 import llama2_tokenizer
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from skutune import manifests, submission
-from skutune.config import parse
+from skutune.chat_template import DEFAULT_TEMPLATE
+from skutune.config import FinetuneConfig, parse
 from skutune.engines.pool import ModelPool
 from skutune.errors import InputError
 from skutune.graph import STAGES
 from skutune.manifests import Manifest
 from skutune.stages.base import Outputs
 from skutune.store import open_store
+from skutune.training.sft import finetune
+from skutune.training.tokens import load_tokenizer
 from skutune.worker import run_shard
 
 STAGE = STAGES["finetune"]
@@ -84,6 +89,22 @@ def test_whole_weights_get_a_card_of_their_own_and_nothing_is_merged(tuned):
 def test_a_length_beyond_the_models_context_is_that_of_the_context(tuned):
     manifest, _, _ = tuned(max_length=1 << 20, merge=False)
     assert manifest.figures["plan"]["max_length"] == 1024
+
+
+def test_a_llama_2_without_template_and_pad_token_is_trained_and_its_adapter_brings_both(chat_file, pairs, tmp_path):
+    tokenizer = llama2_tokenizer()
+    base = save_base(tmp_path / "llama2", vocab_size=len(tokenizer), bos_token_id=1, eos_token_id=2)
+    tokenizer.save_pretrained(base)
+    (base / "chat_template.jinja").unlink(missing_ok=True)
+    assert load_tokenizer(base).chat_template == DEFAULT_TEMPLATE
+    settings = FinetuneConfig(**{**SETTINGS, "max_length": 256, "merge": False})
+    figures = finetune(
+        base, chat_file(pairs), None, settings, tmp_path / "out",
+        base_name="llama2", dtype="float32", resume=None, on_step=lambda point: None,
+    )  # fmt: skip
+    assert figures.last_loss < figures.first_loss
+    saved = AutoTokenizer.from_pretrained(tmp_path / "out" / "adapter")
+    assert (saved.chat_template, saved.pad_token) == (DEFAULT_TEMPLATE, "</s>")
 
 
 def test_merging_whole_weights_is_refused_before_anything_runs(tuned):
