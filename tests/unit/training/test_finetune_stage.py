@@ -7,7 +7,7 @@ import pytest
 from conftest import save_base
 from llama2 import llama2_tokenizer
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from skutune import manifests, submission
 from skutune.chat_template import DEFAULT_TEMPLATE
@@ -18,6 +18,9 @@ from skutune.graph import STAGES
 from skutune.manifests import Manifest
 from skutune.stages.base import Outputs
 from skutune.store import open_store
+from skutune.training import figures
+from skutune.training.examples import load_examples
+from skutune.training.flops import training_flops
 from skutune.training.sft import finetune
 from skutune.training.tokens import load_tokenizer
 from skutune.worker import run_shard
@@ -45,8 +48,8 @@ def tuned(base, chat_file, pairs, tmp_path):
         outputs = Outputs(store, "fall-catalog/compose/f")
         outputs.file("train.jsonl", chat_file(examples))
         outputs.file("validation.jsonl", chat_file(examples[:4], "validation.jsonl"))
-        figures = {"products": 321, "held_out_products": 12, "examples": {"train/answer": 4567}}
-        compose = Manifest("compose", "f", 2, tuple(outputs.entries), figures=figures)
+        made = {"products": 321, "held_out_products": 12, "examples": {"train/answer": 4567}}
+        compose = Manifest("compose", "f", 2, tuple(outputs.entries), figures=made)
         manifests.write_manifest(store, "fall-catalog/compose/f", compose)
         pool = ModelPool(config.models, tmp_path / "cache")
         info = submission.open_run(store, config, None)
@@ -98,13 +101,25 @@ def test_a_llama_2_without_template_and_pad_token_is_trained_and_its_adapter_bri
     (base / "chat_template.jinja").unlink(missing_ok=True)
     assert load_tokenizer(base).chat_template == DEFAULT_TEMPLATE
     settings = FinetuneConfig(**{**SETTINGS, "max_length": 256, "merge": False})
-    figures = finetune(
+    found = finetune(
         base, chat_file(pairs), None, settings, tmp_path / "out",
         base_name="llama2", dtype="float32", resume=None, on_step=lambda point: None,
     )  # fmt: skip
-    assert figures.last_loss < figures.first_loss
+    assert found.last_loss < found.first_loss
     saved = AutoTokenizer.from_pretrained(tmp_path / "out" / "adapter")
     assert (saved.chat_template, saved.pad_token) == (DEFAULT_TEMPLATE, "</s>")
+
+
+def test_on_a_known_device_the_share_of_its_peak_is_told(base, chat_file, pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "device_name", lambda: "NVIDIA A100-SXM4-80GB")
+    settings = FinetuneConfig(**{**SETTINGS, "merge": False, "epochs": 2})
+    found = finetune(
+        base, chat_file(pairs), None, settings, tmp_path / "out",
+        base_name="tiny", dtype="bfloat16", resume=None, on_step=lambda point: None,
+    )  # fmt: skip
+    examples = load_examples(tmp_path / "train.jsonl", load_tokenizer(base), 128, tmp_path / "cache")
+    needed = training_flops(AutoConfig.from_pretrained(base), settings.lora_rank).of(examples.lengths, examples.taught)
+    assert found.utilisation == pytest.approx(2 * needed / found.seconds / 312e12)
 
 
 def test_merging_whole_weights_is_refused_before_anything_runs(tuned):
