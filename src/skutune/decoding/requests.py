@@ -22,7 +22,7 @@ from skutune.decoding.masks import Grammar
 from skutune.decoding.template import START, build_template
 from skutune.decoding.trie import TokenTrie
 from skutune.decoding.vocabulary import load_vocabulary
-from skutune.errors import InputError
+from skutune.errors import InputError, SkutuneError
 
 SWITCH = "skutune"
 TRIE = "skutune_trie"
@@ -148,13 +148,19 @@ class Progress:
         self.seen = 0
 
     def follow(self, tokens: Collection[int]) -> None:
-        """Take in more of the request's tokens."""
+        """Take in more of the request's tokens.
+
+        Raises:
+            SkutuneError: one is a placeholder, so what was written is not known and the answer cannot be held to it.
+        """
         for token in tokens:
             self.seen += 1
             if not self.draft.ended:
                 self._take(token)
 
     def _take(self, token: int) -> None:
+        if token < 0:
+            raise SkutuneError("vLLM keeps no tokens for the processor of answers: name it as one of logits_processors")
         try:
             self.draft.accept(token)
         except ValueError as error:

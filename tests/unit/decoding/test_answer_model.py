@@ -37,10 +37,10 @@ def nudged(model):
 @pytest.mark.parametrize(("temperature", "gone"), [(0.0, set()), (1.5, {"32717", "12", "🧀"})])
 def test_the_models_references_are_real_and_available(nudged, temperature, gone):
     torch.manual_seed(0)
-    answered = nudged.ask_many(QUESTIONS * 4, max_tokens=110, temperature=temperature, unavailable=gone, batch_size=16)
-    assert len(answered) == 4 * len(QUESTIONS)
+    answered = nudged.ask_many(QUESTIONS * 2, max_tokens=110, temperature=temperature, unavailable=gone, batch_size=16)
+    assert len(answered) == 2 * len(QUESTIONS)
     named = [item.product for one in answered for item in one.answer.items if item.product is not None]
-    assert len(named) >= 8
+    assert len(named) >= 6
     assert {(product.id, product.name) for product in named} <= {pair for pair in HOSTILE if pair[0] not in gone}
 
 

@@ -11,7 +11,7 @@ from hostile_names import HOSTILE
 
 from skutune.decoding.draft import Draft, NoRoom
 from skutune.decoding.requests import Drafts, Progress, Wanted, check, read_wanted
-from skutune.errors import InputError
+from skutune.errors import InputError, SkutuneError
 
 
 def sampling(max_tokens: int | None = 200, **arguments: Any) -> Any:
@@ -90,6 +90,13 @@ def test_a_draft_that_is_told_of_a_token_it_does_not_allow_ends(drafts: Drafts, 
     progress.follow([vocabulary.ends[0], 5, 6])
     assert progress.draft.ended
     assert progress.seen == 4
+
+
+def test_a_placeholder_for_a_token_is_told_and_not_taken_for_one(drafts: Drafts) -> None:
+    draft = drafts.begin(sampling(skutune=1), 10)
+    assert draft is not None
+    with pytest.raises(SkutuneError, match="name it as one of logits_processors"):
+        Progress(draft).follow([-1])
 
 
 def test_only_what_is_allowed_and_available_is_in_stock(drafts: Drafts) -> None:
