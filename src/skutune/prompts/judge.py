@@ -17,10 +17,12 @@ USER = "Question: {question}\nRecommended product: {product}\nIs the recommendat
 EXAMPLES = tuple(
     (USER.format(question=question, product=product), '{"good": "' + verdict + '"}')
     for question, product, verdict in (
-        ("What goes with grilled burgers?", "Old Farm Original Potato Chips 8 oz", "yes"),
-        ("What goes with grilled burgers?", "Lavender Laundry Detergent", "no"),
+        # The bad ones come first: small models repeat what they read last, and after a bad one find nothing good.
         ("Which snack can I give a child with a nut allergy?", "Honey Roasted Peanuts", "no"),
+        ("What goes with grilled burgers?", "Lavender Laundry Detergent", "no"),
         ("What can I drink with breakfast?", "Orange Juice, No Pulp", "yes"),
+        ("What goes with grilled burgers?", "Old Farm Original Potato Chips 8 oz", "yes"),
+        ("Which fruit can I pack for school?", "Gala Apples", "yes"),
     )
 )
 SCHEMA: dict[str, Any] = {
