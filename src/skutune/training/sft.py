@@ -160,8 +160,11 @@ def _setup(config: FinetuneConfig, output: Path) -> None:
 def _restored(resume: Path | None, plan: Plan, output: Path) -> Path | None:
     """The checkpoint that all processes go on from, with what lies in it beside the weights put into place."""
     checkpoint = newest_checkpoint(resume) if resume else None
-    if plan.processes > 1 and len(set(gather_object([checkpoint and checkpoint.name]))) > 1:
-        raise RetryableError("training: the processes found different checkpoints in the store; start them again")
+    if plan.processes > 1 and len(set(gather_object([(checkpoint and checkpoint.name, plan)]))) > 1:
+        raise RetryableError(
+            "training: the processes found different checkpoints in the store, or unequal devices; start them again on "
+            "equal ones"
+        )
     if checkpoint is None:
         return None
     check_split(checkpoint, plan.split)

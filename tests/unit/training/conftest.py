@@ -53,9 +53,8 @@ def pairs():
 def training(base, chat_file, pairs, tmp_path):
     """Makes a task in a folder of this name; settings of the training by name."""
 
-    def make(name, base=base, **settings):
-        return make_training(
-            tmp_path / name, base, chat_file(pairs), chat_file(pairs[:4], "validation.jsonl"), **settings
-        )
+    def make(name, base=base, examples=20, **settings):
+        train, validation = chat_file(pairs[:examples]), chat_file(pairs[:4], "validation.jsonl")
+        return make_training(tmp_path / name, base, train, validation, **settings)
 
     return make
