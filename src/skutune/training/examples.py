@@ -21,9 +21,11 @@ from typing import Any
 
 import numpy as np
 
+from skutune.engines.folders import made_whole
 from skutune.errors import InputError
 from skutune.hashing import content_key
 from skutune.pulse import beat
+from skutune.store.files import explained
 from skutune.training.encoding import Chat, Encoded, Encoder
 from skutune.training.tokens import IGNORED
 
@@ -98,6 +100,7 @@ def load_examples(
 
     Raises:
         InputError: the file is missing, empty, not JSON lines in the chat format, or all examples are too long.
+        RetryableError: the disk is full.
     """
     _check_not_empty(path)
     encoder = Encoder(tokenizer, max_length, reference_weight)
@@ -127,8 +130,6 @@ def _key(path: Path, encoder: Encoder, limit: int | None) -> str:
 
 
 def _encode(path: Path, encoder: Encoder, limit: int | None, folder: Path) -> None:
-    from skutune.engines.folders import made_whole
-
     with made_whole(folder, "encoding") as made:
         made.mkdir()
         counts = _write_table(made / _TABLE, _encoded(path, encoder, limit))
@@ -136,13 +137,17 @@ def _encode(path: Path, encoder: Encoder, limit: int | None, folder: Path) -> No
 
 
 def _write_table(path: Path, batches: Iterator[list[Encoded | None]]) -> _Counts:
-    """Write batches as they come in Arrow's stream format, which `datasets` maps into memory."""
+    """Write batches as they come in Arrow's stream format, which `datasets` maps into memory.
+
+    Raises:
+        RetryableError: the disk is full.
+    """
     import pyarrow as pa
 
     columns = {"input_ids": pa.int32(), "labels": pa.int32(), "loss_weights": pa.float32()}
     schema = pa.schema([(name, pa.list_(kind)) for name, kind in columns.items()])
     counts = _Counts()
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as stream:
+    with explained("write", path), pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as stream:
         for batch in batches:
             beat()
             for example in batch:

@@ -3,13 +3,15 @@
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from skutune.chat_template import DEFAULT_TEMPLATE
-from skutune.errors import InputError
+from skutune.errors import InputError, RetryableError
 from skutune.pulse import PULSE
-from skutune.training.examples import load_examples
+from skutune.training.encoding import Encoded
+from skutune.training.examples import _write_table, load_examples
 from skutune.training.tokens import load_tokenizer
 
 
@@ -119,3 +121,9 @@ def test_a_failed_encoding_leaves_nothing_that_could_be_taken_for_a_whole_one(ba
     with pytest.raises(InputError):
         load_examples(tmp_path / "bad.jsonl", load_tokenizer(base), 64, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_disk_that_is_full_is_said_and_may_be_tried_again():
+    many = [Encoded([1] * 5000, [1] * 5000, [1.0] * 5000, False)] * 50
+    with pytest.raises(RetryableError, match=r"/dev/full: .*free some space"):
+        _write_table(Path("/dev/full"), iter([many]))
