@@ -47,6 +47,7 @@ _TINY = (
     "stages.evaluate.questions=1",
     "stages.evaluate.max_tokens=64",
     "stages.evaluate.recall=1",
+    "stages.evaluate.judge.model=none",
     "coverage.min_examples=1",
 )
 _TINY_PRODUCTS = 4

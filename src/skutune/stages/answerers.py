@@ -15,6 +15,7 @@ from skutune import linking
 from skutune.answering import AnswerModel
 from skutune.answers import Reference
 from skutune.decoding.constrained import generate_tokens
+from skutune.errors import InputError
 from skutune.evaluation.recall import Identities, IdentityMask
 from skutune.evaluation.retrieval import SHOWN, Search, VectorSearch, WordSearch, document, render_found
 from skutune.linking import Linker
@@ -118,7 +119,8 @@ class Free:
     max_tokens: int
 
     def answer(self, questions: Sequence[str]) -> list[str]:
-        return self.model.unconstrained(questions, max_tokens=self.max_tokens, batch_size=len(questions))
+        with _told():
+            return self.model.unconstrained(questions, max_tokens=self.max_tokens, batch_size=len(questions))
 
     def identify(self, prompts: Sequence[str], descriptions: Sequence[str]) -> list[str] | None:
         return self.model.unconstrained(prompts, max_tokens=_IDENTITY_TOKENS, batch_size=len(prompts))
@@ -136,9 +138,10 @@ class Constrained:
         self._model, self._max_tokens, self._linked, self._products = model, max_tokens, linked, products
 
     def answer(self, questions: Sequence[str]) -> list[str]:
-        answered = self._model.ask_many(
-            questions, linked=self._linked, max_tokens=self._max_tokens, batch_size=len(questions)
-        )
+        with _told():
+            answered = self._model.ask_many(
+                questions, linked=self._linked, max_tokens=self._max_tokens, batch_size=len(questions)
+            )
         return [each.text for each in answered]
 
     def identify(self, prompts: Sequence[str], descriptions: Sequence[str]) -> list[str] | None:
@@ -198,6 +201,15 @@ def timed(answerer: Answerer, questions: Sequence[str], batch_size: int) -> Iter
         texts = answerer.answer(batch)
         seconds = (time.monotonic() - begun) / len(batch)
         yield from (Given(text, answerer.tokens(text), seconds) for text in texts)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Says which setting is meant where an answer has too little room, or too much for the model."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"stages.evaluate.max_tokens: {error}") from error
 
 
 def _count(model: AnswerModel, text: str) -> int:

@@ -124,6 +124,12 @@ def test_an_adapter_of_another_base_is_refused(evaluate, tiny_adapter: Path, tmp
         evaluate(systems=["tuned"], adapter=tmp_path / "adapter", recall=0)
 
 
+@pytest.mark.parametrize(("system", "max_tokens"), [("tuned-constrained", 16), ("tuned", 4090)])
+def test_answers_without_room_are_told_with_the_setting_that_gives_it(evaluate, system: str, max_tokens: int):
+    with pytest.raises(InputError, match=r"stages\.evaluate\.max_tokens: .*\d+ tokens"):
+        evaluate(systems=[system], max_tokens=max_tokens, recall=0, judge={"model": "none"})
+
+
 def test_verdicts_by_hand_tell_how_good_the_judge_is(evaluate, tmp_path: Path):
     labels = tmp_path / "labels.jsonl"
     line = {"question": "What goes with burgers?", "product": "Coleslaw", "verdict": "yes"}
