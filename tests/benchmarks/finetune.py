@@ -18,7 +18,7 @@ from skutune.training.sft import finetune
 from skutune.training.tokens import load_tokenizer
 from tests.benchmarks.rows import Row
 
-EXAMPLES, STEP, TURNS = 32, 8, 2
+EXAMPLES, STEP, TURNS = 16, 8, 2
 SETTINGS = FinetuneConfig(batch_size=STEP, micro_batch_size=STEP, max_length=512, save_steps=10**6)
 DISHES = ("chicken fried steak", "a vegan chili", "sushi at home", "a picnic", "pancakes", "tacos for eight")
 

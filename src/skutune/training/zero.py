@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import warnings
 from typing import Any
 
 import torch
@@ -16,8 +17,9 @@ def is_installed() -> bool:
 
 
 def quieten() -> None:
-    """Silence DeepSpeed, which logs on stdout, before any library imports it."""
+    """Silence DeepSpeed, which logs on stdout, before any library imports it, and what PyTorch says of its calls."""
     logging.getLogger("DeepSpeed").disabled = True
+    warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)
 
 
 def connect_on_cpu() -> None:
