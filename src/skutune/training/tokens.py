@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from skutune.chat_template import DEFAULT_TEMPLATE, TEMPLATE_SETTINGS
 from skutune.errors import InputError
 
+_log = logging.getLogger(__name__)
 IGNORED = -100
 """The label of a token that carries no loss."""
 
@@ -38,11 +40,25 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def fitting_length(folder: Path, max_length: int) -> int:
-    """The longest example, in tokens, that is asked for and that the model of a folder was made for."""
+    """The longest example, in tokens, that is asked for and that the model of a folder was made for.
+
+    Raises:
+        InputError: the model's config cannot be read, or is of a kind that transformers do not know.
+    """
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    return min(max_length, getattr(config, "max_position_embeddings", None) or max_length)
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"base model {folder}: its config cannot be read: {error}") from error
+    context = getattr(config, "max_position_embeddings", None) or max_length
+    if max_length > context:
+        _log.warning(
+            "stages.finetune.max_length: %d is more than the %d tokens that the base model was made for, so no example "
+            "has more than these",
+            *(max_length, context),
+        )
+    return int(min(max_length, context))
 
 
 def prompt_tokens(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[int]:

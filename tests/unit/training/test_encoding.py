@@ -7,7 +7,7 @@ from skutune.answers import AnswerText, Item, Reference, parse_reference, render
 from skutune.chat_template import DEFAULT_TEMPLATE
 from skutune.errors import InputError
 from skutune.training.encoding import Chat, Encoder
-from skutune.training.tokens import IGNORED, load_tokenizer, prompt_tokens
+from skutune.training.tokens import IGNORED, fitting_length, load_tokenizer, prompt_tokens
 
 PRODUCTS = [Reference("32717", "Baked Beans"), Reference("43962", "Crème fraîche 😀")]
 ITEMS = [Item(f"item {number}", "Goes well.", product) for number, product in enumerate([*PRODUCTS, None])]
@@ -140,3 +140,17 @@ def test_a_tokenizer_that_cannot_place_its_tokens_is_the_users_error(base):
 
     with pytest.raises(InputError, match=r"shop/slow.*tokenizer\.json"):
         Encoder(Slow(), 64)
+
+
+def test_a_tokenizer_without_an_end_token_is_the_users_error(tmp_path):
+    tokenizer = llama2_tokenizer()
+    tokenizer.eos_token = None
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="no end token, so no answer could end"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_model_of_an_unknown_kind_is_the_users_error(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "nonsense"}')
+    with pytest.raises(InputError, match="config cannot be read"):
+        fitting_length(tmp_path, 64)
