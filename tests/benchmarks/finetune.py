@@ -53,6 +53,7 @@ def _by_defaults(base: Path, train: Path, output: Path) -> float:
     """Seconds of training; set is only what the work itself fixes, and where nothing is written."""
     from datasets import load_dataset
     from peft import LoraConfig
+    from transformers import PrinterCallback
     from trl import SFTConfig, SFTTrainer
 
     arguments = SFTConfig(
@@ -62,6 +63,7 @@ def _by_defaults(base: Path, train: Path, output: Path) -> float:
     data = load_dataset("json", data_files=str(train), split="train", cache_dir=str(output / "cache"))
     lora = LoraConfig(r=SETTINGS.lora_rank, lora_alpha=SETTINGS.lora_alpha, target_modules="all-linear")
     trainer = SFTTrainer(model=str(base), args=arguments, train_dataset=data, peft_config=lora)
+    trainer.remove_callback(PrinterCallback)
     seconds: float = trainer.train().metrics["train_runtime"]
     return seconds
 

@@ -154,7 +154,7 @@ def steps_of(output):
 def test_the_curve_depends_neither_on_the_micro_batch_nor_on_packing(base, chat_file, pairs, tmp_path, monkeypatch):
     train = chat_file([(question, answer * (number % 3 + 1)) for number, (question, answer) in enumerate(pairs)])
     uneven = QUICK.model_copy(update={"batch_size": 6, "micro_batch_size": 6, "reference_weight": 2.0})
-    run(base, train, tmp_path / "whole", uneven)
+    assert not run(base, train, tmp_path / "whole", uneven).plan["packed"]
     run(base, train, tmp_path / "halves", uneven.model_copy(update={"micro_batch_size": 4}))
     # What flash attention does on a GPU is here done by masks.
     monkeypatch.setattr(planning, "has_flash_attention", lambda: True)
@@ -162,10 +162,6 @@ def test_the_curve_depends_neither_on_the_micro_batch_nor_on_packing(base, chat_
     assert figures.plan["packed"]
     assert losses(tmp_path / "halves") == pytest.approx(losses(tmp_path / "whole"), rel=1e-3)
     assert losses(tmp_path / "packed") == pytest.approx(losses(tmp_path / "whole"), rel=1e-3)
-
-
-def test_without_a_kernel_for_it_nothing_is_packed_and_the_figures_say_so(base, chat_file, pairs, tmp_path):
-    assert run(base, chat_file(pairs), tmp_path / "out").plan["packed"] is False
 
 
 def test_names_and_ids_that_weigh_more_are_learnt_before_prose(base, chat_file, tmp_path):
