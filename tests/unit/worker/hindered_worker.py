@@ -57,7 +57,11 @@ class Hindered:
 
 def hindered(hindrance: str, results: int, asked: Path) -> None:
     plain = ModelPool.text_engine
-    ModelPool.text_engine = lambda pool, names: Hindered(plain(pool, names), hindrance, results, asked)  # type: ignore[method-assign, assignment, return-value]
+
+    def text_engine(pool: ModelPool, *which: Any) -> Any:
+        return Hindered(plain(pool, *which), hindrance, results, asked)
+
+    ModelPool.text_engine = text_engine  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
