@@ -82,7 +82,7 @@ def choose_plan(
         device_bytes=memory.device_bytes(processes_here),
         has_zero=zero.is_installed(),
     )
-    packed = config.packing and has_flash_attention()
+    packed = config.packing and has_flash_attention(numbers)
     if config.packing and not packed:
         said = _log.warning if on_gpu else _log.info  # no CPU has one
         said(
@@ -94,11 +94,11 @@ def choose_plan(
     return Plan(processes, rows, max_length, packed, fit.zero_stage, fit.checkpointing, liger, numbers)
 
 
-def has_flash_attention() -> bool:
-    """Whether a kernel is here that tells packed examples apart without a mask."""
+def has_flash_attention(numbers: torch.dtype) -> bool:
+    """Whether a kernel is here that tells packed examples apart without a mask; there is one for 16 bits only."""
     from transformers.utils import is_flash_attn_2_available
 
-    return torch.cuda.is_available() and bool(is_flash_attn_2_available())
+    return torch.cuda.is_available() and numbers.itemsize == 2 and bool(is_flash_attn_2_available())
 
 
 def has_liger() -> bool:

@@ -169,6 +169,8 @@ def _restored(resume: Path | None, plan: Plan, output: Path) -> Path | None:
         return None
     check_split(checkpoint, plan.split)
     take_beside(checkpoint, output)
+    if not PartialState().is_main_process:
+        shutil.rmtree(output / _BEST, ignore_errors=True)  # the first's to keep: others would put it again
     return checkpoint
 
 

@@ -157,7 +157,7 @@ def test_the_curve_depends_neither_on_the_micro_batch_nor_on_packing(base, chat_
     assert not run(base, train, tmp_path / "whole", uneven).plan["packed"]
     run(base, train, tmp_path / "halves", uneven.model_copy(update={"micro_batch_size": 4}))
     # What flash attention does on a GPU is here done by masks.
-    monkeypatch.setattr(planning, "has_flash_attention", lambda: True)
+    monkeypatch.setattr(planning, "has_flash_attention", lambda numbers: True)
     figures = run(base, train, tmp_path / "packed", uneven.model_copy(update={"micro_batch_size": 2}))
     assert figures.plan["packed"]
     assert losses(tmp_path / "halves") == pytest.approx(losses(tmp_path / "whole"), rel=1e-3)
