@@ -1,9 +1,11 @@
 """How sure a measure is: 95 % intervals of rates, and of the difference of two systems on the same questions.
 
-Several references come from one answer and are right or wrong together, so that counting each as a trial of its own
-promises too much. Their intervals resample whole questions (the cluster bootstrap; A. C. Davison, D. V. Hinkley,
-Bootstrap Methods and their Application, 1997, section 3.8). Where all resamples are alike (nothing was right, or
-everything) they say nothing, and Wilson's interval over as many trials as there are questions takes their place.
+Several references come from one answer, and several questions from one product; they are right or wrong together, so
+that counting each as a trial of its own promises too much. Intervals resample whole clusters (the cluster bootstrap;
+A. C. Davison, D. V. Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). Of few clusters there are too
+few resamples: below 20 they miss the true rate far oftener than in 5 of 100 cases, and where all are alike (nothing was
+right, or everything) they say nothing. There the interval is at least as wide as Wilson's over as many trials as there
+are clusters.
 """
 
 from __future__ import annotations
@@ -14,62 +16,67 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skutune.evaluation.rates import Rate, rate
+from skutune.evaluation.rates import Rate, rate, wilson
 
 RESAMPLES = 2000
 _SEED = 20_231
 _TAILS = (2.5, 97.5)
+_FEW = 20
+"""Clusters below which a bootstrap alone is too narrow."""
 
 Counts = Sequence[tuple[int, int]]
-"""(hits, trials) of each question."""
+"""(hits, trials) of each cluster: a question, or all those about one product."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much higher the second rate is than the first, with its 95 % interval; None where either has no trial."""
+    """How much higher the second rate is than the first, with its 95 % interval; None where either has no trial.
+
+    `clusters` are those in which either has one.
+    """
 
     value: float | None
     low: float
     high: float
-    questions: int
+    clusters: int
 
 
 def rate_of(counts: Counts) -> Rate:
-    """Hits of all trials; by Wilson where a question has at most one trial, else by the cluster bootstrap."""
+    """Hits of all trials; by Wilson where a cluster has at most one trial, else by the cluster bootstrap."""
     hits, trials = _arrays(counts)
     plain = rate(int(hits.sum()), int(trials.sum()))
     if plain.rate is None or trials.max() <= 1:
         return plain
     low, high = _interval(_shares(_weights(len(hits)), hits, trials))
-    if low == high:
-        questions = int((trials > 0).sum())
-        wilson = rate(round(plain.rate * questions), questions)
-        low, high = wilson.low, wilson.high
+    clusters = int((trials > 0).sum())
+    if clusters < _FEW or low == high:
+        least, most = wilson(plain.rate, clusters)
+        low, high = min(low, least), max(high, most)
     return Rate(plain.hits, plain.trials, plain.rate, min(low, plain.rate), max(high, plain.rate))
 
 
 def difference(first: Counts, second: Counts) -> Difference:
-    """The second system's rate minus the first's, place i of both being the same question: a paired bootstrap.
+    """The second system's rate minus the first's, place i of both being the same cluster: a paired bootstrap.
 
-    Where all resamples are alike, the two rates' own intervals are added as squares (R. G. Newcombe, Statistics in
-    Medicine 17, 1998), which takes the systems as independent and so is rather too wide.
+    Of few clusters, and where all resamples are alike, it is at least as wide as the two rates' own intervals added as
+    squares (R. G. Newcombe, Statistics in Medicine 17, 1998), which takes the systems as independent.
 
     Raises:
-        ValueError: the two are not about the same number of questions.
+        ValueError: the two are not about the same number of clusters.
     """
     if len(first) != len(second):
-        raise ValueError(f"{len(first)} questions against {len(second)}")
+        raise ValueError(f"{len(first)} clusters against {len(second)}")
     before, after = rate_of(first), rate_of(second)
     if before.rate is None or after.rate is None:
         return Difference(None, -1.0, 1.0, 0)
     weights = _weights(len(first))
     value = after.rate - before.rate
     low, high = _interval(_shares(weights, *_arrays(second)) - _shares(weights, *_arrays(first)))
-    if low == high:
-        low = value - float(np.hypot(after.rate - after.low, before.high - before.rate))
-        high = value + float(np.hypot(after.high - after.rate, before.rate - before.low))
-    questions = sum(one[1] > 0 or other[1] > 0 for one, other in zip(first, second, strict=True))
-    return Difference(value, max(low, -1.0), min(high, 1.0), questions)
+    clusters = sum(one[1] > 0 or other[1] > 0 for one, other in zip(first, second, strict=True))
+    if clusters < _FEW or low == high:
+        low = min(low, value - float(np.hypot(after.rate - after.low, before.high - before.rate)))
+        high = max(high, value + float(np.hypot(after.high - after.rate, before.rate - before.low)))
+    return Difference(value, max(low, -1.0), min(high, 1.0), clusters)
 
 
 def _arrays(counts: Counts) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -77,10 +84,10 @@ def _arrays(counts: Counts) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return both[:, 0], both[:, 1]
 
 
-def _weights(questions: int) -> NDArray[np.int64]:
-    """How often each question is drawn in each resample, shape (RESAMPLES, questions); the same for the same number."""
-    generator = np.random.default_rng([_SEED, questions])
-    return generator.multinomial(questions, np.full(questions, 1 / questions), size=RESAMPLES)
+def _weights(clusters: int) -> NDArray[np.int64]:
+    """How often each cluster is drawn in each resample, shape (RESAMPLES, clusters); the same for the same number."""
+    generator = np.random.default_rng([_SEED, clusters])
+    return generator.multinomial(clusters, np.full(clusters, 1 / clusters), size=RESAMPLES)
 
 
 def _shares(weights: NDArray[np.int64], hits: NDArray[np.int64], trials: NDArray[np.int64]) -> NDArray[np.float64]:

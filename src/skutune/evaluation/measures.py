@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from skutune.evaluation.intervals import Difference, difference, rate_of
 from skutune.evaluation.rates import Rate
 from skutune.records import Evaluated
+
+Counting = Callable[[Evaluated], tuple[int, int]]
+"""(hits, trials) of one answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Measure:
     name: str
     title: str
     better: str
-    counts: Callable[[Evaluated], tuple[int, int]]
+    counts: Counting
 
 
 MEASURES = (
@@ -41,12 +44,12 @@ MEASURES = (
         lambda row: (len(row.relevant), len(row.relevant) + len(row.irrelevant)),
     ),
     Measure(
-        "breaks_constraint", "answers that break a constraint of the question", "less",
-        lambda row: (bool(row.broken), 1) if row.constraints else (0, 0),
+        "breaks_constraint", "of answers that name a product: those that break a constraint of the question", "less",
+        lambda row: (bool(row.broken), 1) if row.constraints and row.ids_in_catalog else (0, 0),
     ),
     Measure(
-        "repeats_question", "answers that recommend what the question has already", "less",
-        lambda row: (row.repeats, 1) if row.pairs_with else (0, 0),
+        "repeats_question", "of answers that name a product: those that name what the question has already", "less",
+        lambda row: (row.repeats, 1) if row.pairs_with and row.ids_in_catalog else (0, 0),
     ),
     Measure("refuses", "answers that recommend no product", "less", lambda row: (not row.ids, 1)),
     Measure(
@@ -138,7 +141,7 @@ def _result(split: str, system: str, rows: list[Evaluated], catalog: Mapping[str
         split=split,
         system=system,
         answers=len(rows),
-        rates={measure.name: rate_of([measure.counts(row) for row in rows]) for measure in MEASURES},
+        rates={measure.name: rate_of(_by_product(rows, measure.counts)) for measure in MEASURES},
         variety=_variety(rows, catalog),
         tokens=tokens,
         seconds=seconds,
@@ -147,23 +150,36 @@ def _result(split: str, system: str, rows: list[Evaluated], catalog: Mapping[str
 
 
 def _variety(rows: list[Evaluated], catalog: Mapping[str, str]) -> Variety:
-    real = [[each for each in row.ids if each in catalog] for row in rows]
-    counts = Counter(each for ids in real for each in ids)
+    counts = Counter(each for row in rows for each in row.ids if each in catalog)
     top_id = min(counts, key=lambda each: (-counts[each], each), default=None)
     slots = min(counts.total(), len(catalog))
     return Variety(
         covered=len(counts),
         catalog=len(catalog),
         top_id=top_id,
-        top=rate_of([(ids.count(top_id or ""), len(ids)) for ids in real]),
+        top=rate_of(_by_product(rows, lambda row: _share_of(top_id, row, catalog))),
         gini=gini([*counts.values(), *[0] * (slots - len(counts))]),
     )
 
 
 def _differences(before: list[Evaluated], after: list[Evaluated]) -> dict[str, Difference]:
-    tuned = {row.question_id: row for row in after}
-    pairs = [(row, tuned[row.question_id]) for row in before]
+    answered = {row.question_id: row for row in after}
+    paired = [answered[row.question_id] for row in before]
     return {
-        measure.name: difference([measure.counts(one) for one, _ in pairs], [measure.counts(two) for _, two in pairs])
+        measure.name: difference(_by_product(before, measure.counts), _by_product(paired, measure.counts))
         for measure in MEASURES
     }
+
+
+def _by_product(rows: Iterable[Evaluated], counts: Counting) -> list[tuple[int, int]]:
+    """The counts of each product's questions together, products as they come: they share what went right or wrong."""
+    found: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        (hits, trials), (more_hits, more_trials) = found.get(row.product_id, (0, 0)), counts(row)
+        found[row.product_id] = hits + more_hits, trials + more_trials
+    return list(found.values())
+
+
+def _share_of(product_id: str | None, row: Evaluated, catalog: Mapping[str, str]) -> tuple[int, int]:
+    real = [each for each in row.ids if each in catalog]
+    return real.count(product_id or ""), len(real)

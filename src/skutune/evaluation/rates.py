@@ -29,10 +29,13 @@ def rate(hits: int, trials: int) -> Rate:
         raise ValueError(f"{hits} hits in {trials} trials")
     if trials == 0:
         return Rate(0, 0, None, 0.0, 1.0)
-    share, z2 = hits / trials, _Z95**2
+    return Rate(hits, trials, hits / trials, *wilson(hits / trials, trials))
+
+
+def wilson(share: float, trials: int) -> tuple[float, float]:
+    """Wilson's 95 % interval around a share of some trials, at least one; the hits need not be whole."""
+    z2 = _Z95**2
     centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
     half = _Z95 / (1 + z2 / trials) * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
     # At the ends the formula is exact in theory and a rounding error off in floating point.
-    low = 0.0 if hits == 0 else max(0.0, centre - half)
-    high = 1.0 if hits == trials else min(1.0, centre + half)
-    return Rate(hits, trials, share, low, high)
+    return 0.0 if share == 0 else max(0.0, centre - half), 1.0 if share == 1 else min(1.0, centre + half)

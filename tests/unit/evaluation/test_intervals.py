@@ -1,4 +1,6 @@
-"""Intervals: Wilson's for answers, resampled questions for what several to an answer were counted of."""
+"""Intervals: Wilson's where a cluster has one trial, else resampled clusters."""
+
+import random
 
 import pytest
 
@@ -26,7 +28,7 @@ def test_more_hits_than_trials_are_refused():
         rate(3, 2)
 
 
-def test_one_trial_a_question_is_wilsons_case():
+def test_one_trial_a_cluster_is_wilsons_case():
     assert rate_of([(1, 1)] * 7 + [(0, 1)] * 3 + [(0, 0)]) == rate(7, 10)
 
 
@@ -46,6 +48,25 @@ def test_all_right_promises_no_more_than_so_many_questions_can():
     assert rate_of([(0, 2)] * 4).high == rate(0, 4).high
 
 
+def test_few_clusters_promise_no_more_than_so_many_trials_can():
+    draw, covered, runs = random.Random(7), 0, 200
+    for _ in range(runs):
+        chances = [draw.betavariate(2, 2) for _ in range(6)]
+        found = rate_of([(sum(draw.random() < chance for _ in range(5)), 5) for chance in chances])
+        covered += found.low <= 0.5 <= found.high
+    assert covered / runs > 0.94
+    alone, known = rate_of([(2, 3), (1, 3)] * 2), rate(2, 4)
+    assert (alone.low, alone.high) == (known.low, known.high)
+
+
+def test_a_difference_of_few_clusters_is_as_wide_as_of_two_systems_that_have_nothing_in_common():
+    before, after = [(1, 3), (2, 3), (1, 3), (0, 3)], [(2, 3), (3, 3), (2, 3), (2, 3)]
+    found, one, other = difference(before, after), rate_of(before), rate_of(after)
+    assert found.value == pytest.approx(5 / 12)
+    assert found.low == pytest.approx(5 / 12 - ((other.rate - other.low) ** 2 + (one.high - one.rate) ** 2) ** 0.5)
+    assert found.high == pytest.approx(5 / 12 + ((other.high - other.rate) ** 2 + (one.rate - one.low) ** 2) ** 0.5)
+
+
 def test_the_same_counts_give_the_same_interval():
     counts = [(1, 3), (2, 2), (0, 1), (3, 3), (1, 1)]
     assert rate_of(counts) == rate_of(list(counts))
@@ -56,7 +77,7 @@ def test_a_paired_difference_is_surer_than_its_two_rates():
     after = [(2, 2), (1, 2)] * 25
     found = difference(before, after)
     assert found.value == 0.5
-    assert found.questions == 50
+    assert found.clusters == 50
     one, other = rate_of(before), rate_of(after)
     assert found.high - found.low < (one.high - one.low) / 2 + (other.high - other.low) / 2
     assert found.low <= 0.5 <= found.high
@@ -73,6 +94,6 @@ def test_a_difference_from_nothing_to_count_is_unknown():
     assert difference([(0, 0)] * 3, [(1, 1)] * 3).value is None
 
 
-def test_other_questions_cannot_be_compared():
-    with pytest.raises(ValueError, match="2 questions against 3"):
+def test_other_clusters_cannot_be_compared():
+    with pytest.raises(ValueError, match="2 clusters against 3"):
         difference([(1, 1)] * 2, [(1, 1)] * 3)

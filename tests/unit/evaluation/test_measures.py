@@ -46,10 +46,31 @@ def test_only_questions_that_demand_something_count_for_what_is_demanded():
         row("tuned", 1, 1, constraints=["vegan"]),
         row("tuned", 2, 2),
         row("tuned", 3, 3, pairs_with="cornbread", repeats=True),
+        row("tuned", 4, None, constraints=["vegan"], pairs_with="kale"),  # names nothing, so it has kept nothing
     ]
     (found,) = results(rows, SYSTEMS, CATALOG)
     assert (found.rates["breaks_constraint"].hits, found.rates["breaks_constraint"].trials) == (1, 2)
     assert (found.rates["repeats_question"].hits, found.rates["repeats_question"].trials) == (1, 1)
+
+
+def test_questions_about_one_product_go_right_or_wrong_together():
+    def asked(system, products, right):
+        return [
+            row(system, 0, 0 if right(place) else None, product_id=f"{place % products}", question_id=f"{place}")
+            for place in range(60)
+        ]
+
+    def of_half(products):
+        return lambda place: place % products < products // 2
+
+    apart, together = (
+        results(asked("tuned", size, of_half(size)), SYSTEMS, CATALOG)[0].rates["refuses"] for size in (60, 20)
+    )
+    assert apart.rate == together.rate == 0.5
+    assert together.high - together.low > 1.5 * (apart.high - apart.low)
+    (gain,) = gains(asked("tuned", 20, of_half(20)) + asked("base", 20, lambda _: True))
+    assert gain.differences["refuses"].value == 0.5
+    assert gain.differences["refuses"].clusters == 20
 
 
 def test_a_model_that_always_says_the_same_shows_it():

@@ -34,7 +34,7 @@ def test_each_split_is_a_table_with_a_column_for_each_system() -> None:
 
 def test_what_no_question_asks_for_has_no_line() -> None:
     (split,) = read_evaluation(evaluation(table()), {}).splits
-    assert "answers that break a constraint of the question" not in {line.title for line in split.lines}
+    assert not any("break a constraint" in line.title for line in split.lines)
 
 
 def test_what_tuning_gains_stands_with_the_tuned_model() -> None:
