@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from skutune.errors import InputError
 
@@ -25,7 +26,7 @@ class Split:
     """How a training is split up: what a checkpoint of it can only be read with, where ZeRO's stage is not 0."""
 
     processes: int
-    zero_stage: int
+    zero_stage: Literal[0, 2, 3]
 
 
 def step_of(checkpoint: Path) -> int:
@@ -68,6 +69,11 @@ def write_split(folder: Path, split: Split) -> Path:
     return path
 
 
+def split_of(checkpoint: Path) -> Split:
+    """How the training that wrote a checkpoint was split up."""
+    return Split(**json.loads((checkpoint / _BESIDE / _SPLIT).read_text(encoding="utf-8")))
+
+
 def check_split(checkpoint: Path, split: Split) -> None:
     """See that a training that is split up so can go on from a checkpoint.
 
@@ -76,7 +82,7 @@ def check_split(checkpoint: Path, split: Split) -> None:
     Raises:
         InputError: it cannot.
     """
-    earlier = Split(**json.loads((checkpoint / _BESIDE / _SPLIT).read_text(encoding="utf-8")))
+    earlier = split_of(checkpoint)
     if earlier == split or (earlier.zero_stage == split.zero_stage == 0):
         return
     raise InputError(

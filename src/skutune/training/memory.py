@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 Method = Literal["lora", "full", "qlora"]
+Stage = Literal[0, 2, 3]
+"""Of ZeRO; 0: no device shares anything."""
 
 _USABLE = 0.9
 """Share of a device's memory that is planned with; the rest is the runtime's, and lost between allocations."""
@@ -42,14 +44,22 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How a training fits: ZeRO's stage (0: no device shares anything), and whether activations are computed twice."""
+    """How a training fits: ZeRO's stage, and whether activations are computed twice."""
 
-    zero_stage: Literal[0, 2, 3]
+    zero_stage: Stage
     checkpointing: bool
 
 
 def fit(
-    shape: Shape, method: Method, *, tokens: int, number_bytes: int, processes: int, device_bytes: int, has_zero: bool
+    shape: Shape,
+    method: Method,
+    *,
+    tokens: int,
+    number_bytes: int,
+    processes: int,
+    device_bytes: int,
+    has_zero: bool,
+    begun_stage: Stage | None = None,
 ) -> Fit:
     """The first way that fits, the fastest ones first; the most saving one where none does.
 
@@ -61,8 +71,10 @@ def fit(
         processes: how many train together, each on a device.
         device_bytes: memory of one device.
         has_zero: whether DeepSpeed is installed.
+        begun_stage: ZeRO's stage of the checkpoint that is gone on from: none of another stage can be read.
     """
-    ways = [Fit(stage, twice) for stage, twice in product(_stages(method, processes, has_zero), (False, True))]
+    stages = _stages(method, processes, has_zero) if begun_stage is None else (begun_stage,)
+    ways = [Fit(stage, twice) for stage, twice in product(stages, (False, True))]
     room = device_bytes * _USABLE
     return next((way for way in ways if needed(shape, method, way, tokens, number_bytes, processes) <= room), ways[-1])
 
@@ -104,7 +116,7 @@ def device_bytes(processes_here: int) -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // processes_here
 
 
-def _stages(method: Method, processes: int, has_zero: bool) -> tuple[Literal[0, 2, 3], ...]:
+def _stages(method: Method, processes: int, has_zero: bool) -> tuple[Stage, ...]:
     if processes == 1 or not has_zero or method == "qlora":
         return (0,)
     return (2, 3) if method == "full" else (0, 3)

@@ -29,7 +29,7 @@ class Plan:
     rows: int
     max_length: int
     packed: bool
-    zero_stage: int
+    zero_stage: memory.Stage
     checkpointing: bool
     liger: bool
     numbers: torch.dtype
@@ -58,7 +58,13 @@ class Plan:
 
 
 def choose_plan(
-    base: Path, config: FinetuneConfig, max_length: int, dtype: str, processes: int, processes_here: int
+    base: Path,
+    config: FinetuneConfig,
+    max_length: int,
+    dtype: str,
+    processes: int,
+    processes_here: int,
+    begun: Split | None = None,
 ) -> Plan:
     """Choose how to train, and log what a person may have expected otherwise.
 
@@ -69,6 +75,8 @@ def choose_plan(
         dtype: auto, bfloat16, float16 or float32.
         processes: that train together, on all machines.
         processes_here: those on this machine.
+        begun: of the checkpoint that is gone on from: less memory for a smaller micro-batch must not choose another
+            stage of ZeRO than the one that the checkpoint can be read with.
     """
     on_gpu = device().type == "cuda"
     rows = min(config.micro_batch_size, -(-config.batch_size // processes))
@@ -81,6 +89,7 @@ def choose_plan(
         processes=processes,
         device_bytes=memory.device_bytes(processes_here),
         has_zero=zero.is_installed(),
+        begun_stage=_stage_of(begun, processes),
     )
     packed = config.packing and has_flash_attention(numbers)
     if config.packing and not packed:
@@ -88,10 +97,19 @@ def choose_plan(
         said(
             "training without packing: no flash attention kernel is installed, and without one examples see each other"
         )
-    if config.method == "full" and processes > 1 and fit.zero_stage == 0:
+    if config.method == "full" and processes > 1 and not zero.is_installed():
         _log.warning("training without ZeRO: deepspeed is not installed, so every device holds the whole optimizer")
     liger = on_gpu and has_liger()
     return Plan(processes, rows, max_length, packed, fit.zero_stage, fit.checkpointing, liger, numbers)
+
+
+def _stage_of(begun: Split | None, processes: int) -> memory.Stage | None:
+    """The stage that a checkpoint asks for; None where it asks for none, or none can be read here (told afterwards)."""
+    if begun is None:
+        return None
+    if begun.zero_stage == 0:
+        return 0  # which any number of processes reads
+    return begun.zero_stage if begun.processes == processes and zero.is_installed() else None
 
 
 def has_flash_attention(numbers: torch.dtype) -> bool:

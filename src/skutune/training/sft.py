@@ -27,7 +27,7 @@ from skutune.devices import is_out_of_memory
 from skutune.errors import RetryableError
 from skutune.training import zero
 from skutune.training.arguments import trainer_arguments
-from skutune.training.checkpoints import check_split, newest_checkpoint, step_of, take_beside, write_split
+from skutune.training.checkpoints import check_split, newest_checkpoint, split_of, step_of, take_beside, write_split
 from skutune.training.collate import Collate
 from skutune.training.curves import Curves, StepMetrics
 from skutune.training.examples import Examples, load_examples
@@ -97,10 +97,12 @@ def finetune(
     """
     check_method(config)
     _setup(config, output)
-    plan = choose_plan(base, config, fitting_length(base, config.max_length), dtype, processes, processes_here)
+    checkpoint = newest_checkpoint(resume) if resume else None
+    length, begun = fitting_length(base, config.max_length), split_of(checkpoint) if checkpoint else None
+    plan = choose_plan(base, config, length, dtype, processes, processes_here, begun)
     has_validation = validation is not None and validation.stat().st_size > 0
     arguments = trainer_arguments(config, plan, output, has_validation=has_validation)
-    checkpoint = _restored(resume, plan, output)
+    _restore(checkpoint, plan, output)
 
     data = _load(train, validation if has_validation else None, load_tokenizer(base), config, plan, output)
     curves = Curves(
@@ -157,21 +159,19 @@ def _setup(config: FinetuneConfig, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
 
 
-def _restored(resume: Path | None, plan: Plan, output: Path) -> Path | None:
-    """The checkpoint that all processes go on from, with what lies in it beside the weights put into place."""
-    checkpoint = newest_checkpoint(resume) if resume else None
+def _restore(checkpoint: Path | None, plan: Plan, output: Path) -> None:
+    """See that all processes go on from the same checkpoint, and put what lies in it beside the weights into place."""
     if plan.processes > 1 and len(set(gather_object([(checkpoint and checkpoint.name, plan)]))) > 1:
         raise RetryableError(
             "training: the processes found different checkpoints in the store, or unequal devices; start them again on "
             "equal ones"
         )
     if checkpoint is None:
-        return None
+        return
     check_split(checkpoint, plan.split)
     take_beside(checkpoint, output)
     if not PartialState().is_main_process:
         shutil.rmtree(output / _BEST, ignore_errors=True)  # the first's to keep: others would put it again
-    return checkpoint
 
 
 def _load(

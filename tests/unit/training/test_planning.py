@@ -2,13 +2,16 @@
 
 import logging
 
+import pytest
+
 from skutune.config import FinetuneConfig
-from skutune.training import zero
+from skutune.training import memory, zero
+from skutune.training.checkpoints import Split
 from skutune.training.planning import choose_plan
 
 
-def plan(base, processes, **settings):
-    return choose_plan(base, FinetuneConfig(**settings), 128, "float32", processes, processes)
+def plan(base, processes, begun=None, **settings):
+    return choose_plan(base, FinetuneConfig(**settings), 128, "float32", processes, processes, begun)
 
 
 def test_training_without_packing_is_said_aloud(base, caplog):
@@ -32,3 +35,25 @@ def test_whole_weights_of_several_processes_are_shared_where_deepspeed_is_there(
 def test_a_micro_batch_is_no_larger_than_a_processs_share_of_a_step(base):
     assert plan(base, 8, batch_size=20, micro_batch_size=8).rows == 3
     assert plan(base, 8, batch_size=1, micro_batch_size=8).rows == 1
+
+
+@pytest.fixture
+def tight(base, monkeypatch):
+    """Devices that hold the weights of an adapter's training whole beside 4 examples' activations, not beside 8."""
+    monkeypatch.setattr(zero, "is_installed", lambda: True)
+    shape, whole = memory.shape_of(base, 16), memory.Fit(0, True)
+    small, large = (memory.needed(shape, "lora", whole, rows * 128, 4, 8) for rows in (4, 8))
+    monkeypatch.setattr(memory, "device_bytes", lambda here: int((small + large) / 2 / 0.9))
+
+
+def test_a_micro_batch_that_was_halved_leaves_the_checkpoint_readable(base, tight):
+    begun = plan(base, 8, batch_size=64, micro_batch_size=8).split
+    assert begun.zero_stage == 3
+    assert plan(base, 8, batch_size=64, micro_batch_size=4).split.zero_stage == 0
+    assert plan(base, 8, begun, batch_size=64, micro_batch_size=4).split == begun
+
+
+def test_a_checkpoint_without_zero_is_gone_on_from_by_any_number_of_processes_without_it(base, tight):
+    assert plan(base, 8, Split(1, 0), batch_size=64, micro_batch_size=8).split == Split(8, 0)
+    assert plan(base, 2, Split(1, 0), method="full").split == Split(2, 0)
+    assert plan(base, 2, Split(8, 3), method="full").split == Split(2, 2)  # which cannot read it, and is refused
