@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from skutune.chat_template import TEMPLATE_SETTINGS
@@ -118,7 +119,7 @@ def generate_tokens(
     context = getattr(model.config, "max_position_embeddings", None)
     if context is not None and length + max_tokens > context:
         raise InputError(f"a prompt of {length} tokens and an answer of {max_tokens} exceed the model's {context}")
-    # All that shapes the scores is said here: what a model's folder suggests (top_k, penalties) does not count.
+    # All that shapes the scores is said here: what a model's folder suggests (penalties, suppressed tokens) is not.
     sampling = {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {}
     config = GenerationConfig(
         max_new_tokens=max_tokens,
@@ -129,9 +130,21 @@ def generate_tokens(
         pad_token_id=ends[0],
         **sampling,
     )
-    with torch.inference_mode():
+    with torch.inference_mode(), _unsuggested(model):
         output = model.generate(**inputs, generation_config=config, logits_processor=[mask] if mask else [])
     return output[:, length:]
+
+
+@contextmanager
+def _unsuggested(model: Any) -> Iterator[None]:
+    """The model without generation settings of its own, which transformers put wherever a call leaves one open."""
+    from transformers import GenerationConfig
+
+    suggested, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = suggested
 
 
 def _tokenise(tokenizer: Any, prompts: Sequence[Chat]) -> Any:

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from byte_model import save_base
 from hostile_names import HOSTILE
+from transformers import GenerationConfig
 
 from skutune.answering import AnswerModel
 from skutune.errors import InputError
@@ -48,6 +50,20 @@ def test_the_models_references_are_real_and_available(nudged, temperature, gone)
 def test_without_the_constraint_the_model_writes_what_it_likes(model):
     (text,) = model.unconstrained(QUESTIONS[:1], max_tokens=12)
     assert text
+
+
+def test_what_a_models_folder_suggests_for_generation_changes_no_answer(tmp_path):
+    base = save_base(tmp_path / "tiny", max_position_embeddings=2048)
+    model = AnswerModel.load(base, None, [("1", "Tea"), ("2", "Rice")], dtype="float32", device="cpu")
+    before = model.ask_many(QUESTIONS[:2], max_tokens=200), model.unconstrained(QUESTIONS[:2], max_tokens=20)
+    # Nothing that can begin an answer, and a penalty that ends in other words.
+    suggested = GenerationConfig(
+        suppress_tokens=list(range(10, 250)), bad_words_ids=[[ord("e")]], no_repeat_ngram_size=2
+    )
+    model.model.generation_config = suggested
+    after = model.ask_many(QUESTIONS[:2], max_tokens=200), model.unconstrained(QUESTIONS[:2], max_tokens=20)
+    assert after == before
+    assert model.model.generation_config is suggested
 
 
 def test_a_folder_that_holds_no_model_is_named(tmp_path):
