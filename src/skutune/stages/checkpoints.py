@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from skutune.store.base import NotFoundError, ObjectStore
 
 _STORED = "stored-"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What may fit into memory: examples on a device at the same time, and whether activations must be recomputed."""
+
+    micro_batch_size: int
+    checkpointing: bool = False
 
 
 class Checkpoints:
@@ -59,14 +68,14 @@ class Checkpoints:
             self._store.delete(info.key)
         self._store.delete(self._limit_key)
 
-    def limit_micro_batch(self, examples: int) -> None:
-        """Note for later starts of this training how many examples may be on a device at the same time."""
-        self._store.put(self._limit_key, json.dumps({"micro_batch_size": examples}).encode())
+    def limit_memory(self, limit: Limit) -> None:
+        """Note for later starts of this training what may fit."""
+        self._store.put(self._limit_key, json.dumps(asdict(limit)).encode())
 
-    def micro_batch_limit(self) -> int | None:
+    def memory_limit(self) -> Limit | None:
         """What an earlier start noted, or None."""
         try:
-            return int(json.loads(self._store.get(self._limit_key))["micro_batch_size"])
+            return Limit(**json.loads(self._store.get(self._limit_key)))
         except NotFoundError:
             return None
 

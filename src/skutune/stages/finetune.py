@@ -6,10 +6,10 @@ import logging
 from dataclasses import asdict
 from pathlib import Path
 
-from skutune.config import FinetuneConfig
 from skutune.errors import InputError, RetryableError, SkutuneError
 from skutune.stages.base import Context, Outputs
 from skutune.stages.catalog_trie import TRIE, write_trie
+from skutune.stages.checkpoints import Limit
 from skutune.stages.tuned import EVENTS, MERGED, base_name, complete
 from skutune.stages.uploads import Uploads
 from skutune.training.curves import StepMetrics
@@ -31,12 +31,12 @@ class Finetune:
     def run(self, outputs: Outputs) -> None:
         work = self.context.scratch / "finetune"
         work.mkdir()
-        config = self._fitting()
+        limit = self._limit()
         try:
             with Uploads(self.context.checkpoints, self.context.scratch / "uploads") as uploads:
-                figures = self._train(config, work, uploads)
+                figures = self._train(limit, work, uploads)
         except MemoryExhaustedError as error:
-            raise self._halved(error.examples) from error
+            raise self._lowered(Limit(error.examples, error.checkpointing)) from error
         if self.context.team.rank:
             return
         complete(self.context, figures, work)
@@ -49,7 +49,7 @@ class Finetune:
         outputs.folder(TRIE, work / TRIE)
         self.context.checkpoints.clear()
 
-    def _train(self, config: FinetuneConfig, work: Path, uploads: Uploads) -> FinetuneFigures:
+    def _train(self, limit: Limit, work: Path, uploads: Uploads) -> FinetuneFigures:
         base, models = self.context.base(), self.context.config.models
         earlier = self.context.scratch / "earlier"
         self.context.checkpoints.restore(earlier)
@@ -57,11 +57,12 @@ class Finetune:
             base,
             self.context.inputs.file("compose", "train.jsonl"),
             self.context.inputs.file("compose", "validation.jsonl"),
-            config,
+            self.config.model_copy(update={"micro_batch_size": limit.micro_batch_size}),
             work,
             base_name=base_name(models.base.name, self.context.identity("base")),
             dtype=models.base.dtype,
             resume=earlier,
+            checkpointing=limit.checkpointing,
             on_step=self._report,
             on_checkpoint=uploads.add,
             on_trained=uploads.finish,
@@ -69,30 +70,33 @@ class Finetune:
             processes_here=self.context.team.ranks_here,
         )
 
-    def _fitting(self) -> FinetuneConfig:
-        """The settings, with the micro-batch that an earlier start found to fit."""
-        limit = self.context.checkpoints.micro_batch_limit()
-        if limit is None or limit >= self.config.micro_batch_size:
-            return self.config
+    def _limit(self) -> Limit:
+        """What fits, as the settings have it or as an earlier start found."""
+        wanted, limit = self.config.micro_batch_size, self.context.checkpoints.memory_limit()
+        if limit is None or (limit.micro_batch_size >= wanted and not limit.checkpointing):
+            return Limit(wanted)
         _log.warning(
-            "training with %d examples at the same time on a device instead of %d, because memory ran out before; a "
+            "training with %d examples at the same time on a device instead of %d%s, because memory ran out before; a "
             "step still has %d",
-            *(limit, self.config.micro_batch_size, self.config.batch_size),
+            *(limit.micro_batch_size, wanted, ", activations computed twice" if limit.checkpointing else ""),
+            self.config.batch_size,
         )
-        return self.config.model_copy(update={"micro_batch_size": limit})
+        return limit
 
-    def _halved(self, examples: int) -> SkutuneError:
-        """Note that half as many examples at the same time may fit; the error that says so, or that none can."""
-        if examples == 1:
+    def _lowered(self, failed: Limit) -> SkutuneError:
+        """Note what may fit where this did not; the error that says so, or that nothing can."""
+        examples = failed.micro_batch_size
+        if examples == 1 and failed.checkpointing:
             return InputError(
                 "training: a single example does not fit into the device's memory: lower stages.finetune.max_length "
                 f"({self.config.max_length}), choose a method that needs less (lora, qlora), or use larger devices"
             )
-        self.context.checkpoints.limit_micro_batch(examples // 2)
+        limit = Limit(max(1, examples // 2), failed.checkpointing or examples == 1)
+        self.context.checkpoints.limit_memory(limit)
         return RetryableError(
-            f"training: out of memory with {examples} examples at the same time on a device; the next start takes "
-            f"{examples // 2} and goes on from the last checkpoint, with {self.config.batch_size} examples a step as "
-            "before"
+            f"training: out of memory with {examples} examples at the same time on a device; the next start "
+            f"{'takes' if examples > 1 else 'computes activations twice, takes'} {limit.micro_batch_size} and goes on "
+            f"from the last checkpoint, with {self.config.batch_size} examples a step as before"
         )
 
     def _report(self, point: StepMetrics) -> None:

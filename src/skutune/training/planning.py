@@ -65,6 +65,7 @@ def choose_plan(
     processes: int,
     processes_here: int,
     begun: Split | None = None,
+    checkpointing: bool = False,
 ) -> Plan:
     """Choose how to train, and log what a person may have expected otherwise.
 
@@ -77,6 +78,7 @@ def choose_plan(
         processes_here: those on this machine.
         begun: of the checkpoint that is gone on from: less memory for a smaller micro-batch must not choose another
             stage of ZeRO than the one that the checkpoint can be read with.
+        checkpointing: compute activations twice in any case.
     """
     on_gpu = device().type == "cuda"
     rows = min(config.micro_batch_size, -(-config.batch_size // processes))
@@ -99,8 +101,9 @@ def choose_plan(
         )
     if config.method == "full" and processes > 1 and not zero.is_installed():
         _log.warning("training without ZeRO: deepspeed is not installed, so every device holds the whole optimizer")
+    twice = checkpointing or fit.checkpointing
     liger = on_gpu and has_liger()
-    return Plan(processes, rows, max_length, packed, fit.zero_stage, fit.checkpointing, liger, numbers)
+    return Plan(processes, rows, max_length, packed, fit.zero_stage, twice, liger, numbers)
 
 
 def _stage_of(begun: Split | None, processes: int) -> memory.Stage | None:

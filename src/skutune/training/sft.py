@@ -49,11 +49,14 @@ _log = logging.getLogger(__name__)
 
 
 class MemoryExhaustedError(Exception):
-    """A device ran out of memory while `examples` were computed on it at the same time."""
+    """A device ran out of memory while `examples` were computed on it at the same time.
 
-    def __init__(self, examples: int) -> None:
+    `checkpointing`: though no activations were kept that can be computed again.
+    """
+
+    def __init__(self, examples: int, checkpointing: bool) -> None:
         super().__init__(f"out of memory with {examples} examples at the same time on one device")
-        self.examples = examples
+        self.examples, self.checkpointing = examples, checkpointing
 
 
 def finetune(
@@ -66,6 +69,7 @@ def finetune(
     base_name: str,
     dtype: str,
     resume: Path | None,
+    checkpointing: bool = False,
     on_step: Callable[[StepMetrics], None],
     on_checkpoint: Callable[[Path], None] | None = None,
     on_trained: Callable[[], None] = lambda: None,
@@ -83,6 +87,7 @@ def finetune(
         base_name: what the adapter says its base model is.
         dtype: auto, bfloat16, float16 or float32.
         resume: a folder of checkpoints; the newest whole one is gone on from, none is a fresh start.
+        checkpointing: compute activations twice, whatever the estimates of memory say.
         on_step: called with every point of the curves.
         on_checkpoint: called with every whole checkpoint's folder, in each process with its own.
         on_trained: called in each process when all is trained and written, while the others are still there.
@@ -93,13 +98,13 @@ def finetune(
         InputError: the base model, the examples or the settings cannot be used, the checkpoint is of a training that
             was split up otherwise, or the loss is no longer a number; curves and checkpoints stay.
         RetryableError: the disk is full, or the processes found different checkpoints.
-        MemoryExhaustedError: fewer examples at the same time may fit.
+        MemoryExhaustedError: fewer examples at the same time, or `checkpointing`, may fit.
     """
     check_method(config)
     _setup(config, output)
     checkpoint = newest_checkpoint(resume) if resume else None
     length, begun = fitting_length(base, config.max_length), split_of(checkpoint) if checkpoint else None
-    plan = choose_plan(base, config, length, dtype, processes, processes_here, begun)
+    plan = choose_plan(base, config, length, dtype, processes, processes_here, begun, checkpointing)
     has_validation = validation is not None and validation.stat().st_size > 0
     arguments = trainer_arguments(config, plan, output, has_validation=has_validation)
     _restore(checkpoint, plan, output)
@@ -228,4 +233,4 @@ def _fit(trainer: AnswerTrainer, checkpoint: Path | None, plan: Plan) -> None:
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        raise MemoryExhaustedError(plan.rows) from error
+        raise MemoryExhaustedError(plan.rows, plan.checkpointing) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from skutune.errors import RetryableError, StopSignal
-from skutune.stages.checkpoints import Checkpoints
+from skutune.stages.checkpoints import Checkpoints, Limit
 from skutune.stages.uploads import Uploads
 from skutune.store import ObjectStore, open_store
 
@@ -70,13 +70,13 @@ def test_each_process_gets_what_the_first_wrote_and_its_own(store: ObjectStore, 
     assert {path.name for path in (tmp_path / "more" / "checkpoint-4").iterdir()} == {"weights", "deep"}
 
 
-def test_the_limit_of_a_micro_batch_is_remembered_until_the_stage_is_done(store: ObjectStore) -> None:
+def test_the_limit_of_memory_is_remembered_until_the_stage_is_done(store: ObjectStore) -> None:
     checkpoints = Checkpoints(store, "f")
-    assert checkpoints.micro_batch_limit() is None
-    checkpoints.limit_micro_batch(4)
-    assert Checkpoints(store, "f", 1, 2).micro_batch_limit() == 4
+    assert checkpoints.memory_limit() is None
+    checkpoints.limit_memory(Limit(4))
+    assert Checkpoints(store, "f", 1, 2).memory_limit() == Limit(4, checkpointing=False)
     checkpoints.clear()
-    assert checkpoints.micro_batch_limit() is None
+    assert checkpoints.memory_limit() is None
 
 
 class _Slow(Checkpoints):

@@ -55,9 +55,23 @@ def test_what_was_trained_before_memory_ran_out_is_not_lost(training, monkeypatc
     assert late.manifest().figures["resumed_from_step"] == 10
 
 
-def test_a_single_example_that_does_not_fit_is_the_users_to_shorten(training, monkeypatch):
+def test_a_single_example_is_tried_with_activations_computed_twice(training, monkeypatch, caplog):
+    alone = training("alone", micro_batch_size=1)
+    device_for(0, monkeypatch)
+    with pytest.raises(RetryableError, match=r"1 examples .* next start computes activations twice, takes 1 "):
+        alone.work_here()
+    monkeypatch.undo()
+    with caplog.at_level(logging.WARNING, "skutune"):
+        alone.work_here()
+    assert "1 examples at the same time on a device instead of 1, activations computed twice" in caplog.text
+    assert alone.manifest().figures["plan"]["gradient_checkpointing"]
+
+
+def test_a_single_example_that_does_not_fit_either_way_is_the_users_to_shorten(training, monkeypatch):
     device_for(0, monkeypatch)
     alone = training("alone", micro_batch_size=1)
+    with pytest.raises(RetryableError):
+        alone.work_here()
     with pytest.raises(InputError, match=r"a single example does not fit .*max_length \(128\)"):
         alone.work_here()
 
