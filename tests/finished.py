@@ -227,7 +227,7 @@ def report(folder: Path, rows: Rows, **settings: Any) -> Path:
     scratch.mkdir(parents=True)
     inputs = Inputs(store, folders, written, scratch)
     own = manifests.stage_folder(RUN, "report", FINGERPRINT)
-    context = Context(config, inputs, {}, scratch, _none, _none, _none, _none, Checkpoints(store, own))
+    context = Context(config, inputs, {}, scratch, *[_none] * 4, Checkpoints(store, own), _none, _none)
     outputs = Outputs(store, own)
     Report(context).run(outputs)
     assert [entry.name for entry in outputs.entries] == ["report.html"]

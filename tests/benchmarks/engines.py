@@ -80,5 +80,7 @@ def _stage(config: configuration.Config, pool: ModelPool, folder: Path) -> Descr
         base=lambda: folder,
         source=lambda: folder,
         checkpoints=None,  # type: ignore[arg-type]
+        judge=lambda role: pool.judge(list, role),
+        check_judge=pool.check_judge,
     )
     return Describe(context)

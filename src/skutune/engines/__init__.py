@@ -15,7 +15,15 @@ from skutune.engines.base import Encoder, TextEngine
 from skutune.engines.weights import SCRIPTED_IDENTITY, Located, Weights, is_sentence_encoder
 from skutune.errors import InputError
 
-__all__ = ["SCRIPTED_IDENTITY", "build_encoder", "build_text_engine", "engine_identity", "model_identity"]
+__all__ = [
+    "SCRIPTED_IDENTITY",
+    "build_encoder",
+    "build_text_engine",
+    "check_text_engine",
+    "engine_identity",
+    "is_vllm_installed",
+    "model_identity",
+]
 
 
 def build_text_engine(
@@ -26,24 +34,41 @@ def build_text_engine(
     Raises:
         InputError: the engine's package is missing, or the model cannot be loaded.
     """
-    kind = config.engine
-    if kind == "scripted":
+    if config.engine == "scripted":
         from skutune.engines.scripted import ScriptedEngine
 
         return ScriptedEngine(names(), config.malformed_rate, seed)
-    if kind == "auto":
-        kind = "vllm" if _is_installed("vllm") else "transformers"
     folder = _folder(config, weights)
-    if kind == "vllm":
-        _require("vllm", "skutune[vllm]", "models.generator")
+    if _text_kind(config) == "vllm":
         from skutune.engines.vllm import VllmEngine
 
         return VllmEngine(folder, config, seed)
-    for module in ("torch", "transformers", "llguidance"):
-        _require(module, "skutune[generate]", "models.generator")
     from skutune.engines.transformers import TransformersEngine
 
     return TransformersEngine(folder, config, seed)
+
+
+def check_text_engine(config: GeneratorConfig, weights: Weights | None) -> None:
+    """See that an engine can be had here, without reading weights.
+
+    Raises:
+        InputError: its package is missing, its model is no chat model or is one that the engine does not compute.
+    """
+    if config.engine == "scripted":
+        return
+    folder, kind = _folder(config, weights), _text_kind(config)
+    from skutune.engines.chat import ChatTokens
+
+    ChatTokens(folder)
+    if kind == "transformers":
+        from skutune.engines.transformers import check_model
+
+        check_model(folder)
+
+
+def is_vllm_installed() -> bool:
+    """Whether this machine has vLLM."""
+    return _is_installed("vllm")
 
 
 def build_encoder(config: EncoderConfig, weights: Weights | None) -> Encoder:
@@ -89,6 +114,16 @@ def model_identity(config: ModelConfig, located: Located) -> str:
     if isinstance(config, EncoderConfig):
         return f"{located.identity} {_encoder_kind(config, located.is_sentence)}"
     return located.identity
+
+
+def _text_kind(config: GeneratorConfig) -> str:
+    """The engine that `auto` stands for, or the one that was named. Raises InputError where a package is missing."""
+    if config.engine == "vllm" or (config.engine == "auto" and is_vllm_installed()):
+        _require("vllm", "skutune[vllm]", "models.generator")
+        return "vllm"
+    for module in ("torch", "transformers", "llguidance"):
+        _require(module, "skutune[generate]", "models.generator")
+    return "transformers"
 
 
 def _encoder_kind(config: EncoderConfig, is_sentence: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from skutune.engines.base import Encoder, TextEngine
 from skutune.engines.weights import Weights, resolve
 from skutune.errors import InputError
 from skutune.graph import Role
+
+_log = logging.getLogger(__name__)
 
 
 class ModelPool:
@@ -45,8 +48,22 @@ class ModelPool:
 
     def text_engine(self, names: Callable[[], Sequence[str]], role: Role = "generator") -> TextEngine:
         """The generator, or the judge; `names` gives the scripted engine the catalog's names. One is held at a time."""
-        config = self._config(role)
-        assert isinstance(config, GeneratorConfig)
+        return self._built(names, role, self._generator(role))
+
+    def judge(self, names: Callable[[], Sequence[str]], role: Role) -> TextEngine:
+        """An LLM that judges, where others than those that generate may be installed: transformers will do for vLLM."""
+        config = self._generator(role)
+        if config.engine == "vllm" and not engines.is_vllm_installed():
+            _log.warning("models.%s: vLLM is not installed here; transformers runs the judge", role)
+        return self._built(names, role, _anywhere(config))
+
+    def check_judge(self, role: Role) -> None:
+        """See that `judge` can be had, without loading it. Raises InputError."""
+        config = self._generator(role)
+        weights = None if config.engine == "scripted" else self.weights(role)
+        engines.check_text_engine(_anywhere(config), weights)
+
+    def _built(self, names: Callable[[], Sequence[str]], role: Role, config: GeneratorConfig) -> TextEngine:
         if config.engine == "scripted":
             return engines.build_text_engine(config, None, names=names)
         if self._engine is not None and self._engine[0] != role:
@@ -75,8 +92,18 @@ class ModelPool:
             self._encoder.close()
         self._engine = self._encoder = None
 
+    def _generator(self, role: Role) -> GeneratorConfig:
+        config = self._config(role)
+        assert isinstance(config, GeneratorConfig)
+        return config
+
     def _config(self, role: Role) -> ModelConfig:
         config: ModelConfig | None = getattr(self.models, role)
         if config is None:
             raise InputError(f"models.{role}: is not named, and a stage asks for it")
         return config
+
+
+def _anywhere(config: GeneratorConfig) -> GeneratorConfig:
+    """The same model with the engine that is installed, where vLLM was named."""
+    return config.model_copy(update={"engine": "auto"}) if config.engine == "vllm" else config

@@ -91,10 +91,19 @@ class TransformersEngine:
         )
 
 
+def check_model(folder: Path) -> None:
+    """See that this engine computes a model. Raises InputError where its config cannot be read or asks for more."""
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"model {folder}: its config cannot be read: {error}") from error
+    _check_attention(folder, config)
+
+
 def _load(folder: Path, dtype: str) -> Any:
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    check_model(folder)
     try:
-        _check_attention(folder, AutoConfig.from_pretrained(folder, local_files_only=True))
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=_number_format(dtype, device), attn_implementation=ATTENTION, local_files_only=True
         )

@@ -17,6 +17,7 @@ from skutune import tables
 from skutune.config import Config
 from skutune.engines.base import Encoder, TextEngine
 from skutune.errors import SkutuneError
+from skutune.graph import Role
 from skutune.manifests import Entry, Manifest
 from skutune.stages.checkpoints import Checkpoints
 from skutune.store.base import ObjectStore
@@ -167,7 +168,8 @@ ALONE = Team()
 class Context:
     """What a stage is built with. Models are loaded when first asked for and shared by the stages of a process.
 
-    `engine()` is the generator, `engine("judge")` the judge; `base()` frees both and the encoder.
+    `engine()` is the generator. `judge(role)` is the model of a role as a judge, and `check_judge(role)` sees that it
+    can be had without loading it. `base()` frees engines and encoder.
     Of several processes that train together only the first of the `team` may write to the outputs.
     """
 
@@ -180,6 +182,8 @@ class Context:
     base: Callable[[], Path]
     source: Callable[[], Path]
     checkpoints: Checkpoints
+    judge: Callable[[Role], TextEngine]
+    check_judge: Callable[[Role], None]
     report: Report = field(default=lambda unit, done, total, trained_per_second=0.0: None)
     team: Team = ALONE
 

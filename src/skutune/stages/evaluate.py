@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from skutune.engines.base import TextEngine
 from skutune.evaluation import relevance
 from skutune.evaluation.demands import Demanding, Demands
 from skutune.evaluation.document import FILE, JudgeFigures, document
@@ -45,15 +44,16 @@ class Evaluate:
     def run(self, outputs: Outputs) -> None:
         questions, described = self._questions(), self._described()
         labels = self._labels()
-        if questions or labels:
-            self._judge()  # what cannot be loaded is told before hours of answers, not after them
+        judge = self.config.judge.model
+        if judge != "none" and (questions or labels):
+            self.context.check_judge(judge)  # what cannot be had is told before hours of answers, not after them
         answerers = Answerers(self.context)
         catalog = {product.id: product.name for product in answerers.products}
         rows, recalls = self._asked(answerers, questions, described, catalog)
-        rows, judge = self._judged(rows, labels, catalog)
+        rows, judged = self._judged(rows, labels, catalog)
         outputs.part(Evaluated, 0, rows)
         outputs.part(Recalled, 0, recalls, RECALLED)
-        self._write(outputs, rows, recalls, catalog, judge)
+        self._write(outputs, rows, recalls, catalog, judged)
         outputs.figures["loss"] = self._losses()
 
     def _questions(self) -> list[Example]:
@@ -114,22 +114,18 @@ class Evaluate:
                 yield recalled(example.product_id, example.split, system, text)
                 self._tell()
 
-    def _judge(self) -> TextEngine | None:
-        model = self.config.judge.model
-        return None if model == "none" else self.context.engine(model)
-
     def _judged(
         self, rows: list[Evaluated], labels: Mapping[Pair, bool], catalog: Mapping[str, str]
     ) -> tuple[list[Evaluated], JudgeFigures | None]:
         """The rows with the judge's verdicts, and how good those are; unchanged where nobody judges."""
         pairs = [pair for row in rows for pair in relevance.pairs_of(row.question, row.ids, catalog)]
-        engine = self._judge() if pairs or labels else None
-        if engine is None:
+        judge = self.config.judge.model
+        if judge == "none" or not (pairs or labels):
             return rows, None
         self._done, self._total = 0, len(set(pairs) | set(labels))
-        judged = relevance.judge_pairs(engine, [*pairs, *labels], lambda: self._tell("verdicts"))
+        judged = relevance.judge_pairs(self.context.judge(judge), [*pairs, *labels], lambda: self._tell("verdicts"))
         agreement = relevance.agreement(judged.verdicts, labels) if labels else None
-        figures = JudgeFigures(self.config.judge.model, judged.asked, len(judged.verdicts), agreement)
+        figures = JudgeFigures(judge, judged.asked, len(judged.verdicts), agreement)
         return [_with_verdicts(row, judged, catalog) for row in rows], figures
 
     def _labels(self) -> dict[Pair, bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,11 +143,13 @@ def _evaluated(config: Config, folder: Path, made: dict[str, Manifest], adapter:
         inputs=inputs,
         models={},
         scratch=scratch,
-        engine=lambda role="generator": pool.text_engine(lambda: names, role),
+        engine=partial(pool.text_engine, lambda: names),
         encoder=pool.encoder,
         base=base,
         source=lambda: folder,
         checkpoints=Checkpoints(store, "sample/evaluate/x"),
+        judge=partial(pool.judge, lambda: names),
+        check_judge=pool.check_judge,
     )
     outputs = Outputs(store, f"sample/evaluate/{scratch.name}")
     Evaluate(context).run(outputs)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from byte_model import save_base
 
 from skutune import config as configuration
 from skutune import graph
@@ -61,6 +62,22 @@ def test_a_judge_takes_the_generators_place_in_memory_one_at_a_time(tmp_path: Pa
     assert pool.identity("judge") == pool.identity("generator")
     with pytest.raises(InputError, match=r"models\.judge"):
         ModelPool(config(tmp_path).models, tmp_path).text_engine(list, "judge")
+
+
+def test_a_judge_named_for_vllm_runs_with_transformers_where_there_is_no_vllm(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("skutune.engines._is_installed", lambda module: module != "vllm")
+    folder = save_base(tmp_path / "judge")
+    models = {"generator": {"name": str(folder), "engine": "vllm", "context": 512, "dtype": "float32"}}
+    pool = ModelPool(config(tmp_path, models).models, tmp_path)
+    pool.check_judge("generator")
+    engine = pool.judge(list, "generator")
+    assert type(engine).__name__ == "TransformersEngine"
+    assert "vLLM is not installed here; transformers runs the judge" in caplog.text
+    pool.close()
+    with pytest.raises(InputError, match=r"skutune\[vllm\]"):  # who generates keeps to what was named
+        pool.text_engine(list)
 
 
 def test_a_system_named_twice_is_asked_once(tmp_path: Path) -> None:

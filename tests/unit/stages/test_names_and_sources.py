@@ -56,7 +56,9 @@ class Shop:
         folders = {stage: f"run/{stage}/f" for stage in self.manifests}
         inputs = Inputs(self.store, folders, self.manifests, self.scratch)
         checkpoints = Checkpoints(self.store, "run/link/f")
-        return Context(config, inputs, {}, self.scratch, _none, ScriptedEncoder, _none, _none, checkpoints)
+        return Context(
+            config, inputs, {}, self.scratch, _none, ScriptedEncoder, _none, _none, checkpoints, _none, _none
+        )
 
 
 def _none() -> Any:
