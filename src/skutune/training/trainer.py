@@ -17,6 +17,7 @@ import torch
 from accelerate.utils import DistributedType
 from safetensors import SafetensorError
 from torch.utils.data import DataLoader
+from transformers.trainer_utils import rotate_checkpoints
 from trl import SFTTrainer
 
 from skutune.errors import RetryableError
@@ -107,7 +108,10 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         """None: a checkpoint is not published, and the card would name folders of this machine."""
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Write a checkpoint. Raises RetryableError where the disk is full; the checkpoints before it stay."""
+        """Write a checkpoint and remove old ones, in each process its own.
+
+        Raises RetryableError where the disk is full; the checkpoints before it stay.
+        """
         folder = Path(self.args.output_dir)
         try:
             super()._save_checkpoint(model, trial)
@@ -120,6 +124,8 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
                 "full; the checkpoint before it stays. Free some space or give the training a larger disk, then run "
                 "again"
             ) from error
+        if not self.args.should_save:  # the trainer counts the checkpoints of who saves the weights alone
+            rotate_checkpoints(str(folder), self.args.save_total_limit)
 
     def _exchange(self, model: Any, is_last: bool) -> AbstractContextManager[None]:
         """Gradients are exchanged once a step; DeepSpeed is told by the flag alone."""
