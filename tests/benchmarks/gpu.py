@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -77,7 +78,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _apart(measure: Callable[[Path, Sizes], list[Row]], folder: Path, sizes: Sizes) -> list[Row]:
-    """The rows of one measurement, in a process of its own; it ends with all the memory that it took."""
+    """The rows of one measurement, in a process of its own; it ends with all the memory that it took.
+
+    It sees one device: on several TRL's trainer would deal each batch out to all of them.
+    """
+    os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(measure, folder, sizes).result()
 

@@ -24,7 +24,7 @@ def trainer_arguments(config: FinetuneConfig, plan: Plan, output: Path, *, has_v
     on_cpu_with_zero = bool(plan.zero_stage) and not on_gpu
     if on_cpu_with_zero:
         zero.connect_on_cpu()
-    return SFTConfig(
+    arguments = SFTConfig(
         output_dir=str(output / "checkpoints"),
         num_train_epochs=config.epochs,
         learning_rate=config.learning_rate,
@@ -60,3 +60,6 @@ def trainer_arguments(config: FinetuneConfig, plan: Plan, output: Path, *, has_v
         report_to="none",
         disable_tqdm=True,
     )
+    # One device a process: on a machine with more the trainer would deal each batch out to all, which TRL refuses.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
