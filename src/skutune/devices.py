@@ -72,6 +72,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return (
         type(error).__name__ == "OutOfMemoryError"
         or ("out of memory" in text and ("cuda" in text or "hip" in text))
+        or "_status_alloc_failed" in text  # cuBLAS and cuDNN, for their workspaces
         or "can't allocate memory" in text
     )
 

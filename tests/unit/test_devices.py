@@ -19,6 +19,7 @@ ERRORS = [
     (RuntimeError("No CUDA GPUs are available"), DeviceError),
     (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), InputError),
     (RuntimeError("CUDA error: out of memory" + ADVICE), InputError),
+    (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), InputError),
     (torch.distributed.DistBackendError("NCCL error in: ProcessGroupNCCL.cpp, remote process exited"), RetryableError),
     (RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:1234"), RetryableError),
 ]
