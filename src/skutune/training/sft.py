@@ -219,6 +219,9 @@ def _trainer(
         processing_class=data.tokenizer,
         callbacks=[curves],
     )
+    if config.method == "qlora":  # TRL has made the adapter one of 16 bits, to which small updates add nothing
+        for weight in trainer.model.parameters():
+            weight.data = weight.data.float() if weight.requires_grad else weight.data
     trainer.remove_callback(transformers.PrinterCallback)  # prints to stdout, where results belong
     if config.patience and held_out is not None:
         trainer.add_callback(EarlyStoppingCallback(config.patience))
