@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -97,6 +98,7 @@ def ask(
     opened, info = open_run(store, run)
     products = named_products(opened, info, context.obj) if linked else None
     with answer_model(opened, info, context.obj) as model:
+        tell_unknown(without, model.trie.ids, unavailable)
         answer = model.ask(question, unavailable=without, linked=products, max_tokens=max_tokens)
     print(
         json.dumps({"question": question, "answer": asdict(answer.answer)}, ensure_ascii=False)
@@ -172,6 +174,17 @@ def _ids(path: Path | None) -> list[str]:
         raise InputError(f"--unavailable {path}: {error.strerror}; name a file with one id a line") from None
     except UnicodeDecodeError:
         raise InputError(f"--unavailable {path}: not UTF-8 text; name a file with one id a line") from None
+
+
+def tell_unknown(ids: list[str], known: Collection[str], path: Path | None) -> None:
+    """Say how many ids no product has. Raises InputError where that is all of them: another catalog's, or no ids."""
+    unknown = sorted(set(ids) - set(known))
+    if unknown and len(unknown) == len(set(ids)):
+        raise InputError(f"--unavailable {path}: none of its ids is in the catalog, such as {unknown[0][:40]!r}")
+    if unknown:
+        say(
+            f"--unavailable {path}: {len(unknown)} of {len(set(ids))} ids are not in the catalog: {unknown[0][:40]!r} …"
+        )
 
 
 def _show_release(release: str, namespace: str | None, watch: bool, as_json: bool) -> None:

@@ -40,7 +40,10 @@ _NOT_TOGETHER = {
     "logit_bias": "tokens that are forced or forbidden",
     "min_tokens": "a least length",
     "stop": "texts that cut the answer",
+    "stop_token_ids": "tokens that cut the answer",
+    "repetition_detection": "an end where a text repeats itself",
     "ignore_eos": "no end",
+    "thinking_token_budget": "thoughts before the answer",
 }
 
 _log = logging.getLogger(__name__)
@@ -77,8 +80,10 @@ def check(sampling: Any) -> None:
     wanted = read_wanted(sampling.extra_args)
     if wanted is None:
         return
+    # vLLM asks before it adds the model's own ends to `stop_token_ids`: what is there now, the request brought.
     for name, what in _NOT_TOGETHER.items():
-        if getattr(sampling, name, None):
+        given = getattr(sampling, name, None)
+        if given or (given is not None and name == "thinking_token_budget"):
             raise ValueError(f"{name} ({what}) cannot be had together with {SWITCH}; leave one of them out")
     least = _least_tokens(wanted.max_items)
     if sampling.max_tokens is not None and sampling.max_tokens < least:
@@ -112,12 +117,19 @@ class Drafts:
         room = self._context - prompt_tokens
         room = room if sampling.max_tokens is None else min(room, sampling.max_tokens)
         try:
+            self._tell_unknown(wanted)
             limits = Limits(self._grammar(wanted.max_items), room, wanted.unavailable, only=wanted.allowed)
         except InputError as error:
             # The request was let in before its prompt was counted, and an error here would end those of all others.
             _log.warning("A request gets an empty answer: %s", error)
             return NoRoom(self._vocabulary.ends)
         return Draft(limits)
+
+    def _tell_unknown(self, wanted: Wanted) -> None:
+        ids = wanted.unavailable | (wanted.allowed or frozenset())
+        unknown = len(ids) - len(self._trie.leaves_of(ids))
+        if unknown:
+            _log.warning("A request names %d ids, of which the catalog lacks %d", len(ids), unknown)
 
     def _made_grammar(self, max_items: int) -> Grammar:
         return Grammar(self._vocabulary, self._trie, max_items=max_items)
@@ -174,13 +186,14 @@ def _least_tokens(max_items: int) -> int:
 
 
 def _ids(name: str, value: Any) -> frozenset[str]:
-    given = [value] if isinstance(value, str | int) else value
-    if isinstance(value, bool) or not isinstance(given, list | tuple):
-        raise ValueError(f"{name} is {value!r}; it is a list of product ids")
-    for each in given:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f'{name} is {value!r}; it is a list of product ids, such as ["32717", "43962"]')
+    for each in value:
         if isinstance(each, bool) or not isinstance(each, str | int):
             raise ValueError(f"{name} holds {each!r}; product ids are text or whole numbers")
-    return frozenset(str(each) for each in given)
+        if str(each) != "".join(str(each).split()):
+            raise ValueError(f"{name} holds {each!r}; no product id has white space: write each id by itself")
+    return frozenset(str(each) for each in value)
 
 
 def _items(value: Any) -> int:

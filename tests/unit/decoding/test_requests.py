@@ -37,7 +37,7 @@ def test_a_request_that_does_not_ask_is_left_alone(drafts: Drafts, arguments: An
 
 
 def test_arguments_are_flat_and_ids_may_be_numbers() -> None:
-    asked = {"skutune": 1, "skutune_unavailable": [7, "12)"], "skutune_allowed": "9", "skutune_max_items": 2}
+    asked = {"skutune": 1, "skutune_unavailable": [7, "12)"], "skutune_allowed": ["9"], "skutune_max_items": 2}
     assert read_wanted(asked) == Wanted(frozenset({"7", "12)"}), frozenset({"9"}), 2)
     assert read_wanted({"skutune": 1}) == Wanted(frozenset(), None, 5)
 
@@ -49,6 +49,10 @@ def test_arguments_are_flat_and_ids_may_be_numbers() -> None:
         ({"skutune_unavailable": ["7"]}, "skutune_unavailable counts only together with skutune: 1"),
         ({"skutune": 1, "skutune_unavalable": ["7"]}, "skutune_unavalable is unknown; known are"),
         ({"skutune": 1, "skutune_allowed": {"7": 1}}, "it is a list of product ids"),
+        ({"skutune": 1, "skutune_unavailable": "32717,43962"}, "it is a list of product ids, such as"),
+        ({"skutune": 1, "skutune_allowed": 7}, "it is a list of product ids, such as"),
+        ({"skutune": 1, "skutune_unavailable": ["32717, 43962"]}, "write each id by itself"),
+        ({"skutune": 1, "skutune_unavailable": ["32717\n"]}, "write each id by itself"),
         ({"skutune": 1, "skutune_allowed": [7.5]}, "product ids are text or whole numbers"),
         ({"skutune": 1, "skutune_unavailable": True}, "it is a list of product ids"),
         ({"skutune": 1, "skutune_max_items": 0}, "a whole number from 1 to 10"),
@@ -61,11 +65,28 @@ def test_wrong_arguments_are_refused_with_what_is_right(arguments: dict[str, Any
 
 
 @pytest.mark.parametrize(
-    "beside", [{"structured_outputs": object()}, {"stop": ["."]}, {"logit_bias": {1: 2}}, {"min_tokens": 3}]
+    "beside",
+    [
+        {"structured_outputs": object()},
+        {"stop": ["."]},
+        {"stop_token_ids": [11]},
+        {"logit_bias": {1: 2}},
+        {"min_tokens": 3},
+        {"repetition_detection": object()},
+        {"thinking_token_budget": 0},
+    ],
 )
 def test_what_takes_tokens_away_by_itself_cannot_be_had_together(beside: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(beside))} .* cannot be had together with skutune"):
         check(SimpleNamespace(max_tokens=200, extra_args={"skutune": 1}, **beside))
+
+
+def test_ids_that_no_product_has_are_counted_in_the_log(drafts: Drafts, caplog: pytest.LogCaptureFixture) -> None:
+    drafts.begin(sampling(skutune=1, skutune_unavailable=["12", "12,9", "none"]), 10)
+    assert "A request names 3 ids, of which the catalog lacks 2" in caplog.text
+    caplog.clear()
+    drafts.begin(sampling(skutune=1, skutune_unavailable=["12"]), 10)
+    assert not caplog.records
 
 
 def test_a_length_that_no_answer_fits_into_is_refused() -> None:
@@ -100,7 +121,7 @@ def test_a_placeholder_for_a_token_is_told_and_not_taken_for_one(drafts: Drafts)
 
 
 def test_only_what_is_allowed_and_available_is_in_stock(drafts: Drafts) -> None:
-    asked = {"skutune_allowed": ["12", "9", "no product"], "skutune_unavailable": ["9"]}
+    asked = {"skutune_allowed": ["12", "9", "none"], "skutune_unavailable": ["9"]}
     draft = drafts.begin(sampling(skutune=1, **asked), 10)
     assert isinstance(draft, Draft)
     trie = draft.limits.grammar.trie
