@@ -13,6 +13,7 @@ from skutune.stages.checkpoints import Limit
 from skutune.stages.tuned import EVENTS, MERGED, base_name, complete
 from skutune.stages.uploads import Uploads
 from skutune.training.curves import StepMetrics
+from skutune.training.disk import full_disk_told
 from skutune.training.figures import FinetuneFigures
 from skutune.training.sft import MemoryExhaustedError, finetune
 
@@ -39,13 +40,14 @@ class Finetune:
             raise self._lowered(Limit(error.examples, error.checkpointing)) from error
         if self.context.team.rank:
             return
-        complete(self.context, figures, work)
+        with full_disk_told("what belongs to the weights", work):
+            complete(self.context, figures, work)
+            write_trie(self.context.inputs, self.context.base(), work / figures.model, work / TRIE)
         for folder in (figures.model, MERGED, EVENTS):
             if (work / folder).is_dir():
                 outputs.folder(folder, work / folder)
         outputs.file("metrics.jsonl", work / "metrics.jsonl")
         outputs.figures.update(asdict(figures))
-        write_trie(self.context.inputs, self.context.base(), work / figures.model, work / TRIE)
         outputs.folder(TRIE, work / TRIE)
         self.context.checkpoints.clear()
 

@@ -30,6 +30,7 @@ from skutune.training.arguments import trainer_arguments
 from skutune.training.checkpoints import check_split, newest_checkpoint, split_of, step_of, take_beside, write_split
 from skutune.training.collate import Collate
 from skutune.training.curves import Curves, StepMetrics
+from skutune.training.disk import full_disk_told
 from skutune.training.examples import Examples, load_examples
 from skutune.training.figures import FinetuneFigures, figures_of
 from skutune.training.models import check_method, trainable_model
@@ -109,7 +110,8 @@ def finetune(
     arguments = trainer_arguments(config, plan, output, has_validation=has_validation)
     _restore(checkpoint, plan, output)
 
-    data = _load(train, validation if has_validation else None, load_tokenizer(base), config, plan, output)
+    with full_disk_told("the encoded examples", output):
+        data = _load(train, validation if has_validation else None, load_tokenizer(base), config, plan, output)
     curves = Curves(
         output / _METRICS,
         step_of(checkpoint) if checkpoint else 0,
@@ -122,7 +124,9 @@ def finetune(
     result = Result(folder, output / _BEST, data.tokenizer, base_name, plan)
     model = trainable_model(base, config, plan.numbers, split=plan.zero_stage > 0, packed=plan.packed)
     trainer = _trainer(model, data, config, plan, arguments, curves, result)
-    _fit(trainer, checkpoint, plan)
+    with full_disk_told("curves, checkpoints and weights", output):
+        _fit(trainer, checkpoint, plan)
+        kept_step = result.finish(trainer)
 
     figures = figures_of(
         trainer,
@@ -132,7 +136,7 @@ def finetune(
         config,
         plan,
         model=folder.name,
-        kept_step=result.finish(trainer),
+        kept_step=kept_step,
         resumed_from_step=step_of(checkpoint) if checkpoint else None,
     )
     on_trained()

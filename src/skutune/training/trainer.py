@@ -15,17 +15,14 @@ from typing import Any
 
 import torch
 from accelerate.utils import DistributedType
-from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 from transformers.trainer_utils import rotate_checkpoints
 from trl import SFTTrainer
 
 from skutune.errors import RetryableError
+from skutune.training.disk import full_disk_told
 from skutune.training.loss import summed_loss
 from skutune.training.order import StepLoader
-
-_ROOM_BYTES = 1024 * 1024
-"""Less than this left on a disk that could not be written: it is full."""
 
 
 class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
@@ -112,18 +109,13 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
 
         Raises RetryableError where the disk is full; the checkpoints before it stay.
         """
-        folder = Path(self.args.output_dir)
+        folder, step = Path(self.args.output_dir), self.state.global_step
         try:
-            super()._save_checkpoint(model, trial)
-        except (OSError, RuntimeError, SafetensorError) as error:  # each library says it in another way
-            if shutil.disk_usage(folder).free >= _ROOM_BYTES:
-                raise
-            shutil.rmtree(folder / f"checkpoint-{self.state.global_step}", ignore_errors=True)
-            raise RetryableError(
-                f"training: cannot write the checkpoint of step {self.state.global_step} to {folder}: the disk is "
-                "full; the checkpoint before it stays. Free some space or give the training a larger disk, then run "
-                "again"
-            ) from error
+            with full_disk_told(f"the checkpoint of step {step}", folder):
+                super()._save_checkpoint(model, trial)
+        except RetryableError:
+            shutil.rmtree(folder / f"checkpoint-{step}", ignore_errors=True)
+            raise
         if not self.args.should_save:  # the trainer counts the checkpoints of who saves the weights alone
             rotate_checkpoints(str(folder), self.args.save_total_limit)
 
