@@ -201,6 +201,12 @@ def test_the_validation_loss_is_told_every_so_many_steps_and_at_the_end(base, ch
     assert steps_of(tmp_path / "out") == [4, 8, 10]
 
 
+def test_an_epoch_that_is_cut_short_is_validated_at_its_end(base, chat_file, pairs, tmp_path):
+    config = QUICK.model_copy(update={"epochs": 1.4, "patience": 3})
+    figures = run(base, chat_file(pairs), tmp_path / "out", config, validation=chat_file(pairs[:4], "validation.jsonl"))
+    assert (steps_of(tmp_path / "out"), figures.kept_step) == ([5, 7], 7)
+
+
 IMPATIENT = QUICK.model_copy(
     update={"evaluate_steps": 1, "patience": 2, "epochs": 6, "learning_rate": 0.2, "schedule": "constant"}
 )
