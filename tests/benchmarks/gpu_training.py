@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from skutune.config import FinetuneConfig
 from skutune.devices import is_out_of_memory
 from skutune.training.examples import Examples, load_examples
+from skutune.training.figures import FinetuneFigures
 from skutune.training.flops import training_flops, utilisation
 from skutune.training.models import device, device_name, number_format
 from skutune.training.sft import MemoryExhaustedError, finetune
@@ -81,14 +83,29 @@ def _by_skutune(folder: Path, sizes: Sizes, method: str) -> list[Row]:
         max_length=max(64, sizes.length), save_steps=10**6,
     )  # fmt: skip
     try:
-        figures = finetune(
-            folder / MODEL, folder / DATA, None, config, folder / method,
-            base_name="random", dtype="auto", resume=None, on_step=lambda point: None,
-        )  # fmt: skip
+        figures = _lowered_until_it_fits(folder, config)
     except MemoryExhaustedError:
         return _did_not_fit(method, "skutune")
     print(f"{method}: {figures.plan}", flush=True)
     return _rows(method, "skutune", figures.tokens_per_second, figures.utilisation)
+
+
+def _lowered_until_it_fits(folder: Path, config: FinetuneConfig, checkpointing: bool = False) -> FinetuneFigures:
+    """As the stage does from start to start: half the micro-batch, and activations computed twice in the end."""
+    try:
+        return finetune(
+            folder / MODEL, folder / DATA, None, config, folder / config.method, checkpointing=checkpointing,
+            base_name="random", dtype="auto", resume=None, on_step=lambda point: None,
+        )  # fmt: skip
+    except MemoryExhaustedError as error:
+        if error.examples == 1 and error.checkpointing:
+            raise
+        fewer = config.model_copy(update={"micro_batch_size": max(1, error.examples // 2)})
+        checkpointing = error.checkpointing or error.examples == 1
+    # Here the error is gone, and with its frames the model that they held.
+    gc.collect()
+    torch.cuda.empty_cache()
+    return _lowered_until_it_fits(folder, fewer, checkpointing)
 
 
 def _by_defaults(folder: Path, sizes: Sizes, method: str, **more: Any) -> list[Row]:
