@@ -58,6 +58,11 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         self.state.num_input_tokens_seen += int(found[1])
         return [step], found[0]
 
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The batch on the device; the weights exact, as they were summed, where DeepSpeed has numbers of 16 bits."""
+        prepared: dict[str, Any] = super()._prepare_inputs(inputs)
+        return {**prepared, "loss_weights": inputs["loss_weights"].to(self.args.device)}
+
     def training_step(
         self, model: Any, inputs: list[dict[str, Any]], num_items_in_batch: torch.Tensor | None = None
     ) -> torch.Tensor:

@@ -1,9 +1,8 @@
 """What TRL's trainer does of its own accord, and must not: several devices a process, 16 bits, old checkpoints."""
 
-
 import pytest
 import torch
-from transformers import TrainingArguments
+from transformers import Trainer, TrainingArguments
 from trl import SFTConfig
 
 from skutune.config import FinetuneConfig
@@ -39,6 +38,26 @@ def test_each_process_keeps_its_two_last_checkpoints(base, chat_file, pairs, tmp
     run(base, chat_file(pairs), tmp_path / "out")
     kept = {path.name for path in (tmp_path / "out" / "checkpoints").iterdir()}
     assert kept == {"checkpoint-4", "checkpoint-5"}
+
+
+def test_weights_of_the_loss_are_as_exact_as_their_sum(base, chat_file, tmp_path, monkeypatch):
+    """With DeepSpeed the trainer casts what is no integer to the model's 16 bits, as is done here."""
+    seen = set()
+
+    def compute(model, inputs, **options):
+        seen.update(inputs["loss_weights"].unique().tolist())
+        return summed_loss(model, inputs, **options)
+
+    def cast(trainer, data):
+        if isinstance(data, dict):
+            return {name: cast(trainer, value) for name, value in data.items()}
+        return data.to(torch.bfloat16) if torch.is_floating_point(data) else data
+
+    monkeypatch.setattr(Trainer, "_prepare_input", cast)
+    monkeypatch.setattr(trainer, "summed_loss", compute)
+    train = chat_file([("What goes with it?", "Try this.\n(closest product: Baked Beans: id 32717)")] * 2)
+    run(base, train, tmp_path / "out", reference_weight=1.003)
+    assert 1.003 in {round(weight, 6) for weight in seen}
 
 
 def test_an_adapter_on_weights_of_4_bits_is_trained_in_32(base, chat_file, pairs, tmp_path, monkeypatch):
