@@ -324,7 +324,7 @@ class EvaluateConfig(Section):
 
     systems: tuple[System, ...] = Field(SYSTEMS, min_length=1, description="Which ways of answering are compared.")
     questions: int = Field(200, ge=1, description="Held-out questions at most.")
-    max_tokens: int = Field(384, ge=16)
+    max_tokens: int = Field(384, ge=48, description="Length of an answer at most; the shortest ones need 33 tokens.")
     batch_size: int = Field(16, ge=1, le=4096, description="Questions answered at the same time.")
     retrieval: Literal["bm25", "encoder"] = Field(
         "bm25", description="What finds the products of the system retrieval: words, or the encoder's vectors of names."

@@ -38,13 +38,18 @@ def document(
     catalog: Mapping[str, str],
     retrieval: str,
     judge: JudgeFigures | None,
+    too_long: int = 0,
 ) -> dict[str, Any]:
-    """All figures of an evaluation, ready for JSON; without a held-out question its lists are empty."""
+    """All figures of an evaluation, ready for JSON; without a held-out question its lists are empty.
+
+    `too_long` questions and descriptions were not asked, because no answer had room behind them.
+    """
     questions = {(row.question_id, row.split) for row in rows}
     return {
         "systems": list(systems),
         "retrieval": retrieval,
         "questions": dict(sorted(Counter(split for _, split in questions).items())),
+        "too_long": too_long,
         "measures": {measure.name: {"title": measure.title, "better": measure.better} for measure in MEASURES},
         "results": [asdict(result) for result in results(rows, systems, catalog)],
         "gains": [asdict(gain) for gain in gains(rows)],

@@ -18,7 +18,8 @@ from skutune.evaluation.rates import Rate
 from skutune.prompts.identify import parse_identity, render_identity
 from skutune.records import Recalled
 
-_LONGEST = 96  # tokens of a line; a product with a longer name cannot be recalled
+IDENTITY_TOKENS = 97
+"""Tokens of a line and its end, constrained or not; a product with a longer name cannot be recalled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Identities:
     @property
     def max_tokens(self) -> int:
         """The tokens that the longest line needs, with its end."""
-        return min(max(map(len, self._lines), default=0), _LONGEST) + 1
+        return min(max(map(len, self._lines), default=0) + 1, IDENTITY_TOKENS)
 
     def _following(self, written: tuple[int, ...]) -> list[int]:
         """The tokens that may come next, at least one."""

@@ -73,6 +73,7 @@ class Evaluation:
     agrees: Rate | None
     worst: list[Bad]
     retrieval: str
+    too_long: int
 
 
 def read_evaluation(document: Mapping[str, Any], names: Mapping[str, str]) -> Evaluation:
@@ -89,6 +90,7 @@ def read_evaluation(document: Mapping[str, Any], names: Mapping[str, str]) -> Ev
         agrees=Rate(**agreement["agrees"]) if agreement else None,
         worst=[Bad(**bad) for bad in document["worst"]],
         retrieval=document["retrieval"],
+        too_long=document["too_long"],
     )
 
 

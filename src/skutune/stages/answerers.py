@@ -16,7 +16,7 @@ from skutune.answering import AnswerModel
 from skutune.answers import Reference
 from skutune.decoding.constrained import generate_tokens
 from skutune.errors import InputError
-from skutune.evaluation.recall import Identities, IdentityMask
+from skutune.evaluation.recall import IDENTITY_TOKENS, Identities, IdentityMask
 from skutune.evaluation.retrieval import SHOWN, Search, VectorSearch, WordSearch, document, render_found
 from skutune.linking import Linker
 from skutune.linking.named import NamedProducts
@@ -123,7 +123,7 @@ class Free:
             return self.model.unconstrained(questions, max_tokens=self.max_tokens, batch_size=len(questions))
 
     def identify(self, prompts: Sequence[str], descriptions: Sequence[str]) -> list[str] | None:
-        return self.model.unconstrained(prompts, max_tokens=_IDENTITY_TOKENS, batch_size=len(prompts))
+        return self.model.unconstrained(prompts, max_tokens=IDENTITY_TOKENS, batch_size=len(prompts))
 
     def tokens(self, text: str) -> int:
         return _count(self.model, text)
@@ -188,9 +188,6 @@ class Searching:
 
     def _reference(self, row: int) -> Reference:
         return Reference(self.products[row].id, self.products[row].name)
-
-
-_IDENTITY_TOKENS = 48
 
 
 def timed(answerer: Answerer, questions: Sequence[str], batch_size: int) -> Iterator[Given]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -17,7 +18,7 @@ from skutune.evaluation import relevance
 from skutune.evaluation.demands import Demanding, Demands
 from skutune.evaluation.document import FILE, JudgeFigures, document
 from skutune.evaluation.reading import agrees, read, references_of
-from skutune.evaluation.recall import recalled
+from skutune.evaluation.recall import IDENTITY_TOKENS, recalled
 from skutune.evaluation.relevance import Judged, Pair
 from skutune.hashing import unit_hash
 from skutune.prompts.identify import description_of
@@ -26,9 +27,12 @@ from skutune.sources import labels_file
 from skutune.stages.answerers import Answerers, Given, timed
 from skutune.stages.base import Context, Outputs
 from skutune.stages.compose import HELD_OUT_PRODUCT, HELD_OUT_QUESTION, TRAIN
+from skutune.stages.fitting import fitting
 from skutune.training.examples import load_examples
 from skutune.training.loss import held_out_losses
 from skutune.training.tokens import load_tokenizer
+
+_log = logging.getLogger(__name__)
 
 RECALLED = "recalled"
 """The table of what was said of descriptions."""
@@ -42,7 +46,7 @@ class Evaluate:
         self._done, self._total = 0, 0
 
     def run(self, outputs: Outputs) -> None:
-        questions, described = self._questions(), self._described()
+        questions, described, too_long = self._fitting(self._questions(), self._described())
         labels = self._labels()
         judge = self.config.judge.model
         if judge != "none" and (questions or labels):
@@ -53,7 +57,7 @@ class Evaluate:
         rows, judged = self._judged(rows, labels, catalog)
         outputs.part(Evaluated, 0, rows)
         outputs.part(Recalled, 0, recalls, RECALLED)
-        self._write(outputs, rows, recalls, catalog, judged)
+        self._write(outputs, rows, recalls, catalog, judged, too_long)
         outputs.figures["loss"] = self._losses()
 
     def _questions(self) -> list[Example]:
@@ -69,6 +73,17 @@ class Evaluate:
         """Descriptions that were trained, and those of products that were not."""
         most = self.config.recall
         return self._chosen(most, TRAIN, "description") + self._chosen(most, HELD_OUT_PRODUCT, "description")
+
+    def _fitting(self, questions: list[Example], described: list[Example]) -> tuple[list[Example], list[Example], int]:
+        """What leaves room for an answer, and how much does not; a search has room for everything."""
+        if self.config.systems == ("retrieval",) or not (questions or described):
+            return questions, described, 0
+        base = self.context.base()
+        fit = fitting(base, questions, self.config.max_tokens), fitting(base, described, IDENTITY_TOKENS)
+        left_out = len(questions) + len(described) - len(fit[0]) - len(fit[1])
+        if left_out:
+            _log.warning("%d questions and descriptions are left out: too long for the base model", left_out)
+        return *fit, left_out
 
     def _chosen(self, most: int, split: str, kind: str) -> list[Example]:
         rows = (
@@ -141,6 +156,7 @@ class Evaluate:
         recalls: Sequence[Recalled],
         catalog: Mapping[str, str],
         judge: JudgeFigures | None,
+        too_long: int,
     ) -> None:
         found = document(
             rows,
@@ -149,6 +165,7 @@ class Evaluate:
             catalog=catalog,
             retrieval=self.config.retrieval,
             judge=judge,
+            too_long=too_long,
         )
         path = self.context.scratch / FILE
         path.write_text(json.dumps(found, ensure_ascii=False, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -45,20 +45,29 @@ def fitting_length(folder: Path, max_length: int) -> int:
     Raises:
         InputError: the model's config cannot be read, or is of a kind that transformers do not know.
     """
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"base model {folder}: its config cannot be read: {error}") from error
-    context = getattr(config, "max_position_embeddings", None) or max_length
+    context = context_of(folder) or max_length
     if max_length > context:
         _log.warning(
             "stages.finetune.max_length: %d is more than the %d tokens that the base model was made for, so no example "
             "has more than these",
             *(max_length, context),
         )
-    return int(min(max_length, context))
+    return min(max_length, context)
+
+
+def context_of(folder: Path) -> int | None:
+    """The tokens that the model of a folder was made for; None where its config does not say.
+
+    Raises:
+        InputError: the config cannot be read, or is of a kind that transformers do not know.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"base model {folder}: its config cannot be read: {error}") from error
+    return getattr(config, "max_position_embeddings", None) or None
 
 
 def prompt_tokens(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[int]:

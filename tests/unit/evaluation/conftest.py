@@ -15,7 +15,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from skutune import config as configuration
-from skutune import manifests
+from skutune import manifests, records
 from skutune.config import Config
 from skutune.engines.pool import ModelPool
 from skutune.local import Options, run_pipeline
@@ -36,6 +36,7 @@ class Evaluated:
 
     outputs: Outputs
     document: dict[str, Any]
+    rows: list[records.Evaluated]
     store: LocalStore
 
 
@@ -159,4 +160,5 @@ def _evaluated(config: Config, folder: Path, made: dict[str, Manifest], adapter:
         {"evaluate": Manifest("evaluate", scratch.name, 0, tuple(outputs.entries), Stats())},
         scratch / "read",
     )
-    return Evaluated(outputs, written.json("evaluate", "evaluation.json"), store)
+    rows = list(written.rows("evaluate", records.Evaluated))
+    return Evaluated(outputs, written.json("evaluate", "evaluation.json"), rows, store)

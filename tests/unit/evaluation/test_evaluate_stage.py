@@ -11,6 +11,8 @@ from byte_model import save_base
 
 from skutune.config import SYSTEMS
 from skutune.errors import InputError
+from skutune.prompts.asking import question_messages
+from skutune.training.tokens import load_tokenizer, prompt_tokens
 
 MODELS = ["base", "tuned", "tuned-constrained", "tuned-linked", "retrieval"]
 
@@ -124,10 +126,20 @@ def test_an_adapter_of_another_base_is_refused(evaluate, tiny_adapter: Path, tmp
         evaluate(systems=["tuned"], adapter=tmp_path / "adapter", recall=0)
 
 
-@pytest.mark.parametrize(("system", "max_tokens"), [("tuned-constrained", 16), ("tuned", 4090)])
-def test_answers_without_room_are_told_with_the_setting_that_gives_it(evaluate, system: str, max_tokens: int):
-    with pytest.raises(InputError, match=r"stages\.evaluate\.max_tokens: .*\d+ tokens"):
-        evaluate(systems=[system], max_tokens=max_tokens, recall=0, judge={"model": "none"})
+def test_answers_without_room_are_told_with_the_setting_that_gives_it(evaluate):
+    with pytest.raises(InputError, match=r"stages\.evaluate\.max_tokens: .*4090 tokens .* 4096 tokens; ask for fewer"):
+        evaluate(systems=["tuned"], max_tokens=4090, recall=0, judge={"model": "none"})
+
+
+def test_a_question_that_is_too_long_is_counted_and_the_others_are_asked(evaluate, tiny_base: Path):
+    tokenizer, nobody = load_tokenizer(tiny_base), {"model": "none"}
+    rows = evaluate(systems=["retrieval"], recall=0, judge=nobody).rows
+    lengths = sorted(len(prompt_tokens(tokenizer, question_messages(row.question))) for row in rows)
+    assert lengths[0] < lengths[-1]
+    most = 4096 - lengths[-1] + 1
+    found = evaluate(systems=["tuned-constrained"], max_tokens=most, recall=0, judge=nobody).document
+    longest = lengths.count(lengths[-1])
+    assert (found["too_long"], sum(found["questions"].values())) == (longest, len(rows) - longest)
 
 
 def test_verdicts_by_hand_tell_how_good_the_judge_is(evaluate, tmp_path: Path):

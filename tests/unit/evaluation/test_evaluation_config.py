@@ -12,6 +12,7 @@ from byte_model import save_base
 from skutune import config as configuration
 from skutune import graph
 from skutune.config import Config
+from skutune.decoding.template import START, build_template
 from skutune.engines.pool import ModelPool
 from skutune.errors import InputError
 from skutune.evaluation.relevance import read_labels
@@ -82,6 +83,13 @@ def test_a_judge_named_for_vllm_runs_with_transformers_where_there_is_no_vllm(
 
 def test_a_system_named_twice_is_asked_once(tmp_path: Path) -> None:
     assert config(tmp_path, systems=["tuned", "base", "tuned"]).stages.evaluate.systems == ("tuned", "base")
+
+
+def test_the_fewest_tokens_that_may_be_set_hold_an_answer(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        config(tmp_path, max_tokens=47)
+    assert "stages.evaluate.max_tokens" in str(caught.value.problems)
+    assert build_template(frozenset(range(256))).cost[START] <= config(tmp_path, max_tokens=48).stages.evaluate.max_tokens
 
 
 def test_other_verdicts_in_the_same_file_make_the_evaluation_again(tmp_path: Path) -> None:
