@@ -8,8 +8,8 @@ Estimates only choose between ways that are all right; what does not fit neverth
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,8 +20,14 @@ Stage = Literal[0, 2, 3]
 _USABLE = 0.9
 """Share of a device's memory that is planned with; the rest is the runtime's, and lost between allocations."""
 
+_BUSY_TOKENS = 2048
+"""Of a pass, at least: fewer of them keep a device's arithmetic waiting for its weights."""
+
 _QUANTIZED_BYTES = 4.127 / 8
 """Bytes of a weight of 4 bits with doubly quantised scales (arXiv:2305.14314, section 3)."""
+
+_EXACT_BYTES = 4
+"""Of a number of 32 bits, as are the embeddings beside weights of 4 bits."""
 
 _TRAINED_BYTES = 16
 """Of a trained weight in 32 bits: itself, its gradient and AdamW's two moments."""
@@ -44,8 +50,9 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How a training fits: ZeRO's stage, and whether activations are computed twice."""
+    """How a training fits: examples of a micro-batch, ZeRO's stage, and whether activations are computed twice."""
 
+    rows: int
     zero_stage: Stage
     checkpointing: bool
 
@@ -54,35 +61,39 @@ def fit(
     shape: Shape,
     method: Method,
     *,
-    tokens: int,
+    rows: int,
+    length: int,
     number_bytes: int,
     processes: int,
     device_bytes: int,
     has_zero: bool,
     begun_stage: Stage | None = None,
+    checkpointing: bool = False,
 ) -> Fit:
     """The first way that fits, the fastest ones first; the most saving one where none does.
 
     Args:
         shape: the model's.
         method: what is trained.
-        tokens: of a micro-batch, padding included.
+        rows: examples of a micro-batch at most.
+        length: tokens of an example, padding included.
         number_bytes: of a number of the arithmetic, 2 for bfloat16.
         processes: how many train together, each on a device.
         device_bytes: memory of one device.
         has_zero: whether DeepSpeed is installed.
         begun_stage: ZeRO's stage of the checkpoint that is gone on from: none of another stage can be read.
+        checkpointing: compute activations twice in any case.
     """
     stages = _stages(method, processes, has_zero) if begun_stage is None else (begun_stage,)
-    ways = [Fit(stage, twice) for stage, twice in product(stages, (False, True))]
+    ways = [way for stage in stages for way in _ways(stage, rows, length) if way.checkpointing or not checkpointing]
     room = device_bytes * _USABLE
-    return next((way for way in ways if needed(shape, method, way, tokens, number_bytes, processes) <= room), ways[-1])
+    return next((way for way in ways if needed(shape, method, way, length, number_bytes, processes) <= room), ways[-1])
 
 
-def needed(shape: Shape, method: Method, way: Fit, tokens: int, number_bytes: int, processes: int) -> float:
+def needed(shape: Shape, method: Method, way: Fit, length: int, number_bytes: int, processes: int) -> float:
     """Bytes that a training needs on each device."""
     return _state(shape, method, way.zero_stage, number_bytes, processes) + _activations(
-        shape, way.checkpointing, tokens, number_bytes
+        shape, method, way, way.rows * length, number_bytes
     )
 
 
@@ -122,6 +133,20 @@ def _stages(method: Method, processes: int, has_zero: bool) -> tuple[Stage, ...]
     return (2, 3) if method == "full" else (0, 3)
 
 
+def _ways(stage: Stage, rows: int, length: int) -> Iterator[Fit]:
+    """Fewer rows at the same time before activations are computed twice, which costs a third more arithmetic.
+
+    Stage 3 gathers all weights in every pass, so that there more passes cost more than that.
+    """
+    fewer = [rows]
+    while fewer[-1] // 2 * length >= _BUSY_TOKENS:
+        fewer.append(fewer[-1] // 2)
+    for each in fewer if stage != 3 else fewer[:1]:
+        yield Fit(each, stage, False)
+    for each in fewer:
+        yield Fit(each, stage, True)
+
+
 def _state(shape: Shape, method: Method, stage: int, number_bytes: int, processes: int) -> float:
     split = processes if stage == 3 else 1
     gathered = 2 * number_bytes * shape.parameters / shape.layers if stage == 3 else 0.0
@@ -132,14 +157,20 @@ def _state(shape: Shape, method: Method, stage: int, number_bytes: int, processe
         return frozen + _SPLIT_BYTES * shape.parameters / processes
     if method == "qlora":
         embedded = 2 * shape.vocabulary * shape.hidden
-        frozen = number_bytes * embedded + _QUANTIZED_BYTES * max(shape.parameters - embedded, 0)
+        frozen = _EXACT_BYTES * embedded + _QUANTIZED_BYTES * max(shape.parameters - embedded, 0)
     return frozen + _TRAINED_BYTES * shape.adapter / split
 
 
-def _activations(shape: Shape, checkpointing: bool, tokens: int, number_bytes: int) -> float:
-    """Inputs of every product and norm of a layer, and the norms' own numbers in 32 bits."""
-    layer = number_bytes * (10 * shape.hidden + 4 * shape.intermediate) + 8 * shape.hidden
-    kept = layer + shape.layers * number_bytes * shape.hidden if checkpointing else shape.layers * layer
+def _activations(shape: Shape, method: Method, way: Fit, tokens: int, number_bytes: int) -> float:
+    """Inputs of every product and norm of a layer, and the norms' own numbers in 32 bits.
+
+    What is handed from layer to layer has the type of the embeddings: 32 bits where autocast makes it 16 for products
+    alone, and on weights of 4 bits.
+    """
+    is_exact = method == "qlora" or (method == "full" and way.zero_stage == 0)
+    handed = _EXACT_BYTES if is_exact else number_bytes
+    layer = number_bytes * (8 * shape.hidden + 4 * shape.intermediate) + (2 * handed + 8) * shape.hidden
+    kept = layer + shape.layers * handed * shape.hidden if way.checkpointing else shape.layers * layer
     return float(tokens * (kept + 4 * shape.hidden))
 
 

@@ -81,17 +81,18 @@ def choose_plan(
         checkpointing: compute activations twice in any case.
     """
     on_gpu = device().type == "cuda"
-    rows = min(config.micro_batch_size, -(-config.batch_size // processes))
     numbers = number_format(dtype)
     fit = memory.fit(
         memory.shape_of(base, config.lora_rank),
         config.method,
-        tokens=rows * max_length,
+        rows=min(config.micro_batch_size, -(-config.batch_size // processes)),
+        length=max_length,
         number_bytes=numbers.itemsize,
         processes=processes,
         device_bytes=memory.device_bytes(processes_here),
         has_zero=zero.is_installed(),
         begun_stage=_stage_of(begun, processes),
+        checkpointing=checkpointing,
     )
     packed = config.packing and has_flash_attention(numbers)
     if config.packing and not packed:
@@ -101,9 +102,8 @@ def choose_plan(
         )
     if config.method == "full" and processes > 1 and not zero.is_installed():
         _log.warning("training without ZeRO: deepspeed is not installed, so every device holds the whole optimizer")
-    twice = checkpointing or fit.checkpointing
     liger = on_gpu and has_liger()
-    return Plan(processes, rows, max_length, packed, fit.zero_stage, twice, liger, numbers)
+    return Plan(processes, fit.rows, max_length, packed, fit.zero_stage, fit.checkpointing, liger, numbers)
 
 
 def _stage_of(begun: Split | None, processes: int) -> memory.Stage | None:

@@ -41,8 +41,8 @@ def test_a_micro_batch_is_no_larger_than_a_processs_share_of_a_step(base):
 def tight(base, monkeypatch):
     """Devices that hold the weights of an adapter's training whole beside 4 examples' activations, not beside 8."""
     monkeypatch.setattr(zero, "is_installed", lambda: True)
-    shape, whole = memory.shape_of(base, 16), memory.Fit(0, True)
-    small, large = (memory.needed(shape, "lora", whole, rows * 128, 4, 8) for rows in (4, 8))
+    shape = memory.shape_of(base, 16)
+    small, large = (memory.needed(shape, "lora", memory.Fit(rows, 0, True), 128, 4, 8) for rows in (4, 8))
     monkeypatch.setattr(memory, "device_bytes", lambda here: int((small + large) / 2 / 0.9))
 
 
