@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 
+from skutune.chat_template import settled
 from skutune.config import FinetuneConfig
 from skutune.errors import InputError
 from skutune.pulse import slow
@@ -113,6 +115,8 @@ def save_model(
 ) -> None:
     """Write the adapter (with `base_name` as its base model) or the whole model in `dtype`, and the tokenizer.
 
+    The tokenizer's chat template keeps the settings that it was trained with.
+
     `weights` are the model's, gathered from all processes, where each holds only a piece of them. The model stays as
     it is.
     """
@@ -126,7 +130,9 @@ def save_model(
         model.save_pretrained(folder, state_dict=_converted(weights or model.state_dict(), dtype))
         # The config tells the type of the model in memory; the weights were written in another.
         _note(folder / "config.json", dtype=str(dtype).removeprefix("torch."))
-    tokenizer.save_pretrained(folder)
+    served = copy.copy(tokenizer)
+    served.chat_template = settled(tokenizer.chat_template)
+    served.save_pretrained(folder)
 
 
 def _four_bits(dtype: torch.dtype) -> Any:

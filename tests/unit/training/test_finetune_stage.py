@@ -10,7 +10,7 @@ from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from skutune import manifests, submission
-from skutune.chat_template import DEFAULT_TEMPLATE
+from skutune.chat_template import DEFAULT_TEMPLATE, settled
 from skutune.config import FinetuneConfig, parse
 from skutune.engines.pool import ModelPool
 from skutune.errors import InputError
@@ -108,7 +108,7 @@ def test_a_llama_2_without_template_and_pad_token_is_trained_and_its_adapter_bri
     )  # fmt: skip
     assert found.last_loss < found.first_loss
     saved = AutoTokenizer.from_pretrained(tmp_path / "out" / "adapter")
-    assert (saved.chat_template, saved.pad_token) == (DEFAULT_TEMPLATE, "</s>")
+    assert (saved.chat_template, saved.pad_token) == (settled(DEFAULT_TEMPLATE), "</s>")
 
 
 def test_on_a_known_device_the_share_of_its_peak_is_told(base, chat_file, pairs, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from skutune.chat_template import settled
 from skutune.config import FinetuneConfig
 from skutune.errors import InputError
 from skutune.training import planning
@@ -67,7 +68,7 @@ def test_the_adapter_loads_with_peft_and_names_its_base(base, chat_file, pairs, 
     before = plain(ids).logits
     tuned = PeftModel.from_pretrained(plain, adapter)(ids).logits
     assert not torch.allclose(before, tuned)
-    assert AutoTokenizer.from_pretrained(adapter).chat_template
+    assert AutoTokenizer.from_pretrained(adapter).chat_template == settled(load_tokenizer(base).chat_template)
 
 
 def test_held_out_loss_of_the_tuned_model_is_below_the_base(base, chat_file, pairs, tmp_path):
