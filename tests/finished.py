@@ -183,6 +183,7 @@ def evaluated(rows: Rows, place: int, split: str, system: str, text: str, **chan
         repeats=False,
         relevant=[each for each in found.ids if each != "101"],
         irrelevant=[each for each in found.ids if each == "101"],
+        judged=True,
         tokens=40,
         seconds=0.5,
     )

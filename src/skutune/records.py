@@ -219,7 +219,8 @@ class Evaluated:
     `ids` are those that the answer references, in order, repeats too; `no_product` counts its `(no close product)`.
     `constraints` are what the question asks for and `broken` the ids whose products do not state them; `pairs_with`
     is the thing that it wants to pair or replace ("" for none), and `repeats` says that the answer recommends that.
-    `relevant` and `irrelevant` are distinct ids as they were judged, an id that no product has among the latter.
+    `relevant` and `irrelevant` are distinct ids as they were judged, an id that no product has among the latter;
+    `judged` says that there is a verdict, or nothing to give one on.
     """
 
     question_id: str
@@ -241,6 +242,7 @@ class Evaluated:
     repeats: bool
     relevant: list[str]
     irrelevant: list[str]
+    judged: bool
     tokens: int
     seconds: float
 

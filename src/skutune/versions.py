@@ -23,7 +23,7 @@ from skutune.prompts import (
 
 # Raise a stage's number when its code (parsing, cleaning, rules) makes other rows of the same inputs; then rows of the
 # older code are not taken over. Prompts, schemas and settings are in the keys by themselves.
-_VERSIONS: dict[str, int] = {"classify": 3, "distinct": 2, "link": 3, "finetune": 3, "evaluate": 3}
+_VERSIONS: dict[str, int] = {"classify": 3, "distinct": 2, "link": 3, "finetune": 3, "evaluate": 4}
 
 # Prompt modules whose templates change what a stage writes.
 _PROMPTS: dict[str, tuple[ModuleType, ...]] = {

@@ -43,6 +43,11 @@ MEASURES = (
         "relevant", "recommended products that the judge finds relevant", "more",
         lambda row: (len(row.relevant), len(row.relevant) + len(row.irrelevant)),
     ),
+    # The share of relevant products is best for who names few; who names none has no part in it.
+    Measure(
+        "helps", "answers with at least one product that the judge finds relevant", "more",
+        lambda row: (bool(row.relevant), 1) if row.judged else (0, 0),
+    ),
     Measure(
         "breaks_constraint", "of answers that name a product: those that break a constraint of the question", "less",
         lambda row: (bool(row.broken), 1) if row.constraints and row.ids_in_catalog else (0, 0),
@@ -64,9 +69,10 @@ class Variety:
     """How varied the recommended products are; ids that no product has do not count.
 
     `covered` of the `catalog`'s products are recommended. `top_id` is recommended oftenest, `top` is its share. `gini`
-    is of how often products are recommended, over as many products as there are recommendations, or all where they are
-    fewer: 0 where each recommendation is another product, near 1 where all are one. These describe the answers that
-    were given; `top` alone has an interval.
+    is of how often each product of the catalog is recommended; where there are fewer recommendations than products it
+    is near 1 whatever is recommended. `crowding` is the same over as many products as there are recommendations, or all
+    where they are fewer: 0 where each recommendation is another product, near 1 where all are one. These describe the
+    answers that were given; `top` alone has an interval.
     """
 
     covered: int
@@ -74,6 +80,7 @@ class Variety:
     top_id: str | None
     top: Rate
     gini: float | None
+    crowding: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +165,8 @@ def _variety(rows: list[Evaluated], catalog: Mapping[str, str]) -> Variety:
         catalog=len(catalog),
         top_id=top_id,
         top=rate_of(_by_product(rows, lambda row: _share_of(top_id, row, catalog))),
-        gini=gini([*counts.values(), *[0] * (slots - len(counts))]),
+        gini=gini([*counts.values(), *[0] * (len(catalog) - len(counts))]),
+        crowding=gini([*counts.values(), *[0] * (slots - len(counts))]),
     )
 
 

@@ -126,7 +126,8 @@ def _figures(results: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> 
     return [
         Figure("the commonest product", tops),
         Figure("products recommended", [f"{each['covered']:,} of {each['catalog']:,}" for each in varieties]),
-        Figure("unevenness (Gini)", [wording.figure(_rounded(each["gini"])) for each in varieties]),
+        Figure("Gini over the catalog", [wording.figure(_rounded(each["gini"])) for each in varieties]),
+        Figure("crowding", [wording.figure(_rounded(each["crowding"])) for each in varieties]),
         Figure("tokens a second", [wording.figure(_rounded(speed, 1)) for speed in speeds]),
         Figure("time an answer", [wording.duration(each["seconds"] / max(each["answers"], 1)) for each in results]),
     ]

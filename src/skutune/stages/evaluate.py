@@ -135,10 +135,13 @@ class Evaluate:
         """The rows with the judge's verdicts, and how good those are; unchanged where nobody judges."""
         pairs = [pair for row in rows for pair in relevance.pairs_of(row.question, row.ids, catalog)]
         judge = self.config.judge.model
-        if judge == "none" or not (pairs or labels):
+        if judge == "none" or not (rows or labels):
             return rows, None
-        self._done, self._total = 0, len(set(pairs) | set(labels))
-        judged = relevance.judge_pairs(self.context.judge(judge), [*pairs, *labels], lambda: self._tell("verdicts"))
+        asked = [*pairs, *labels]
+        self._done, self._total = 0, len(set(asked))
+        judged = Judged({}, 0)
+        if asked:
+            judged = relevance.judge_pairs(self.context.judge(judge), asked, lambda: self._tell("verdicts"))
         agreement = relevance.agreement(judged.verdicts, labels) if labels else None
         figures = JudgeFigures(judge, judged.asked, len(judged.verdicts), agreement)
         return [_with_verdicts(row, judged, catalog) for row in rows], figures
@@ -220,6 +223,7 @@ def _evaluated(system: str, example: Example, demands: Demands, given: Given, ca
         repeats=demands.repeats(found.ids),
         relevant=[],
         irrelevant=[],
+        judged=False,
         tokens=given.tokens,
         seconds=given.seconds,
     )
@@ -234,4 +238,5 @@ def _with_verdicts(row: Evaluated, judged: Judged, catalog: Mapping[str, str]) -
         verdict = judged.verdicts.get(pairs[0]) if pairs else False
         if verdict is not None:
             (relevant if verdict else irrelevant).append(each)
-    return replace(row, relevant=relevant, irrelevant=irrelevant)
+    has_verdict = bool(relevant or irrelevant or not row.ids)
+    return replace(row, relevant=relevant, irrelevant=irrelevant, judged=has_verdict)

@@ -57,8 +57,8 @@ In Python:
     model = AutoModelForCausalLM.from_pretrained(".")
 {% endif %}
 
-The tokenizer here has the chat template that it was trained with, settings and all: one user message, the question, and
-no system message.{% if adapter %} Use it on exactly this base: on other weights the adapter answers nonsense.{% endif %}
+The tokenizer here has the chat template that it was trained with, settings too: one user message, the question, and no
+system message.{% if adapter %} Use it on exactly this base: on other weights the adapter answers nonsense.{% endif %}
 
 
 ## Data

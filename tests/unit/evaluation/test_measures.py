@@ -36,6 +36,7 @@ def test_rates_count_answers_by_answer_and_references_by_reference():
     assert hits["name_agrees"] == (2, 3)
     assert hits["names_source"] == (1, 2)
     assert hits["relevant"] == (1, 3)
+    assert hits["helps"] == (1, 2)
     assert hits["no_close_product"] == (1, 4)
     assert hits["refuses"] == (0, 2)
 
@@ -51,6 +52,15 @@ def test_only_questions_that_demand_something_count_for_what_is_demanded():
     (found,) = results(rows, SYSTEMS, CATALOG)
     assert (found.rates["breaks_constraint"].hits, found.rates["breaks_constraint"].trials) == (1, 2)
     assert (found.rates["repeats_question"].hits, found.rates["repeats_question"].trials) == (1, 1)
+
+
+def test_an_answer_that_names_nothing_helps_nobody_where_somebody_judges():
+    rows = [row("tuned", 0, 1), row("tuned", 1, None), row("tuned", 2, 0)]
+    (found,) = results(rows, SYSTEMS, CATALOG)
+    assert (found.rates["relevant"].hits, found.rates["relevant"].trials) == (1, 2)
+    assert (found.rates["helps"].hits, found.rates["helps"].trials) == (1, 3)
+    unjudged = [row("tuned", place, *named, judged=False) for place, named in enumerate([(1,), (None,)])]
+    assert results(unjudged, SYSTEMS, CATALOG)[0].rates["helps"].trials == 0
 
 
 def test_questions_about_one_product_go_right_or_wrong_together():
@@ -77,8 +87,9 @@ def test_a_model_that_always_says_the_same_shows_it():
     (same,) = results([row("tuned", place, 0) for place in range(5)], SYSTEMS, CATALOG)
     (varied,) = results([row("tuned", place, place) for place in range(5)], SYSTEMS, CATALOG)
     assert (same.variety.covered, same.variety.top_id, same.variety.top.rate) == (1, "101", 1.0)
-    assert same.variety.gini == pytest.approx(0.8)
-    assert (varied.variety.covered, varied.variety.top.rate, varied.variety.gini) == (5, 0.2, pytest.approx(0.0))
+    assert same.variety.crowding == pytest.approx(0.8)
+    assert same.variety.gini == pytest.approx(5 / 6)  # of the six products one has all
+    assert (varied.variety.covered, varied.variety.top.rate, varied.variety.crowding) == (5, 0.2, pytest.approx(0.0))
     assert varied.variety.catalog == len(CATALOG)
 
 

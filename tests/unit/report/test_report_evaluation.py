@@ -49,7 +49,7 @@ def test_a_model_that_says_the_same_to_everyone_is_seen() -> None:
     figures = {figure.title: figure.cells for figure in found.splits[0].figures}
     assert figures["the commonest product"][1] == "Baked Beans"
     assert figures["products recommended"] == ["0 of 6", "1 of 6", "5 of 6"]
-    assert figures["unevenness (Gini)"] == ["–", "0.8", "0.5"]
+    assert figures["crowding"] == ["–", "0.8", "0.5"]
     assert figures["tokens a second"] == ["80", "80", "–"]
     assert top_ids(evaluation(table())) == {"101", "102"}
 
