@@ -257,7 +257,11 @@ class FinetuneConfig(Section):
     warmup_ratio: float = Field(0.03, ge=0, le=1, description="Share of the steps in which the learning rate rises.")
     lora_rank: int = Field(16, ge=1, le=1024)
     lora_alpha: int = Field(32, ge=1)
-    batch_size: int = Field(8, ge=1, description="Examples an optimizer step, over all devices.")
+    batch_size: int = Field(
+        8,
+        ge=1,
+        description="Examples an optimizer step, over all devices. 8 is for small catalogs; for eight GPUs 64 to 128.",
+    )
     micro_batch_size: int = Field(
         8, ge=1, description="Examples at the same time on one device, at most; halved where memory runs out."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,11 @@ def choose_plan(
         )
     if config.method == "full" and processes > 1 and not zero.is_installed():
         _log.warning("training without ZeRO: deepspeed is not installed, so every device holds the whole optimizer")
+    if on_gpu and not has_compiler():
+        _log.warning(
+            "training on a GPU: no C compiler (gcc, clang or cc) is found, and Triton needs one for its kernels; "
+            "install one, or use an image that has it"
+        )
     liger = on_gpu and has_liger()
     return Plan(processes, fit.rows, max_length, packed, fit.zero_stage, fit.checkpointing, liger, numbers)
 
@@ -120,6 +126,11 @@ def has_flash_attention(numbers: torch.dtype) -> bool:
     from transformers.utils import is_flash_attn_2_available
 
     return torch.cuda.is_available() and numbers.itemsize == 2 and bool(is_flash_attn_2_available())
+
+
+def has_compiler() -> bool:
+    """Whether a C compiler is here, with which Triton builds the launchers of its kernels when training starts."""
+    return any(shutil.which(name) for name in ("gcc", "clang", "cc"))
 
 
 def has_liger() -> bool:

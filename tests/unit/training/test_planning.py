@@ -3,9 +3,10 @@
 import logging
 
 import pytest
+import torch
 
 from skutune.config import FinetuneConfig
-from skutune.training import memory, zero
+from skutune.training import memory, planning, zero
 from skutune.training.checkpoints import Split
 from skutune.training.planning import choose_plan
 
@@ -57,3 +58,14 @@ def test_a_checkpoint_without_zero_is_gone_on_from_by_any_number_of_processes_wi
     assert plan(base, 8, Split(1, 0), batch_size=64, micro_batch_size=8).split == Split(8, 0)
     assert plan(base, 2, Split(1, 0), method="full").split == Split(2, 0)
     assert plan(base, 2, Split(8, 3), method="full").split == Split(2, 2)  # which cannot read it, and is refused
+
+
+def test_a_gpu_without_a_compiler_for_its_kernels_is_said_aloud(base, caplog, monkeypatch, tmp_path):
+    monkeypatch.setattr(planning, "device", lambda: torch.device("cuda"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    plan(base, 1, packing=False)
+    assert "no C compiler" in caplog.text
+    caplog.clear()
+    (tmp_path / "gcc").touch(0o755)
+    plan(base, 1, packing=False)
+    assert not caplog.text
