@@ -32,7 +32,7 @@ _LINE_TOKENS = {"introduction": 72, "name": 12, "paragraph": 96, "conclusion": 9
 """Tokens after which a line of prose ends with its sentence; after half as many more it ends at once."""
 _SENTENCE_ROOM = 40
 """Spare tokens below which a line of prose ends with its sentence."""
-_SENTENCE_ENDS = (b".", b"!", b"?")
+_SENTENCE_ENDS = tuple(mark.encode() for mark in ".!?。！？")
 _BEHIND_NAME = ("colon", "paragraph", "reference", "product")
 _DEPTH_STEP = 16
 _LONGEST_SHARE = 3
@@ -237,5 +237,6 @@ class Draft:
         if 2 * self._line_tokens >= 3 * tokens:
             return True
         spare = self.remaining - int(self.limits.masks.bound[state])
-        at_sentence = self.limits.grammar.vocabulary.tokens[self.tokens[-1]].endswith(_SENTENCE_ENDS)
+        # A mark may be three tokens, of a byte each.
+        at_sentence = self.limits.grammar.vocabulary.text_bytes(self.tokens[-3:]).endswith(_SENTENCE_ENDS)
         return at_sentence and (self._line_tokens >= tokens or spare < _SENTENCE_ROOM)

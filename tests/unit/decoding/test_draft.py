@@ -132,3 +132,12 @@ def test_an_answer_from_the_weights_names_a_product_once_while_there_are_others(
 def test_a_linked_answer_ends_within_little_room_too(grammar, vocabulary):
     answers_, _ = linked_answers(grammar, vocabulary, lambda name: {"12"} if len(name) % 2 else (), max_tokens=220)
     assert len(answers_) == 12
+
+
+@pytest.mark.parametrize("mark", [".", "。", "！", "？"])
+def test_a_line_that_has_used_its_share_ends_with_its_sentence(grammar, vocabulary, mark):
+    draft = Draft(Limits(grammar, 420))
+    for token in vocabulary.greedy(("ab " * 80).strip().encode())[:74] + vocabulary.greedy(mark.encode()):
+        draft.accept(token)
+    allowed = {vocabulary.tokens[token] for token in draft.choices().listed()}
+    assert all(text.startswith(b"\n") for text in allowed)
