@@ -107,7 +107,8 @@ def test_the_example_for_kind_names_the_trials_server() -> None:
 
 
 def claim(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": f"{kubectl().parent}:/usr/bin:/bin", "KUBECONFIG": str(cluster.kubeconfig)}
+    home = str(cluster.kubeconfig.parent)  # where kubectl keeps its cache; without one, in the current folder
+    environment = {"PATH": f"{kubectl().parent}:/usr/bin:/bin", "KUBECONFIG": str(cluster.kubeconfig), "HOME": home}
     script = str(ROOT / "k8s" / "fake-gpus.sh")
     return subprocess.run([script, *arguments], env=environment, capture_output=True, text=True)
 
