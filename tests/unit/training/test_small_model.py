@@ -1,4 +1,4 @@
-"""The packaged 135 M model learns the form of a reference within six steps."""
+"""The packaged 135 M model learns the form of a reference within ten steps."""
 
 import math
 from pathlib import Path
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.model
 def test_the_small_model_learns_to_answer_with_a_reference(chat_file, tmp_path):
     folder = prepare_generator(Path.home() / ".cache" / "skutune")
     train = chat_file([("Which product are baked beans?", "Baked Beans: id 32717")] * 4)
-    config = FinetuneConfig(epochs=6, learning_rate=2e-3, batch_size=4, micro_batch_size=4, max_length=128)
+    config = FinetuneConfig(epochs=10, learning_rate=2e-3, batch_size=4, micro_batch_size=4, max_length=128)
     figures = finetune(
         folder, train, None, config, tmp_path,
         base_name="HuggingFaceTB/SmolLM2-135M-Instruct", dtype="bfloat16", resume=None, on_step=lambda point: None,
