@@ -49,7 +49,7 @@ bench-gpu: $(if $(GPU_PYTHON),,$(VENV)/.ready-dev) ## Measure training and gener
 	$(or $(GPU_PYTHON),$(BIN)/python) -m tests.benchmarks.gpu $(SIZES)
 
 chart-docs: $(VENV)/.ready-dev ## Write what the chart takes from the program: schema, values.yaml, tables of its README
-	$(BIN)/python -m skutune.cluster.chart helm/skutune
+	$(BIN)/python -m skutune.cluster.chart.generate helm/skutune
 
 images: | $(VENV)/bin/python ## Build the container images: REGISTRY=registry.example/team [PUSH=1] [FLAVOR=cpu|gpu] [TAG=…] [ONLY=…]
 	@$(BIN)/python images/build.py --registry '$(REGISTRY)' $(if $(PUSH),--push) $(if $(FLAVOR),--flavor '$(FLAVOR)') \

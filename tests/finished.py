@@ -8,19 +8,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from skutune import config as configuration
-from skutune import manifests, records
-from skutune.answers import AnswerText, Item, Reference, render
-from skutune.config import SYSTEMS
+from skutune import records
+from skutune.answer_format import AnswerItem, AnswerText, Reference, render
+from skutune.config.load import parse_config
+from skutune.config.schema import SYSTEMS
 from skutune.evaluation.document import FILE, JudgeFigures, document
-from skutune.evaluation.reading import read
-from skutune.graph import STAGES
+from skutune.evaluation.parse_answer import parse_loosely
 from skutune.hashing import bucket_hash
-from skutune.manifests import Manifest, Stats
-from skutune.stages.base import Context, Inputs, Outputs
-from skutune.stages.checkpoints import Checkpoints
+from skutune.pipeline import manifests
+from skutune.pipeline.graph import STAGES
+from skutune.pipeline.manifests import Manifest, Stats
+from skutune.pipeline.stage_io import Inputs, Outputs
+from skutune.stages.base import Context
 from skutune.stages.report import Report
 from skutune.store.local import LocalStore
+from skutune.training.checkpoint_store import Checkpoints
 
 RUN = "grocery"
 FINGERPRINT = "0123456789abcdef"
@@ -42,8 +44,8 @@ class Rows:
     links: list[tuple[records.Link, int]] = field(default_factory=list)
     examples: list[records.Example] = field(default_factory=list)
     coverage: list[records.Coverage] = field(default_factory=list)
-    evaluated: list[records.Evaluated] = field(default_factory=list)
-    recalled: list[records.Recalled] = field(default_factory=list)
+    evaluated: list[records.EvaluatedAnswer] = field(default_factory=list)
+    recalled: list[records.RecallResult] = field(default_factory=list)
     judge: JudgeFigures | None = None
     metrics: list[dict[str, Any]] = field(default_factory=list)
     classifier: dict[str, Any] = field(default_factory=dict)
@@ -106,8 +108,8 @@ def usual() -> Rows:
         evaluated(rows, 3, "held_out_product", "tuned", answer(rows, (0, None))),
     ]
     rows.recalled = [
-        records.Recalled("101", "train", "tuned", "Baked Beans: id 101", "101", "Baked Beans", True),
-        records.Recalled("104", "held_out_product", "tuned", "Kale: id 105", "105", "Kale", False),
+        records.RecallResult("101", "train", "tuned", "Baked Beans: id 101", "101", "Baked Beans", True),
+        records.RecallResult("104", "held_out_product", "tuned", "Kale: id 105", "105", "Kale", False),
     ]
     rows.judge = JudgeFigures("generator", 3, 2, None)
     rows.metrics = [
@@ -145,7 +147,8 @@ def question(rows: Rows, place: int, number: int) -> records.Question:
 def answer(rows: Rows, places: tuple[int | None, ...]) -> str:
     """An answer that names these products; None is `no close product`."""
     items = tuple(
-        Item("Side dish", "It is a fine contrast.", None if place is None else rows.product(place)) for place in places
+        AnswerItem("Side dish", "It is a fine contrast.", None if place is None else rows.product(place))
+        for place in places
     )
     return render(AnswerText("These go well together:", items, "Enjoy your meal."))
 
@@ -159,11 +162,11 @@ def example(rows: Rows, place: int, number: int, split: str, places: tuple[int |
     )
 
 
-def evaluated(rows: Rows, place: int, split: str, system: str, text: str, **changes: Any) -> records.Evaluated:
+def evaluated(rows: Rows, place: int, split: str, system: str, text: str, **changes: Any) -> records.EvaluatedAnswer:
     """A system's answer to a held-out question made from a product; a judge finds all but the first product good."""
     asked, catalog = question(rows, place, 1), {rows.product(at).id: name for at, name in enumerate(rows.names)}
-    found = read(text, catalog)
-    row = records.Evaluated(
+    found = parse_loosely(text, catalog)
+    row = records.EvaluatedAnswer(
         question_id=asked.id,
         product_id=asked.product_id,
         split=split,
@@ -208,7 +211,7 @@ def report(folder: Path, rows: Rows, **settings: Any) -> Path:
     """Write a run with these rows into a store at `folder`, run the report stage, and return the run's page."""
     folder.mkdir(exist_ok=True)
     store = LocalStore(folder / "store")
-    config = configuration.parse(
+    config = parse_config(
         {
             "run": RUN,
             "catalog": {"source": "/home/somebody/products.csv"},
@@ -295,7 +298,7 @@ def _finetune(outputs: Outputs, rows: Rows, scratch: Path) -> None:
 
 
 def _evaluate(outputs: Outputs, rows: Rows, scratch: Path) -> None:
-    outputs.part(records.Evaluated, 0, rows.evaluated)
+    outputs.part(records.EvaluatedAnswer, 0, rows.evaluated)
     path = scratch / FILE
     path.write_text(json.dumps(evaluation(rows)), encoding="utf-8")
     outputs.file(FILE, path)

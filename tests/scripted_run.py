@@ -12,9 +12,9 @@ from pathlib import Path
 
 import yaml
 
-from skutune import runs
-from skutune.graph import STAGES
-from skutune.manifests import read_manifest
+from skutune.pipeline import runs
+from skutune.pipeline.graph import STAGES
+from skutune.pipeline.manifests import read_manifest
 from skutune.store import open_store
 
 UNTIL = "compose"  # what comes after needs a model

@@ -213,7 +213,7 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
+class EvaluatedAnswer:
     """One held-out question, made from the product `product_id`, with one system's answer.
 
     `ids` are those that the answer references, in order, repeats too; `no_product` counts its `(no close product)`.
@@ -248,7 +248,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True, slots=True)
-class Recalled:
+class RecallResult:
     """One description with the product that one system says it is of; `id` and `name` are "" where it names none."""
 
     product_id: str

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from chart_rendering import ROOT, Rendered, render
 
-from skutune.graph import CLUSTER_STAGES
+from skutune.pipeline.graph import CLUSTER_STAGES
 
 DIGESTS = {name: f"sha256:{number:064x}" for number, name in enumerate(("controller", "generate", "train"), 1)}
 

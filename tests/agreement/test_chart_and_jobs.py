@@ -7,12 +7,12 @@ import yaml
 from chart_rendering import EXAMPLES, Rendered, environment, render
 from kubernetes_schemas import NEWEST, OLDEST, violations
 
-from skutune.cluster.jobs import Controller, build_job
+from skutune.cluster.kube.jobs import ControllerRef, build_job
 from skutune.cluster.plan import ControllerFile
-from skutune.graph import CLUSTER_STAGES
-from skutune.manifests import Task
+from skutune.pipeline.graph import CLUSTER_STAGES
+from skutune.pipeline.manifests import Task
 
-CONTROLLER = Controller("team", "fall", "fall-skutune-0123456789", "a-uid")
+CONTROLLER = ControllerRef("team", "fall", "fall-skutune-0123456789", "a-uid")
 
 
 def build(rendered: Rendered, stage: str, avoid: tuple[str, ...] = ()) -> dict[str, Any]:

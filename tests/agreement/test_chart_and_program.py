@@ -8,10 +8,10 @@ import typer
 import yaml
 from chart_rendering import EXAMPLES, environment, render
 
-from skutune import config
 from skutune.cli.app import app
 from skutune.cluster.plan import load_controller_file, plan_problems, wanted_stages
-from skutune.graph import CLUSTER_STAGES
+from skutune.config.load import load_config
+from skutune.pipeline.graph import CLUSTER_STAGES
 
 COMMAND: Any = typer.main.get_command(app)
 
@@ -34,7 +34,7 @@ def test_the_controller_reads_the_file_that_the_chart_writes(example: str, tmp_p
 def test_the_pipelines_config_in_the_values_is_one_for_a_laptop_too(example: str, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(yaml.safe_load(EXAMPLES[example].read_text())["config"]))
-    assert config.load(path) == loaded(example, tmp_path).config
+    assert load_config(path) == loaded(example, tmp_path).config
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

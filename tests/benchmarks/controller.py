@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from skutune import manifests
-from skutune.graph import CLUSTER_STAGES
-from skutune.manifests import Entry, Manifest, Task
+from skutune.pipeline import manifests
+from skutune.pipeline.graph import CLUSTER_STAGES
+from skutune.pipeline.manifests import Entry, Manifest, Task
 from skutune.store import open_store
 from skutune.store.base import ObjectStore
 from tests.benchmarks.rows import Row

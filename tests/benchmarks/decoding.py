@@ -19,14 +19,14 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from skutune import answers
-from skutune.answering import AnswerModel
-from skutune.decoding.constrained import AnswerMask, generate_tokens
-from skutune.decoding.draft import Draft, Limits
+from skutune import answer_format
+from skutune.decoding.answer_matcher import AnswerMatcher, Limits
+from skutune.decoding.generate import AnswerMask, generate_tokens
 from skutune.decoding.masks import Grammar
 from skutune.decoding.trie import TokenTrie, build_trie
 from skutune.prompts.asking import question_messages
 from skutune.samples.models import prepare_generator
+from skutune.serving.answer_model import AnswerModel
 from skutune.text import fold
 from tests.benchmarks.rows import Row
 from tests.grocery.catalog import catalog
@@ -75,7 +75,7 @@ def _trie(products: Sequence[tuple[str, str]], model: AnswerModel, folder: Path)
 class TimedMask(AnswerMask):
     """A mask that notes when its steps began, and what they took."""
 
-    def __init__(self, drafts: Sequence[Draft]) -> None:
+    def __init__(self, drafts: Sequence[AnswerMatcher]) -> None:
         super().__init__(drafts)
         self.began: list[float] = []
         self.took: list[float] = []
@@ -106,7 +106,7 @@ def _cost(model: AnswerModel) -> Iterator[Row]:
 
 def _share(model: AnswerModel, grammar: Grammar, gone: Collection[str], batch: int) -> float:
     limits = Limits(grammar, 110, gone)
-    mask = TimedMask([Draft(limits) for _ in range(batch)])
+    mask = TimedMask([AnswerMatcher(limits) for _ in range(batch)])
     questions = [question_messages(f"What goes well with {FOODS[row % len(FOODS)]}?") for row in range(batch)]
     torch.manual_seed(0)
     generate_tokens(
@@ -123,7 +123,7 @@ def _random(model: AnswerModel, names: dict[str, str]) -> list[Row]:
         gone = _chosen(model.trie.ids, int(rng.choice(GONE)), rng)
         limits = Limits(grammar, int(rng.integers(200, 480)), gone)
         for _ in range(16):
-            tally += judged(write(Draft(limits), model.vocabulary, rng, NAMED), names, gone)
+            tally += judged(write(AnswerMatcher(limits), model.vocabulary, rng, NAMED), names, gone)
     return _proof("random scores", tally, time.perf_counter() - started)
 
 
@@ -144,9 +144,9 @@ def _real(model: AnswerModel, names: dict[str, str]) -> list[Row]:
     return _proof("the real model, temperature 0 to 2", tally, time.perf_counter() - started)
 
 
-def judged(answer: answers.AnswerText, names: dict[str, str], gone: Collection[str]) -> Counter[str]:
+def judged(answer: answer_format.AnswerText, names: dict[str, str], gone: Collection[str]) -> Counter[str]:
     """What one answer adds to the tally; that it parses is shown by its being here."""
-    assert answers.parse(answers.render(answer)) == answer
+    assert answer_format.parse(answer_format.render(answer)) == answer
     named = [item.product for item in answer.items if item.product is not None]
     return Counter(
         {

@@ -6,16 +6,18 @@ import argparse
 import time
 from pathlib import Path
 
-from skutune import config as configuration
+from skutune.config.load import parse_config
+from skutune.config.schema import Config
 from skutune.engines.base import Request
 from skutune.engines.pool import ModelPool
+from skutune.pipeline.stage_io import Inputs
 from skutune.prompts.describe import describe
 from skutune.records import Product
 from skutune.samples import write_sample
 from skutune.samples.models import prepare_encoder, prepare_generator
-from skutune.stages.base import Context, Inputs, Item
+from skutune.stages.base import Context, WorkItem
 from skutune.stages.describe import Describe
-from skutune.stages.generation import sampling_of
+from skutune.stages.llm import sampling_of
 from tests.benchmarks.rows import Row
 
 PRODUCTS = 64
@@ -26,7 +28,7 @@ def measure(folder: Path, options: argparse.Namespace) -> list[Row]:
     cache = Path.home() / ".cache" / "skutune"
     write_sample(folder / "grocery.csv")
     model = {"name": str(prepare_generator(cache))}
-    config = configuration.parse(
+    config = parse_config(
         {
             "run": "bench",
             "catalog": {"source": str(folder / "grocery.csv")},
@@ -64,11 +66,11 @@ def measure(folder: Path, options: argparse.Namespace) -> list[Row]:
     ]
 
 
-def _items(products: list[Product]) -> list[Item]:
-    return [Item(product.id, product.id, product) for product in products]
+def _items(products: list[Product]) -> list[WorkItem]:
+    return [WorkItem(product.id, product.id, product) for product in products]
 
 
-def _stage(config: configuration.Config, pool: ModelPool, folder: Path) -> Describe:
+def _stage(config: Config, pool: ModelPool, folder: Path) -> Describe:
     raise_never = Inputs(None, {}, {}, folder)  # type: ignore[arg-type]
     context = Context(
         config=config,

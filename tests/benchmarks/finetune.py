@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from skutune.config import FinetuneConfig
+from skutune.config.schema import FinetuneConfig
 from skutune.samples.models import prepare_generator
 from skutune.training.examples import load_examples
 from skutune.training.sft import finetune

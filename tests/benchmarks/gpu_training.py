@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from skutune.config import FinetuneConfig
-from skutune.devices import is_out_of_memory
+from skutune.config.schema import FinetuneConfig
+from skutune.process.accelerators import is_out_of_memory
 from skutune.training.examples import Examples, load_examples
-from skutune.training.figures import FinetuneFigures
 from skutune.training.flops import training_flops, utilisation
+from skutune.training.metrics import FinetuneMetrics
 from skutune.training.models import device, device_name, number_format
 from skutune.training.sft import MemoryExhaustedError, finetune
 from skutune.training.tokens import load_tokenizer
@@ -90,7 +90,7 @@ def _by_skutune(folder: Path, sizes: Sizes, method: str) -> list[Row]:
     return _rows(method, "skutune", figures.tokens_per_second, figures.utilisation)
 
 
-def _lowered_until_it_fits(folder: Path, config: FinetuneConfig, checkpointing: bool = False) -> FinetuneFigures:
+def _lowered_until_it_fits(folder: Path, config: FinetuneConfig, checkpointing: bool = False) -> FinetuneMetrics:
     """As the stage does from start to start: half the micro-batch, and activations computed twice in the end."""
     try:
         return finetune(

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from skutune.config import ClassifyConfig, GeneratorConfig
+from skutune.config.schema import ClassifyConfig, GeneratorConfig
 from skutune.engines import build_text_engine
 from skutune.engines.base import Request, Sampling
-from skutune.engines.weights import Weights
-from skutune.linking import classifier
+from skutune.engines.weights.locate import Weights
+from skutune.linking.vectors import classifier
 from tests.benchmarks.gpu_sizes import Sizes
 from tests.benchmarks.gpu_training import MODEL
 from tests.benchmarks.rows import Row

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from skutune import linking
-from skutune.config import ClassifyConfig, LinkConfig
-from skutune.linking import Linker, Sources, calibration, fitting, query_text
-from skutune.linking.queries import generic_names
+from skutune.config.schema import ClassifyConfig, LinkConfig
+from skutune.linking import Linker, SourceScorer, calibration, fit_linker, query_text
+from skutune.linking.synthetic_names import generic_names
 from tests.benchmarks.methods import embeddings
 from tests.benchmarks.rows import Row
 from tests.benchmarks.split import load_split
@@ -35,11 +35,11 @@ def measure(folder: Path, options: argparse.Namespace) -> list[Row]:
     """Fit over the whole catalog, save, load, and ask."""
     split = load_split()
     started = time.perf_counter()
-    fitted, figures = fitting.fit(split.products, embeddings(split), ClassifyConfig(), vectors.encoder())
+    fitted, figures = fit_linker(split.products, embeddings(split), ClassifyConfig(), vectors.encoder())
     rows = [Row("linking", "fit at 49,688 products", time.perf_counter() - started, "s")]
-    linking.save(fitted, folder / "linker")
+    linking.save_linker(fitted, folder / "linker")
     started = time.perf_counter()
-    linker = linking.load(folder / "linker")
+    linker = linking.load_linker(folder / "linker")
     rows.append(Row("linking", "load", time.perf_counter() - started, "s", "< 3 s"))
     moved = figures["calibration"]
     print("calibration:", {key: moved.get(key) for key in ("kept", "why", "scale", "shift", "log_loss", "retrieved")})
@@ -163,7 +163,7 @@ def _milliseconds_a_source(linker: Linker) -> float:
     ranked = list(linker.rank(names, encoded))
     strangers = [linker.ids[:: len(linker.ids) // BATCH] for _ in names]
     started = time.perf_counter()
-    Sources(linker).judge(names, encoded, ranked, strangers, LinkConfig().precision)
+    SourceScorer(linker).judge(names, encoded, ranked, strangers, LinkConfig().precision)
     return 1000 * (time.perf_counter() - started) / sum(len(each) for each in strangers)
 
 

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from skutune.config import ClassifyConfig
-from skutune.linking import classifier, fitting, softmax
-from skutune.linking.classifier import Projection
+from skutune.config.schema import ClassifyConfig
+from skutune.linking import fit_linker
+from skutune.linking.vectors import classifier, train
+from skutune.linking.vectors.classifier import Projection
 from skutune.records import Embedding
 from tests.benchmarks.split import Asked, Floats, Ints, Split, load_split, subset
 from tests.grocery.vectors import encoder
@@ -54,7 +55,7 @@ def trained(split: Split) -> Answer:
 def regardless(split: Split) -> Answer:
     """One epoch of the classifier's training, kept whatever it did."""
     rows = np.arange(len(split.labels))
-    projection, _ = next(softmax.train(split.vectors, split.labels, rows, ClassifyConfig()))
+    projection, _ = next(train.train(split.vectors, split.labels, rows, ClassifyConfig()))
     return _prototypes(split, projection)
 
 
@@ -78,7 +79,7 @@ def regression(split: Split) -> Answer:
 
 def linker(split: Split) -> Answer:
     """The whole linker, with its words."""
-    fitted, _ = fitting.fit(split.products, embeddings(split), ClassifyConfig(), encoder())
+    fitted, _ = fit_linker(split.products, embeddings(split), ClassifyConfig(), encoder())
     places = {product.id: place for place, product in enumerate(split.products)}
 
     def answer(asked: Asked) -> Ints:

@@ -8,22 +8,22 @@ import pytest
 import yaml
 from chart_rendering import CHART, EXAMPLES
 
-from skutune.cluster import chart
-from skutune.cluster.placement import table
-from skutune.cluster.values import Values
-from skutune.graph import CLUSTER_STAGES
+from skutune.cluster.chart import generate
+from skutune.cluster.chart.default_resources import table
+from skutune.cluster.chart.values import Values
+from skutune.pipeline.graph import CLUSTER_STAGES
 
 README = (CHART / "README.md").read_text()
 
 
-@pytest.mark.parametrize("path", chart.documents(README))
+@pytest.mark.parametrize("path", generate.documents(README))
 def test_the_generated_files_are_those_that_the_models_give(path: str) -> None:
-    assert (CHART / path).read_text() == chart.documents(README)[path], "run `make chart-docs`"
+    assert (CHART / path).read_text() == generate.documents(README)[path], "run `make chart-docs`"
 
 
 def test_a_readme_without_its_marks_is_refused() -> None:
     with pytest.raises(ValueError, match="no pair of lines"):
-        chart.documents("# another")
+        generate.documents("# another")
 
 
 def test_the_schema_is_one_that_helm_3_knows() -> None:
@@ -34,7 +34,7 @@ def test_the_schema_is_one_that_helm_3_knows() -> None:
 
 
 def test_every_object_of_the_schema_is_closed() -> None:
-    schema = chart.schema()
+    schema = generate.schema()
     for name, definition in schema["definitions"].items():
         assert definition["additionalProperties"] is False, name
     assert schema["additionalProperties"] is False
@@ -44,7 +44,7 @@ def test_every_object_of_the_schema_is_closed() -> None:
 def test_an_example_fits_the_schema_of_its_own(example: str) -> None:
     """But for null, by which helm takes a default out."""
     values = yaml.safe_load(EXAMPLES[example].read_text())
-    problems = list(jsonschema.Draft7Validator(chart.schema()).iter_errors(values))
+    problems = list(jsonschema.Draft7Validator(generate.schema()).iter_errors(values))
     assert [problem.message for problem in problems if problem.instance is not None] == []
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from chart_rendering import EXAMPLES, environment, render
 
-from skutune.graph import CLUSTER_STAGES
+from skutune.pipeline.graph import CLUSTER_STAGES
 
 TOKEN = "HF_TOKEN"
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")

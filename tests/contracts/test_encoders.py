@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skutune.config import EncoderConfig
+from skutune.config.schema import EncoderConfig
 from skutune.engines import build_encoder
 from skutune.engines.base import Encoder
-from skutune.engines.weights import Weights
+from skutune.engines.weights.locate import Weights
 from skutune.samples.models import prepare_encoder, prepare_generator
 
 TEXTS = ["Baked Beans", "Baked beans in tomato sauce", "Crème fraîche 豆腐", "dish soap", "", "  \n", "🥑", "x" * 5000]

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from engine_suite import NAMES, TextEngineSuite, ask
 
-from skutune.config import GeneratorConfig
+from skutune.config.schema import GeneratorConfig
 from skutune.engines import build_text_engine
 from skutune.engines.base import Result, TextEngine
-from skutune.engines.weights import Weights
+from skutune.engines.weights.locate import Weights
 from skutune.samples.models import prepare_generator
 
 

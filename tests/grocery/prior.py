@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression, minimize
 
 from skutune import linking
-from skutune.config import ClassifyConfig
-from skutune.linking import calibration, classifier, fitting, queries, query_text
+from skutune.config.schema import ClassifyConfig
+from skutune.linking import calibration, query_text, synthetic_names
 from skutune.linking.calibration import WANTED, Calibration
-from skutune.linking.classifier import Floats, Ints, Projection
-from skutune.linking.evidence import FEATURES, Evidence
-from skutune.linking.ruler import Ruler
+from skutune.linking.features import FEATURES, Features
+from skutune.linking.fit import build_linker
+from skutune.linking.vectors import classifier
+from skutune.linking.vectors.classifier import Floats, Ints, Projection
+from skutune.linking.vectors.cosine_scale import CosineScale
 from tests.grocery import vectors
 from tests.grocery.catalog import catalog
 from tests.grocery.labels import Labelled, load_labels
@@ -39,7 +41,7 @@ SIZES = {20: 40, 200: 6, 2000: 1}
 """Sizes of small catalogs, and how many of each are drawn."""
 FOILED = 8  # products of a small catalog for one that is a foil
 _ALIKE = 8  # products that share a name's words, of which one is drawn
-_AGAINST = {"kind_behind", "unknown", "head_elsewhere", "constraint_extra"}
+_AGAINST = {"category_gap", "unknown", "head_elsewhere", "constraint_extra"}
 _EITHER = {"best_cosine"}  # the same for all candidates of a name
 _RULED = {"literal"}  # judged by rule
 _JUDGED = 10  # candidates of an asking that decide what is linked
@@ -59,19 +61,19 @@ class Asking:
     answers: int
 
 
-def evidences(templates: Sequence[int]) -> Iterator[Evidence]:
+def evidences(templates: Sequence[int]) -> Iterator[Features]:
     """The whole catalog by name and template texts: vectors as they are, and projected as classify projects them."""
     products, names = catalog(), vectors.names()
     texts = np.concatenate([names, *(vectors.template(number) for number in templates)])
     labels = np.tile(np.arange(len(products)), 1 + len(templates))
     found, _ = classifier.fit(texts, labels, ClassifyConfig())
     for projection in [Projection(None)] + ([found] if found.weight is not None else []):
-        ruler = Ruler.measure(vectors.encoder(), projection)
-        yield fitting.build(products, names, texts, labels, projection, ruler, BLANK).evidence
+        ruler = CosineScale.measure(vectors.encoder(), projection)
+        yield build_linker(products, names, texts, labels, projection, ruler, BLANK).evidence
 
 
 def ask_small(
-    evidence: Evidence, labelled: Sequence[Labelled], meant: dict[str, str], size: int, repeats: int
+    evidence: Features, labelled: Sequence[Labelled], meant: dict[str, str], size: int, repeats: int
 ) -> Iterator[Asking]:
     """Names asked in random small catalogs: half of them have one answer or a few there, half have none.
 
@@ -99,7 +101,7 @@ def ask_small(
 
 
 def _foils(
-    evidence: Evidence, strangers: Sequence[Labelled], generator: np.random.Generator, size: int
+    evidence: Features, strangers: Sequence[Labelled], generator: np.random.Generator, size: int
 ) -> dict[str, int]:
     """Names that nothing answers, and a product each that shares their words."""
     foils: dict[str, int] = {}
@@ -112,12 +114,12 @@ def _foils(
     return foils
 
 
-def _part(whole: Evidence, rows: Ints) -> Evidence:
+def _part(whole: Features, rows: Ints) -> Features:
     products = [catalog()[row] for row in rows]
-    return Evidence.build(products, whole.names[rows], whole.prototypes[rows], whole.projection, whole.ruler)
+    return Features.build(products, whole.names[rows], whole.prototypes[rows], whole.projection, whole.ruler)
 
 
-def ask(evidence: Evidence, labelled: Sequence[Labelled], meant: dict[str, str]) -> Iterator[Asking]:
+def ask(evidence: Features, labelled: Sequence[Labelled], meant: dict[str, str]) -> Iterator[Asking]:
     """Each name asked as it is and, where it has an answer, with all answers hidden."""
     names = [one.name for one in labelled]
     encoded = vectors.encoder().encode([query_text(name, meant.get(name)) for name in names])
@@ -232,7 +234,7 @@ def fitted_at(askings: Sequence[Asking]) -> Calibration:
     odds = [scale * values + shift for values in odds]
     best, right = best_of(askings, odds)
     best = np.asarray(calibration.sigmoid(best), dtype=np.float32)
-    fitted = replace(fit(askings).moved(scale, shift), cuts=cuts(best, right))
+    fitted = replace(fit(askings).scaled(scale, shift), cuts=cuts(best, right))
     tied = margins(askings, odds, fitted.threshold(0.9))
     # The widest that costs no more than a hundredth of what the best candidates alone are right.
     fitted = replace(fitted, margin=max(margin for margin, share, _ in tied if share >= tied[0][1] - 0.01))
@@ -264,7 +266,9 @@ def main() -> None:
         values = [[*each.coefficients, each.intercept][place] for each in fitted]
         print(f"{feature:20}", *(f"{value:9.3f}" for value in values))
     # Names made from the catalog, judged by what hand labels say: how much easier they are is taken off elsewhere.
-    rounds = queries.label(queries.ask(list(catalog()), 0), evidence, fitted[-1], vectors.encoder())
+    rounds = synthetic_names.label_queries(
+        synthetic_names.sample_queries(list(catalog()), 0), evidence, fitted[-1], vectors.encoder()
+    )
     scale, shift = calibration.fit(rounds.odds, rounds.right, precision=0.0)
     made = {"scale": round(scale, 3), "shift": round(shift, 3)}
     print("made names", made)

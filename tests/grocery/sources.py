@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from skutune.config import ClassifyConfig, LinkConfig
-from skutune.linking import Linker, Sources, calibration, fitting, query_text
+from skutune.config.schema import ClassifyConfig, LinkConfig
+from skutune.linking import Linker, SourceScorer, calibration, fit_linker, query_text
 from skutune.linking.calibration import WANTED
-from skutune.linking.sources import WRITTEN_FOR
+from skutune.linking.source_products import WRITTEN_FOR
 from tests.benchmarks.methods import embeddings
 from tests.benchmarks.split import load_split
 from tests.grocery import vectors
@@ -63,7 +63,7 @@ def judge(linker: Linker, named: Sequence[Written], expanded: bool, precision: f
     ranked = list(linker.rank(names, encoded))
     config = LinkConfig(precision=precision)
     linked = [[candidate.id for candidate in linker.choose(each, config).candidates] for each in ranked]
-    sources = Sources(linker).judge(names, encoded, ranked, [[one.id] for one in named], precision)
+    sources = SourceScorer(linker).judge(names, encoded, ranked, [[one.id] for one in named], precision)
     known = load_acceptable()
     return Judged(
         np.array([one.id in known for one in named]),
@@ -90,7 +90,7 @@ def told(linker: Linker, named: Sequence[Written], expanded: bool) -> Iterator[s
 def main() -> None:
     """Fit a linker over the whole catalog, and tell."""
     split = load_split()
-    linker, _ = fitting.fit(split.products, embeddings(split), ClassifyConfig(), vectors.encoder())
+    linker, _ = fit_linker(split.products, embeddings(split), ClassifyConfig(), vectors.encoder())
     named = load_named()
     print(f"{len(load_acceptable())} of {len(named)} are acceptable")
     for expanded in (False, True):

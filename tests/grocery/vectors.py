@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from skutune.config import EncoderConfig
+from skutune.config.schema import EncoderConfig
 from skutune.engines.encoders import SentenceEncoder
-from skutune.engines.folders import made_whole
+from skutune.engines.weights.folders import atomic_folder
 from skutune.samples.models import prepare_encoder
 from tests.grocery.catalog import TEMPLATES, catalog
 
@@ -51,7 +51,7 @@ def encoded(what: str, texts: Sequence[str]) -> Floats:
         for at in range(0, len(texts), _CHUNK):
             print(f"encoding {what}: {at:,} of {len(texts):,} texts", flush=True)
             parts.append(encoder().encode(texts[at : at + _CHUNK]).astype(np.float16))
-        with made_whole(folder, "encoding") as made:
+        with atomic_folder(folder, "encoding") as made:
             made.mkdir()
             np.save(made / "vectors.npy", np.concatenate(parts))
     vectors = np.load(folder / "vectors.npy").astype(np.float32)

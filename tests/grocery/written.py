@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from skutune.chat_template import Messages
-from skutune.config import GeneratorConfig
+from skutune.config.schema import GeneratorConfig
 from skutune.engines.base import Request, Sampling, TextEngine
-from skutune.prompts.chat import chat
+from skutune.prompts.chat_template import Messages
 from skutune.prompts.cleaning import clean_prose, fault_of
 from skutune.prompts.describe import describe
 from skutune.prompts.expand import expand
+from skutune.prompts.few_shot import chat
 from skutune.prompts.paraphrase import paraphrase
 from skutune.records import Product
 from skutune.text import words
@@ -116,7 +116,7 @@ def _asked(engine: TextEngine, messages: dict[str, Messages], limit: int) -> Ite
 
 def main() -> None:
     """Write both files anew."""
-    from skutune.engines.transformers import TransformersEngine
+    from skutune.engines.transformers.engine import TransformersEngine
     from skutune.samples.models import prepare_generator
 
     folder = prepare_generator(Path.home() / ".cache" / "skutune")

@@ -26,19 +26,19 @@ HEAVY = (
     ("module", "allowed"),
     [
         ("skutune.cli", ()),
-        ("skutune.manifests", ()),
-        ("skutune.graph", ()),
-        ("skutune.runs", ()),
+        ("skutune.pipeline.manifests", ()),
+        ("skutune.pipeline.graph", ()),
+        ("skutune.pipeline.runs", ()),
         ("skutune.store", ()),
-        ("skutune.config", ()),
+        ("skutune.config.schema", ()),
         ("skutune.catalog", ()),
-        ("skutune.submission", ()),
-        ("skutune.versions", ()),
-        ("skutune.local", ("pyarrow",)),
-        ("skutune.worker", ("pyarrow",)),
+        ("skutune.pipeline.submit", ()),
+        ("skutune.pipeline.code_version", ()),
+        ("skutune.local.runner", ("pyarrow",)),
+        ("skutune.worker.run_shard", ("pyarrow",)),
         ("skutune.stages.compose", ("pyarrow",)),
         ("skutune.stages.models", ("pyarrow",)),
-        ("skutune.engines.scripted", ()),
+        ("skutune.engines.scripted.engine", ()),
     ],
 )
 def test_a_module_imports_nothing_heavy(module: str, allowed: tuple[str, ...]) -> None:
@@ -51,26 +51,26 @@ def test_a_module_imports_nothing_heavy(module: str, allowed: tuple[str, ...]) -
 # Every stage of a run, submitted and merged as a controller does it, with a store in a folder.
 SUBMIT = """
 import json, sys, tempfile
-from skutune import graph, manifests, submission
-from skutune.config import parse
-from skutune.manifests import Entry, Manifest
+from skutune.config.load import parse_config
+from skutune.pipeline import graph, manifests, submit
+from skutune.pipeline.manifests import Entry, Manifest
 from skutune.store import open_store
 
 store = open_store(tempfile.mkdtemp(dir=sys.argv[1]))
 models = {role: {"name": "/" + role} for role in ("generator", "encoder", "base")}
-config = parse({"run": "light", "catalog": {"source": "c.csv", "buckets": 64}, "models": models}, "test")
-info, done = submission.open_run(store, config, None), {}
+config = parse_config({"run": "light", "catalog": {"source": "c.csv", "buckets": 64}, "models": models}, "test")
+info, done = submit.open_run(store, config, None), {}
 for stage in graph.CLUSTER_STAGES.values():
-    draft = submission.draft(config, info, stage, done, dict.fromkeys(models, "identity"), "")
-    task = submission.numbered(store, info, stage, draft, submission.missing(store, stage, draft, 64), 8)
+    plan = submit.plan_task(config, info, stage, done, dict.fromkeys(models, "identity"), "")
+    task = submit.next_attempt(store, info, stage, plan, submit.missing(store, stage, plan, 64), 8)
     manifests.write_task(store, task)
     entries = tuple(Entry("", part, f"{part}", 1, 0, 1, "d") for part in range(64))
     for entry in entries:
         store.put(f"{task.folder}/{entry.name}", b"x")
     manifests.write_shard_manifest(store, task, 0, Manifest(stage.name, task.fingerprint, 64, entries))
-    done[stage.name] = submission.merged(store, stage, task, 64)
+    done[stage.name] = submit.merge_attempts(store, stage, task, 64)
     manifests.write_manifest(store, task.folder, done[stage.name])
-    info = submission.noted(store, info, stage, task, done[stage.name])
+    info = submit.record_done(store, info, stage, task, done[stage.name])
 # Not ru_maxrss, which a process inherits from the one that started it.
 (kibibytes,) = [int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")]
 print(json.dumps({"modules": sorted(sys.modules), "mebibytes": kibibytes / 1024}))
@@ -83,7 +83,9 @@ def test_submitting_and_merging_every_stage_loads_nothing_heavy(tmp_path: Path) 
     said = json.loads(done.stdout)
     loaded = set(said["modules"])
     assert sorted(loaded.intersection(HEAVY)) == []
-    assert not [name for name in loaded if name.startswith(("skutune.stages", "skutune.engines", "skutune.tables"))]
+    assert not [
+        name for name in loaded if name.startswith(("skutune.stages", "skutune.engines", "skutune.pipeline.tables"))
+    ]
     assert said["mebibytes"] < 60  # of the 100 that a controller may take with its clients
 
 

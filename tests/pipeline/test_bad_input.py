@@ -85,9 +85,9 @@ def test_quoted_newlines_and_a_byte_order_mark_are_valid(command: Command, pipel
 
 
 def test_rejects_are_kept_with_their_reason_where_they_are_allowed(pipeline: Pipeline) -> None:
-    from skutune import runs
+    from skutune.pipeline import runs
+    from skutune.pipeline.tables import read_part
     from skutune.records import Reject
-    from skutune.tables import read_part
 
     (pipeline.folder / "grocery.csv").write_text(HEADER + "1,Beans,a,b\n1,Bread,a,b\n2,,a,b\n", encoding="utf-8")
     pipeline.write(catalog__max_rejects=2)

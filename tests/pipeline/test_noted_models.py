@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from skutune import config as configuration
+from skutune.config.load import parse_config
 from skutune.engines import SCRIPTED_IDENTITY
-from skutune.graph import Stage
-from skutune.local import Options, run_pipeline
-from skutune.manifests import Manifest
-from skutune.progress import Progress
+from skutune.local.runner import Options, run_pipeline
+from skutune.pipeline.graph import Stage
+from skutune.pipeline.manifests import Manifest
+from skutune.process.progress import Progress
 from skutune.samples import write_sample
 from skutune.store.local import LocalStore
 
@@ -27,7 +27,7 @@ class Silent:
 def test_a_manifest_notes_which_weights_wrote_its_rows_and_which_none_did(tmp_path: Path) -> None:
     write_sample(tmp_path / "grocery.csv", 4)
     scripted = {"name": "scripted", "engine": "scripted"}
-    config = configuration.parse(
+    config = parse_config(
         {
             "run": "noted",
             "catalog": {

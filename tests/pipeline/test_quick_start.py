@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from skutune.answers import parse
+from skutune.answer_format import parse
 from skutune.samples import grocery_csv
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from scripted_run import Pipeline
 
-from skutune import runs
+from skutune.pipeline import runs
+from skutune.pipeline.status import stage_statuses
 from skutune.store import open_store
 
 
@@ -100,7 +101,7 @@ def test_a_run_of_another_version_is_refused_and_kept(pipeline: Pipeline) -> Non
 def test_status_tells_what_is_done_and_what_waits(pipeline: Pipeline) -> None:
     assert pipeline.run("--until", "question")[0] == 0
     store = open_store(pipeline.store)
-    found = {each.stage: each for each in runs.status(store, runs.require_run(store, "sample"))}
+    found = {each.stage: each for each in stage_statuses(store, runs.require_run(store, "sample"))}
     assert found["question"].state == "done"
     assert found["question"].rows >= 16
     assert found["expand"].state == "waiting"

@@ -7,7 +7,7 @@ import json
 import pytest
 from scripted_run import Pipeline
 
-from skutune import graph, runs
+from skutune.pipeline import graph, runs
 from skutune.store import open_store
 
 UP_TO_COMPOSE = [stage.name for stage in graph.selected("compose")]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from scripted_run import Pipeline
 
-from skutune import runs
-from skutune.explaining import explain_example
+from skutune.pipeline import runs
+from skutune.pipeline.stage_io import Inputs
 from skutune.records import Example, Link, Recommendation
-from skutune.serving import inputs_of
-from skutune.stages.base import Inputs
+from skutune.serving.explain import explain_example
+from skutune.serving.finished_run import inputs_of
 from skutune.store import open_store
 from skutune.text import normalise_name
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from release import Release, _merged
 
-from skutune import runs
 from skutune.cli.pipeline import _demo_config
+from skutune.pipeline import runs
 from skutune.store import open_store
 
 

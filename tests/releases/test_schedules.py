@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from release import NAMESPACE, Release
 
-from skutune import runs
+from skutune.pipeline import runs
 from skutune.store import open_store
 from tests.fakekube import Cluster
 

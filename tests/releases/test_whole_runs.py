@@ -11,7 +11,7 @@ import kubernetes_tools
 import pytest
 from release import NAMESPACE, Release
 
-from skutune.graph import selected
+from skutune.pipeline.graph import selected
 from skutune.store import open_store
 from tests.fakekube import Cluster
 

@@ -21,7 +21,7 @@ from servers import steady_port
 from vllm import LLM, SamplingParams
 from vllm.lora.request import LoRARequest
 
-from skutune.config import FinetuneConfig
+from skutune.config.schema import FinetuneConfig
 from skutune.engines.chat import stop_tokens
 from skutune.prompts.asking import question_messages
 from skutune.training.models import load_tuned

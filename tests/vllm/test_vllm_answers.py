@@ -17,18 +17,20 @@ from vllm import LLM, SamplingParams
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 from vllm.exceptions import VLLMValidationError
 
-from skutune import answers
-from skutune.decoding.requests import Wanted, check, read_wanted
+from skutune import answer_format
 from skutune.decoding.trie import build_trie
+from skutune.decoding.vllm_requests import RequestParams, check, read_request_params
 from skutune.decoding.vocabulary import load_vocabulary
 from skutune.engines.chat import ChatTokens
 from skutune.prompts.asking import question_messages
 
 FOLDER = Path.home() / ".cache" / "skutune" / "models" / "smollm2-135m-instruct"
 # Untuned, the model hardly ever writes a reference by itself; shown one, it likes to.
-SHOWN = answers.render(
-    answers.AnswerText(
-        "Try this.", (answers.Item("Cole", "It is crisp.", answers.Reference("12", "Cole")),) * 2, "Enjoy."
+SHOWN = answer_format.render(
+    answer_format.AnswerText(
+        "Try this.",
+        (answer_format.AnswerItem("Cole", "It is crisp.", answer_format.Reference("12", "Cole")),) * 2,
+        "Enjoy.",
     )
 )
 QUESTIONS = [
@@ -99,7 +101,7 @@ def test_every_reference_is_real_available_and_allowed_beside_requests_that_ask_
     assert generate(llm, free)[0].text == before
     named = []
     for (more, ids, _), completion in zip(cases, completions[:-1], strict=True):
-        items = answers.parse(completion.text.strip()).items
+        items = answer_format.parse(completion.text.strip()).items
         assert len(items) <= more.get("max_items", 5)
         references = [(item.product.id, item.product.name) for item in items if item.product is not None]
         assert set(references) <= {product for product in HOSTILE if product[0] in ids}
@@ -123,7 +125,7 @@ def test_a_request_that_cannot_be_is_refused_and_disturbs_no_other(llm: LLM, par
     with pytest.raises((ValueError, VLLMValidationError), match=what):
         generate(llm, SamplingParams(**{"max_tokens": 110, **parameters}))
     (completion,) = generate(llm, wanting(0.0))
-    answers.parse(completion.text.strip())
+    answer_format.parse(completion.text.strip())
 
 
 @pytest.mark.vllm
@@ -140,4 +142,4 @@ def test_over_http_the_arguments_arrive_as_they_are() -> None:
     request = ChatCompletionRequest(messages=[{"role": "user", "content": "?"}], vllm_xargs=own)
     parameters = request.to_sampling_params(max_tokens=200, default_sampling_params={})
     check(parameters)
-    assert read_wanted(parameters.extra_args) == Wanted(frozenset({"7", "12"}), None, 3)
+    assert read_request_params(parameters.extra_args) == RequestParams(frozenset({"7", "12"}), None, 3)

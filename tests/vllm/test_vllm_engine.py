@@ -16,13 +16,13 @@ import psutil
 from engine_suite import NAMES, TextEngineSuite, ask
 from jsonschema import validate
 
-from skutune.chat_template import Messages
-from skutune.config import GeneratorConfig
+from skutune.config.schema import GeneratorConfig
 from skutune.engines import build_text_engine
 from skutune.engines.base import Request, Sampling, TextEngine
-from skutune.engines.weights import Weights
+from skutune.engines.weights.locate import Weights
 from skutune.errors import DeviceError, InputError
 from skutune.prompts import answer, question, recommend
+from skutune.prompts.chat_template import Messages
 from skutune.records import Product
 
 FOLDER = Path.home() / ".cache" / "skutune" / "models" / "smollm2-135m-instruct"

@@ -17,7 +17,7 @@ from transformers import AutoTokenizer
 from vllm import SamplingParams
 from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext, LogitsProcRequestState
 
-from skutune import answers
+from skutune import answer_format
 from skutune.decoding.trie import build_trie
 from skutune.decoding.vllm_v2 import AnswerProcessor
 from skutune.decoding.vocabulary import Vocabulary, load_vocabulary
@@ -129,7 +129,7 @@ def test_slots_that_are_reordered_preempted_and_used_again_hold_whole_answers(
                 text = (
                     vocabulary.text_bytes(written if token in vocabulary.ends else [*written, token]).decode().strip()
                 )
-                references = [item.product for item in answers.parse(text).items if item.product is not None]
+                references = [item.product for item in answer_format.parse(text).items if item.product is not None]
                 named += [(each.id, each.name) for each in references]
                 assert not {each.id for each in references} & set(gone)
     assert set(named) <= set(HOSTILE)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skutune.catalog.rows import SHOWN_REJECTS, read, reject_problem
-from skutune.config import Columns
+from skutune.config.schema import Columns
 from skutune.errors import InputError, Problem
 from skutune.hashing import unit_hash
 from skutune.records import Product, Reject

@@ -10,7 +10,7 @@ from skutune.catalog.delimited import read_delimited
 from skutune.catalog.files import is_compressed, require_file
 from skutune.catalog.jsonlines import read_jsonlines
 from skutune.catalog.records import Table
-from skutune.config import Columns
+from skutune.config.schema import Columns
 from skutune.errors import InputError, Problem
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from skutune.catalog.records import Record
 from skutune.catalog.values import value_text
-from skutune.config import Columns
+from skutune.config.schema import Columns
 from skutune.text import fold
 
 _EMPTY_BRACKETS = re.compile(r"\(\s*\)|\[\s*\]")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from skutune.answers import is_valid_id
+from skutune.answer_format import is_valid_id
 from skutune.catalog.formats import attribute_columns, is_parquet, open_table
 from skutune.catalog.names import build_name
 from skutune.catalog.records import Record, excerpt
 from skutune.catalog.values import id_text, value_text
-from skutune.config import Columns
+from skutune.config.schema import Columns
 from skutune.errors import InputError, Problem
 from skutune.hashing import content_key
 from skutune.records import Product, Reject

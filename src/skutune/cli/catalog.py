@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from skutune import config as configuration
 from skutune.cli.console import say
+from skutune.config.load import json_schema, load_config, parse_columns, to_yaml
 
 
 def check(
@@ -24,7 +24,7 @@ def check(
     """Validate a catalog; print each problem with its line. Exit code 10 where a run would refuse it."""
     from skutune import catalog
 
-    columns = configuration.parse_columns(id_column, name, attributes)
+    columns = parse_columns(id_column, name, attributes)
     found = catalog.check(file, columns, max_rejects)
     if as_json:
         print(json.dumps(asdict(found), ensure_ascii=False, indent=1))
@@ -44,7 +44,7 @@ def check(
 
 def config_schema() -> None:
     """Print the config's JSON Schema."""
-    print(json.dumps(configuration.json_schema(), indent=1))
+    print(json.dumps(json_schema(), indent=1))
 
 
 def config_show(
@@ -52,4 +52,4 @@ def config_show(
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a setting.")] = None,
 ) -> None:
     """Print the config with all defaults filled in."""
-    print(configuration.to_yaml(configuration.load(config_file, overrides or [])), end="")
+    print(to_yaml(load_config(config_file, overrides or [])), end="")

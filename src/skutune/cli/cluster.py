@@ -27,15 +27,16 @@ def controller(
     ] = 1.0,
 ) -> int:
     """Run the pipeline on a cluster: submit the stages' Jobs in order (what the chart's Job runs)."""
-    from skutune.cluster.controller import Pace, run_controller
-    from skutune.cluster.jobs import Controller
+    from skutune.cluster.controller import run_controller
+    from skutune.cluster.kube.jobs import ControllerRef
     from skutune.cluster.plan import load_controller_file
+    from skutune.cluster.reconcile import Intervals
 
     logging.basicConfig(handlers=[_JsonLines()], level=logging.WARNING, force=True)
     file = load_controller_file(config_file)
-    waits = Pace()
+    waits = Intervals()
     often = {name: pace * getattr(waits, name) for name in ("debounce", "tick", "resync", "progress", "lasting")}
-    identity = Controller(namespace, file.release, job_name, job_uid)
+    identity = ControllerRef(namespace, file.release, job_name, job_uid)
     event("controller_started", release=file.release, run=file.config.run, store=file.config.store)
     code, message = run_controller(file, identity, event, replace(waits, **often), port or None)
     if is_terminal():

@@ -15,9 +15,9 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from skutune.errors import InputError, SkutuneError
-from skutune.graph import Stage
-from skutune.manifests import Manifest
-from skutune.progress import Progress
+from skutune.pipeline.graph import Stage
+from skutune.pipeline.manifests import Manifest
+from skutune.process.progress import Progress
 
 _EVENT_SECONDS = 5.0
 
@@ -40,7 +40,7 @@ def event(name: str, **fields: Any) -> None:
     say(_event_line(name, **fields))
 
 
-def closing(text: str, **fields: Any) -> None:
+def print_result(text: str, **fields: Any) -> None:
     """The last word of a command: words for a person, an event for a log."""
     if is_terminal():
         say(text)
@@ -50,11 +50,11 @@ def closing(text: str, **fields: Any) -> None:
 
 def report_error(error: SkutuneError) -> int:
     """Print an error in words (a terminal) or as an event, and return its exit code."""
-    say(words_of(error))
+    say(format_error(error))
     return error.exit_code
 
 
-def words_of(error: SkutuneError) -> str:
+def format_error(error: SkutuneError) -> str:
     """An error as stderr gets it: in words (a terminal) or as one JSON line."""
     if is_terminal():
         return f"skutune: {error}"

@@ -16,7 +16,8 @@ from rich.table import Table
 
 from skutune.cli.console import say
 from skutune.errors import InputError
-from skutune.runs import RunInfo, RunState, StageStatus
+from skutune.pipeline.runs import RunInfo
+from skutune.pipeline.status import RunState, StageStatus
 from skutune.store.base import ObjectStore
 
 StoreOption = Annotated[str, typer.Option("--store", help="Local folder or s3://bucket/prefix.")]
@@ -38,20 +39,21 @@ def status(
     ] = None,
 ) -> None:
     """Show how far a run is: stages, rows, tokens, what each waits for."""
-    from skutune import runs as records
+    from skutune.pipeline import runs as records
+    from skutune.pipeline.status import run_state, stage_statuses, waiting
 
     if release is not None:
         _show_release(release, namespace, watch, as_json)
         return
     opened, info = open_run(store, run)
     while True:
-        stages, state = records.status(opened, info), records.run_state(opened, info.run)
+        stages, state = stage_statuses(opened, info), run_state(opened, info.run)
         if as_json:
             print(json.dumps(_status_document(info, state, stages), indent=None if watch else 1), flush=True)
         else:
             console = Console() if sys.stdout.isatty() else Console(width=_PIPE_COLUMNS)
             console.print(_status_table(info, state, stages))
-            for words in (*records.waiting(opened, info.run), state.message):
+            for words in (*waiting(opened, info.run), state.message):
                 if words:
                     console.print(words, markup=False, highlight=False)
         if not watch or state.state != "running":
@@ -62,7 +64,7 @@ def status(
 
 def runs(store: StoreOption = "./runs", as_json: JsonOption = False) -> None:
     """List the runs in a store."""
-    from skutune import runs as records
+    from skutune.pipeline import runs as records
     from skutune.store import open_store
 
     opened = open_store(store)
@@ -90,7 +92,7 @@ def ask(
     as_json: JsonOption = False,
 ) -> None:
     """Ask the tuned model. It can name only products of the catalog."""
-    from skutune.serving import answer_model, named_products
+    from skutune.serving.finished_run import answer_model, named_products
 
     if not question.strip():
         raise InputError("the question is empty; write what a shopper would ask")
@@ -115,7 +117,7 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Show the chain behind an example, or all that was made of a product."""
-    from skutune.explaining import explain_example, explain_product, render
+    from skutune.serving.explain import explain_example, explain_product, render
 
     if (example is None) == (product is None):
         raise InputError("name either an example's id or --product ID")
@@ -132,7 +134,7 @@ def report(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a copy here.")] = None,
 ) -> None:
     """Say where the run's report is, or write a copy of it."""
-    from skutune import runs as records
+    from skutune.pipeline import runs as records
 
     opened, info = open_run(store, run)
     folder, manifest = records.stage_output(opened, info, "report")
@@ -149,7 +151,7 @@ def report(
 
 def open_run(store: str, run: str | None) -> tuple[ObjectStore, RunInfo]:
     """The store and the run that a command names, or the run that finished last. Raises InputError."""
-    from skutune import runs as records
+    from skutune.pipeline import runs as records
     from skutune.store import open_store
 
     opened = open_store(store)
@@ -189,7 +191,7 @@ def tell_unknown(ids: list[str], known: Collection[str], path: Path | None) -> N
 
 def _show_release(release: str, namespace: str | None, watch: bool, as_json: bool) -> None:
     """The copy of the status that a release's controller keeps in the cluster."""
-    from skutune.cluster.remote import release_status
+    from skutune.cluster.release_status import release_status
 
     while True:
         copy = release_status(release, namespace)

@@ -55,7 +55,7 @@ def link(
         say("One name a line; Ctrl-D ends.")
     # On a busy machine OpenMP's threads wait for each other by spinning: one name took 0.5 s instead of 0.01 s.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
-    from skutune.serving import link_texts, linker_of
+    from skutune.serving.finished_run import link_texts, linker_of
 
     opened, info = open_run(store, run)
     linker = linker_of(opened, info, context.obj, precision)

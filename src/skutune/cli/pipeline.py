@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 import yaml
 
-from skutune import config as configuration
-from skutune.cli.console import closing, is_terminal, say, watcher
-from skutune.config import Config
-from skutune.documents import apply_overrides
+from skutune.cli.console import is_terminal, print_result, say, watcher
+from skutune.config.load import load_config, parse_config
+from skutune.config.schema import Config
+from skutune.config.yaml_file import apply_overrides
 from skutune.errors import InputError
 
 if TYPE_CHECKING:
-    from skutune.local import Options
-    from skutune.runs import RunInfo
+    from skutune.local.runner import Options
+    from skutune.pipeline.runs import RunInfo
     from skutune.store import ObjectStore
 
 StoreOption = Annotated[str | None, typer.Option("--store", help="Local folder or s3://bucket/prefix.")]
@@ -63,7 +63,7 @@ def demo(
     parallel: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
 ) -> None:
     """Run everything on a packaged sample catalog with a small real LLM, and ask the tuned model a question."""
-    from skutune.local import Options
+    from skutune.local.runner import Options
     from skutune.samples import DEMO_QUESTION
 
     config = _demo_config(context.obj, size, store, overrides or [])
@@ -87,8 +87,8 @@ def run(
     parallel: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
 ) -> None:
     """Run the pipeline on this machine; run again to go on where it stopped."""
-    from skutune import graph
-    from skutune.local import Options
+    from skutune.local.runner import Options
+    from skutune.pipeline import graph
 
     for each in (until, first):
         if each is not None:
@@ -96,15 +96,15 @@ def run(
     changes = list(overrides or [])
     if name is not None:
         changes.append(f"run={json.dumps(name)}")
-    config = configuration.load(config_file, changes)
+    config = load_config(config_file, changes)
     if store is not None:
         config = config.model_copy(update={"store": _absolute(store)})
     _run(config, context.obj, Options(until, first, base, parallel))
-    closing(f"Results in {config.store}/{config.run}", results=f"{config.store}/{config.run}")
+    print_result(f"Results in {config.store}/{config.run}", results=f"{config.store}/{config.run}")
 
 
 def _run(config: Config, cache: Path, options: Options) -> None:
-    from skutune.local import run_pipeline
+    from skutune.local.runner import run_pipeline
     from skutune.store import open_store
 
     store = open_store(config.store)
@@ -133,11 +133,11 @@ def _demo_config(cache: Path, size: str, store: str | None, overrides: list[str]
     for role, folder in (("generator", generator), ("encoder", encoder), ("base", generator)):
         document["models"][role]["name"] = str(folder)
     apply_overrides(document, [*(_TINY if size == "tiny" else ()), *overrides])
-    return configuration.parse(document, "the demo's config")
+    return parse_config(document, "the demo's config")
 
 
 def _ask_demo(config: Config, cache: Path, question: str, max_tokens: int) -> None:
-    from skutune import runs
+    from skutune.pipeline import runs
     from skutune.store import NotFoundError, open_store
 
     store = open_store(config.store)
@@ -156,11 +156,11 @@ def _ask_demo(config: Config, cache: Path, question: str, max_tokens: int) -> No
     report = f"{config.store}/{config.run}/report.html"
     where = "" if config.store == str(Path("runs").resolve()) else f" --store {config.store}"
     more = f'skutune ask{where} --run {config.run} "What goes well with grilled chicken?"'
-    closing(f"\nReport: {report}\nAsk more: {more}", report=report)
+    print_result(f"\nReport: {report}\nAsk more: {more}", report=report)
 
 
 def _answer(store: ObjectStore, info: RunInfo, cache: Path, question: str, max_tokens: int) -> str:
-    from skutune.serving import answer_model
+    from skutune.serving.finished_run import answer_model
 
     with answer_model(store, info, cache) as model:
         return model.ask(question, max_tokens=max_tokens).text

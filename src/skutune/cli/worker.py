@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skutune import config as configuration
 from skutune.cli.console import event, is_terminal, watcher
-from skutune.cli.ending import end_with_parent, ended_when_stuck
+from skutune.cli.shutdown import end_with_parent, exit_on_stall
+from skutune.config.load import parse_config
 from skutune.errors import InputError
 
 if TYPE_CHECKING:
     from skutune.engines.pool import ModelPool
-    from skutune.manifests import Task
-    from skutune.ranks import Place
-    from skutune.stages.base import Team
+    from skutune.pipeline.manifests import Task
+    from skutune.process.launcher import ProcessGroup, Topology
     from skutune.store import ObjectStore
 
 _TRAINED_TOGETHER = ("finetune",)
@@ -53,23 +52,22 @@ def worker(
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End when stdin ends.")] = False,
 ) -> None:
     """Work one shard of one task (what a pod runs)."""
-    from skutune.devices import check_devices
     from skutune.engines.pool import ModelPool
-    from skutune.ranks import Place
-    from skutune.stages.base import Team
-    from skutune.worker import fetch_models, open_task
+    from skutune.process.accelerators import check_devices
+    from skutune.process.launcher import ProcessGroup, Topology
+    from skutune.worker.run_shard import fetch_models, open_task
 
     if with_parent:
         end_with_parent()
-    place = Place(processes, nodes, node_rank, meet)
+    place = Topology(processes, nodes, node_rank, meet)
     # Of processes that train together the first is watched: the others are silent while it writes.
-    with ended_when_stuck(0 if rank else stall_seconds):
+    with exit_on_stall(0 if rank else stall_seconds):
         store, found = open_task(task)
-        pool = ModelPool(configuration.parse(found.config, f"task {task}").models, context.obj)
+        pool = ModelPool(parse_config(found.config, f"task {task}").models, context.obj)
         if devices:
             check_devices(devices)
         if place.is_alone:
-            _work(store, found, shard, pool, progress_seconds, Team(rank, ranks, ranks_here))
+            _work(store, found, shard, pool, progress_seconds, ProcessGroup(rank, ranks, ranks_here))
             return
         if found.stage not in _TRAINED_TOGETHER:
             raise InputError(
@@ -77,12 +75,14 @@ def worker(
             )
         place.wait_for_first(_DNS_SECONDS)
         fetch_models(found, pool)  # once, and not by all of them at the same time
-    with ended_when_stuck(0):
+    with exit_on_stall(0):
         _train_together(context.obj, task, place, stall_seconds, progress_seconds)
 
 
-def _work(store: ObjectStore, task: Task, shard: int, pool: ModelPool, progress_seconds: float, team: Team) -> None:
-    from skutune.worker import run_shard
+def _work(
+    store: ObjectStore, task: Task, shard: int, pool: ModelPool, progress_seconds: float, team: ProcessGroup
+) -> None:
+    from skutune.worker.run_shard import run_shard
 
     if team.rank:
         run_shard(store, task, shard, pool, team=team)
@@ -95,10 +95,10 @@ def _work(store: ObjectStore, task: Task, shard: int, pool: ModelPool, progress_
     event("worker_finished", stage=task.stage, shard=shard)
 
 
-def _train_together(cache: Path, task: str, place: Place, stall_seconds: float, progress_seconds: float) -> None:
-    from skutune.ranks import Ranks
+def _train_together(cache: Path, task: str, place: Topology, stall_seconds: float, progress_seconds: float) -> None:
+    from skutune.process.launcher import Launcher
 
     command = [sys.executable, "-m", "skutune", "--cache", str(cache), "worker", "--task", task, "--shard", "0"]
     command += ["--stall-seconds", str(stall_seconds), "--progress-seconds", str(progress_seconds), "--with-parent"]
-    with Ranks(command, place, os.environ) as ranks:
+    with Launcher(command, place, os.environ) as ranks:
         ranks.wait()

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from skutune.cluster import names
-from skutune.cluster.api import ClusterApi, ConflictError, RefusedError, now
 from skutune.cluster.decide import Action, Close, Finish, ForceDelete, Remove, Resize, Start
-from skutune.cluster.events import Teller
-from skutune.cluster.jobs import Controller, build_job
-from skutune.cluster.ledger import Ledger
-from skutune.cluster.outcomes import Outcome
+from skutune.cluster.kube import names
+from skutune.cluster.kube.api import ClusterApi, ConflictError, RefusedError, now
+from skutune.cluster.kube.events import EventRecorder
+from skutune.cluster.kube.jobs import ControllerRef, build_job
+from skutune.cluster.outcomes import AttemptOutcome
 from skutune.cluster.plan import ClusterPlan
+from skutune.cluster.stage_tracker import StageTracker
 from skutune.errors import InputError, RetryableError
-from skutune.manifests import Manifest, Task
+from skutune.pipeline.manifests import Manifest, Task
 
 _ASK_AGAIN_SECONDS = 10.0
 
@@ -25,11 +25,11 @@ class Applier:
     """Carries out actions; `templates` are the stages' PodTemplates, read once."""
 
     api: ClusterApi
-    ledger: Ledger
+    ledger: StageTracker
     plan: ClusterPlan
-    controller: Controller
+    controller: ControllerRef
     templates: Mapping[str, dict[str, Any]]
-    teller: Teller
+    teller: EventRecorder
     refused: dict[str, tuple[float, str]]
     """Stages whose Job the API server refused: when to ask again, and what it said."""
     _refused_since: dict[str, float] = field(default_factory=dict)
@@ -131,7 +131,7 @@ class Applier:
     def _close(self, action: Close) -> None:
         job = action.job
         task = self.ledger.task(action.stage)
-        result = self.ledger.close(action.stage, job.attempt, action.ending, now())
+        result = self.ledger.close(action.stage, job.attempt, action.end, now())
         if isinstance(result, Manifest):
             self.teller.tell(
                 "StageDone",
@@ -149,7 +149,7 @@ class Applier:
                 return  # stays with its pods and their logs for whoever looks into it
         self.api.delete("jobs", job.name, job.uid)
 
-    def _tell_failure(self, stage: str, task: Task | None, outcome: Outcome) -> None:
+    def _tell_failure(self, stage: str, task: Task | None, outcome: AttemptOutcome) -> None:
         view = self.ledger.views()[stage]
         made = sum(len(shard) for shard in task.shards) - len(self.ledger.missing(stage)) if task else 0
         words = f"{stage}: attempt {outcome.attempt} made {made} parts and failed: {outcome.reason}"

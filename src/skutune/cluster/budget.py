@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from skutune.cluster.observed import Observed
-from skutune.cluster.views import JobView, PodView
-from skutune.graph import CLUSTER_STAGES
+from skutune.cluster.kube.views import JobView, PodView
+from skutune.cluster.snapshot import Snapshot
+from skutune.pipeline.graph import CLUSTER_STAGES
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
+class DeviceRequest:
     """A stage that could use pods: it holds `held` of `pods`, and begins with no fewer than `least`."""
 
     stage: str
@@ -22,7 +22,7 @@ class Want:
     least: int
 
 
-def in_flight(seen: Observed) -> int:
+def in_flight(seen: Snapshot) -> int:
     """Devices that the release holds, or may hold without a further decision."""
     return seen.elsewhere + held(seen.jobs, seen.pods)
 
@@ -45,7 +45,7 @@ def held(jobs: Iterable[JobView], pods: Iterable[PodView]) -> int:
     return total + sum(live.values())
 
 
-def grant(free: int, wants: Iterable[Want]) -> dict[str, int]:
+def grant(free: int, wants: Iterable[DeviceRequest]) -> dict[str, int]:
     """How many pods each stage may hold, in the order of their urgency.
 
     A stage that needs more devices than are free keeps those behind it from taking what it waits for.
@@ -64,7 +64,7 @@ def grant(free: int, wants: Iterable[Want]) -> dict[str, int]:
     return granted
 
 
-def by_urgency(stages: Iterable[str]) -> list[str]:
+def by_critical_path(stages: Iterable[str]) -> list[str]:
     """The stages with the longest way to the end of the pipeline first."""
     order = list(CLUSTER_STAGES)
     return sorted(stages, key=lambda name: (-_way_to_end()[name], order.index(name)))

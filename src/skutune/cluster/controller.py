@@ -15,35 +15,35 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from skutune import runs, submission
-from skutune.cluster import names
-from skutune.cluster.api import ClusterApi
 from skutune.cluster.apply import Applier
 from skutune.cluster.decide import Finish
-from skutune.cluster.events import Say, Teller
-from skutune.cluster.jobs import Controller
-from skutune.cluster.ledger import Ledger
-from skutune.cluster.loop import Loop, Pace
+from skutune.cluster.frozen_file import freeze_inputs
+from skutune.cluster.kube import names
+from skutune.cluster.kube.api import ClusterApi
+from skutune.cluster.kube.events import EventRecorder, Say
+from skutune.cluster.kube.jobs import ControllerRef
+from skutune.cluster.kube.views import job_view
 from skutune.cluster.metrics import Metrics
 from skutune.cluster.observe import Observer
-from skutune.cluster.orders import keep_orders
 from skutune.cluster.plan import ClusterPlan, ControllerFile, wanted_stages
+from skutune.cluster.reconcile import Intervals, Reconciler
+from skutune.cluster.stage_tracker import StageTracker
 from skutune.cluster.status import StatusWriter
-from skutune.cluster.views import job_view
-from skutune.config import Config
+from skutune.config.schema import Config
 from skutune.errors import InputError, RetryableError, SkutuneError, StoppedError, StopSignal
-from skutune.runs import RunInfo
+from skutune.pipeline import runs, submit
+from skutune.pipeline.runs import RunInfo
 from skutune.store import check_writable, open_store
 from skutune.store.base import ObjectStore
 from skutune.store.lease import hold
 
-__all__ = ["Pace", "run_controller"]
+__all__ = ["Intervals", "run_controller"]
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 
 def run_controller(
-    file: ControllerFile, controller: Controller, say: Say, pace: Pace, port: int | None = None
+    file: ControllerFile, controller: ControllerRef, say: Say, pace: Intervals, port: int | None = None
 ) -> tuple[int, str]:
     """Bring a run to its end; returns the exit code and its reason.
 
@@ -62,7 +62,7 @@ def run_controller(
     if port is not None:
         metrics.serve(port)
     api = ClusterApi(controller.namespace)
-    teller = Teller(api, controller, say)
+    teller = EventRecorder(api, controller, say)
     status = StatusWriter(api, controller, config.run, file.cluster.status_config_map, pace.progress)
     try:
         end = _run(file, config, api, controller, teller, status, metrics, pace)
@@ -84,11 +84,11 @@ def _run(
     file: ControllerFile,
     config: Config,
     api: ClusterApi,
-    controller: Controller,
-    teller: Teller,
+    controller: ControllerRef,
+    teller: EventRecorder,
     status: StatusWriter,
     metrics: Metrics,
-    pace: Pace,
+    pace: Intervals,
 ) -> Finish:
     store = open_store(config.store)
     owner = f"{controller.namespace}/{controller.release}"
@@ -102,23 +102,23 @@ def _run(
             lambda: held.enter_context(hold(store, runs.lease_key(config.run), owner=owner, succeed=True))
         )
         orders = patiently(
-            lambda: keep_orders(
+            lambda: freeze_inputs(
                 store, config.run, controller.job_uid, file, lambda: _templates(api, file.cluster, pace)
             )
         )
         plan, config = orders.file.cluster, _with_run_name(orders.file, controller)
         info = patiently(lambda: _own(store, api, config, orders.file, owner))
-        ledger = Ledger(store, config, plan, info, controller.job_uid)
+        ledger = StageTracker(store, config, plan, info, controller.job_uid)
         status.ledger, status.is_ours = ledger, lease.is_ours
         patiently(ledger.read)
         refused: dict[str, tuple[float, str]] = {}
         observer = Observer(api, ledger, plan, controller.release, controller.job_uid, refused=refused)
         applier = Applier(api, ledger, plan, controller, orders.templates, teller, refused)
         conclude = partial(_conclude, store, ledger, plan)
-        return Loop(observer, applier, status, metrics, lease, pace, conclude).run()
+        return Reconciler(observer, applier, status, metrics, lease, pace, conclude).run()
 
 
-def _with_run_name(file: ControllerFile, controller: Controller) -> Config:
+def _with_run_name(file: ControllerFile, controller: ControllerRef) -> Config:
     """The config with the run's own name: a scheduled run is called by its Job."""
     if not file.cluster.scheduled:
         return file.config
@@ -143,7 +143,7 @@ def _own(store: ObjectStore, api: ClusterApi, config: Config, file: ControllerFi
                 f"run {config.run!r} in {store.uri} belongs to the release {release!r}, which is at work on it; "
                 "uninstall that one, or choose another run name"
             )
-    info = submission.open_run(store, config, _base(file, store, config.run, earlier))
+    info = submit.open_run(store, config, _base(file, store, config.run, earlier))
     if info.owner != owner:
         info = replace(info, owner=owner)
         runs.save_run(store, info)
@@ -155,7 +155,7 @@ def _is_at_work(api: ClusterApi, release: str) -> bool:
     return any(not job.finished for job in jobs)
 
 
-def _templates(api: ClusterApi, plan: ClusterPlan, pace: Pace) -> dict[str, dict[str, Any]]:
+def _templates(api: ClusterApi, plan: ClusterPlan, pace: Intervals) -> dict[str, dict[str, Any]]:
     """The stages' PodTemplates; helm makes them a moment after the Job. Raises InputError where one stays away."""
     found: dict[str, dict[str, Any]] = {}
     until = time.monotonic() + plan.grace_seconds
@@ -169,7 +169,7 @@ def _templates(api: ClusterApi, plan: ClusterPlan, pace: Pace) -> dict[str, dict
     return found
 
 
-def _patiently(work: Callable[[], Result], pace: Pace, metrics: Metrics) -> Result:
+def _patiently(work: Callable[[], Result], pace: Intervals, metrics: Metrics) -> Result:
     """Try again while store or network fail, as long as an outage may last."""
     started, wait = time.monotonic(), pace.debounce
     while True:
@@ -184,7 +184,7 @@ def _patiently(work: Callable[[], Result], pace: Pace, metrics: Metrics) -> Resu
             wait = min(30.0, 2 * wait)
 
 
-def _conclude(store: ObjectStore, ledger: Ledger, plan: ClusterPlan, end: Finish) -> None:
+def _conclude(store: ObjectStore, ledger: StageTracker, plan: ClusterPlan, end: Finish) -> None:
     if end.code != 0 or plan.until is not None:
         return
     report = ledger.done["report"]

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from skutune.cluster import budget
-from skutune.cluster.budget import Want
-from skutune.cluster.diagnosis import Ending, ending, is_unreachable, waiting
-from skutune.cluster.observed import Observed, StageView
-from skutune.cluster.views import JobView
+from skutune.cluster.budget import DeviceRequest
+from skutune.cluster.diagnosis import AttemptEnd, attempt_end, is_unreachable, waiting
+from skutune.cluster.kube.views import JobView
+from skutune.cluster.snapshot import Snapshot, StageView
 from skutune.errors import InputError, RetryableError, ShardError
 
 
@@ -41,7 +41,7 @@ class Close:
 
     stage: str
     job: JobView
-    ending: Ending
+    end: AttemptEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Decision:
 _OF_RUNS = {InputError.exit_code, ShardError.exit_code, RetryableError.exit_code}
 
 
-def decide(seen: Observed) -> Decision:
+def decide(seen: Snapshot) -> Decision:
     """What to do about what is seen."""
     reasons: dict[str, str] = {}
     actions: list[Action] = [*_leftovers(seen)]
@@ -90,7 +90,7 @@ def decide(seen: Observed) -> Decision:
         job = seen.current(stage)
         if job is None or stage.state != "ready":
             continue
-        over = ending(seen, stage, job)
+        over = attempt_end(seen, stage, job)
         if over is not None:
             actions.append(Close(stage.name, job, over))
             closing.add(stage.name)
@@ -110,7 +110,7 @@ def decide(seen: Observed) -> Decision:
     return Decision(tuple(actions), reasons)
 
 
-def _leftovers(seen: Observed) -> list[Action]:
+def _leftovers(seen: Snapshot) -> list[Action]:
     """Jobs of this run that no stage's attempt accounts for. Those with another owner end with it."""
     removed: list[Action] = []
     for job in seen.jobs:
@@ -133,7 +133,7 @@ def _leftovers(seen: Observed) -> list[Action]:
     return removed
 
 
-def _finish(seen: Observed, reasons: dict[str, str]) -> list[Action]:
+def _finish(seen: Snapshot, reasons: dict[str, str]) -> list[Action]:
     """The end of the run, once what still runs has finished."""
     failed = [(stage.name, stage.failed) for stage in seen.stages.values() if stage.failed is not None]
     running = [stage for stage in seen.stages.values() if _runs(seen, stage)]
@@ -154,21 +154,21 @@ def _finish(seen: Observed, reasons: dict[str, str]) -> list[Action]:
     return [Finish(code, f"{name}{tried}: {outcome.reason}")]
 
 
-def _never_began(seen: Observed, job: JobView) -> bool:
+def _never_began(seen: Snapshot, job: JobView) -> bool:
     """Whether none of a Job's pods has a node, and none of its indexes has ended."""
     placed = any(pod.scheduled is not None for pod in seen.pods_of(job))
     return not placed and job.succeeded == 0 and job.failed_indexes == 0
 
 
-def _runs(seen: Observed, stage: StageView) -> bool:
+def _runs(seen: Snapshot, stage: StageView) -> bool:
     job = seen.current(stage)
     return stage.state == "ready" and job is not None and not job.finished
 
 
-def _starts(seen: Observed, reasons: dict[str, str]) -> list[Action]:
+def _starts(seen: Snapshot, reasons: dict[str, str]) -> list[Action]:
     """New Jobs, and more pods for running ones, as far as devices are free."""
     wants, jobs = [], {}
-    for name in budget.by_urgency(seen.stages):
+    for name in budget.by_critical_path(seen.stages):
         stage = seen.stages[name]
         if stage.state != "ready":
             continue
@@ -187,16 +187,16 @@ def _starts(seen: Observed, reasons: dict[str, str]) -> list[Action]:
     return _applied(seen, wants, jobs, granted, taken, reasons)
 
 
-def _want(seen: Observed, stage: StageView, held: int, pods: int) -> Want:
+def _want(seen: Snapshot, stage: StageView, held: int, pods: int) -> DeviceRequest:
     together = stage.pods if seen.plan.kueue and stage.plan.devices else stage.plan.gang
     if stage.plan.devices:
         pods = min(pods, seen.plan.devices // stage.plan.devices)
-    return Want(stage.name, stage.plan.devices, pods, held, min(together, pods))
+    return DeviceRequest(stage.name, stage.plan.devices, pods, held, min(together, pods))
 
 
 def _applied(
-    seen: Observed,
-    wants: list[Want],
+    seen: Snapshot,
+    wants: list[DeviceRequest],
     jobs: dict[str, JobView],
     granted: dict[str, int],
     taken: int,
@@ -219,7 +219,7 @@ def _applied(
     return actions
 
 
-def _obstacle(seen: Observed, stage: StageView) -> str | None:
+def _obstacle(seen: Snapshot, stage: StageView) -> str | None:
     """What keeps a stage's next attempt from starting, devices apart."""
     again, words = seen.not_before.get(stage.name, (0.0, ""))
     if again > seen.now:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from skutune.cluster.jobs import KILLED
-from skutune.cluster.observed import Observed, StageView
-from skutune.cluster.views import JobView, PodView, evictions
+from skutune.cluster.kube.jobs import KILLED
+from skutune.cluster.kube.views import JobView, PodView, evictions
+from skutune.cluster.snapshot import Snapshot, StageView
 from skutune.errors import DeviceError, InputError, RetryableError, ShardError, SkutuneError, StoppedError
-from skutune.last_words import last_words
+from skutune.process.error_log import last_error_message
 
 _CANNOT_START = {
     "ErrImagePull",
@@ -26,7 +26,7 @@ _NEWS_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class AttemptEnd:
     """Why an attempt is over; `final` where another would end alike."""
 
     code: int
@@ -35,11 +35,11 @@ class Ending:
     avoid: tuple[str, ...] = ()
 
 
-def ending(seen: Observed, stage: StageView, job: JobView) -> Ending | None:
+def attempt_end(seen: Snapshot, stage: StageView, job: JobView) -> AttemptEnd | None:
     """Why a Job's attempt is over or must be ended, or None while it may go on."""
     pods = seen.pods_of(job)
     if job.finished == "complete":
-        return Ending(
+        return AttemptEnd(
             RetryableError.exit_code, "its pods ended well, but the store does not hold all that they should have made"
         )
     if job.finished == "failed":
@@ -53,7 +53,7 @@ def ending(seen: Observed, stage: StageView, job: JobView) -> Ending | None:
     return None
 
 
-def waiting(seen: Observed, stage: StageView, job: JobView) -> str | None:
+def waiting(seen: Snapshot, stage: StageView, job: JobView) -> str | None:
     """What a Job's pods wait for, in plain words, or None where they work."""
     if job.suspended:
         return "waits for Kueue to admit it"
@@ -89,55 +89,57 @@ def waiting(seen: Observed, stage: StageView, job: JobView) -> str | None:
     return None
 
 
-def is_unreachable(seen: Observed, pod: PodView) -> bool:
+def is_unreachable(seen: Snapshot, pod: PodView) -> bool:
     """Whether a pod should long have ended: its node's kubelet does not answer."""
     return pod.live and pod.deleted is not None and seen.now - pod.deleted > seen.plan.unreachable_seconds
 
 
-def _failure(stage: StageView, job: JobView, pods: list[PodView]) -> Ending:
+def _failure(stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd:
     """The worst cause among a failed Job's pods."""
     failed = [pod for pod in pods if pod.phase == "Failed" and not pod.disrupted]
     if not failed:
         words = f"{job.reason}: {job.message}" if job.message else job.reason
-        return Ending(RetryableError.exit_code, words or "its Job failed")
+        return AttemptEnd(RetryableError.exit_code, words or "its Job failed")
     causes = [_cause(stage, pod) for pod in failed]
     worst = max(causes, key=lambda cause: (cause.final, cause.code == InputError.exit_code, cause.code))
     avoid = sorted({node for cause in causes for node in cause.avoid})
-    return Ending(worst.code, worst.reason, worst.final, tuple(avoid))
+    return AttemptEnd(worst.code, worst.reason, worst.final, tuple(avoid))
 
 
-def _cause(stage: StageView, pod: PodView) -> Ending:
+def _cause(stage: StageView, pod: PodView) -> AttemptEnd:
     code = pod.exit_code if pod.exit_code is not None else SkutuneError.exit_code
-    said = f"shard {pod.index}: {last_words(pod.exit_message, code)}"
+    said = f"shard {pod.index}: {last_error_message(pod.exit_message, code)}"
     if pod.exit_reason == "OOMKilled":  # also exit code 137, but trying again changes nothing
-        return Ending(
+        return AttemptEnd(
             InputError.exit_code,
             f"shard {pod.index} used more memory than its limit (OOMKilled); raise "
             f"stages.{stage.name}.resources.limits.memory",
             final=True,
         )
     if pod.exit_reason == "Evicted":  # by a limit of its own, as of a volume; else it counts as a disruption
-        return Ending(InputError.exit_code, f"shard {pod.index} was evicted: {pod.exit_message}", final=True)
+        return AttemptEnd(InputError.exit_code, f"shard {pod.index} was evicted: {pod.exit_message}", final=True)
     if pod.exit_reason in _CANNOT_RUN:
-        return Ending(InputError.exit_code, f"its program cannot start: {said}", final=True)
+        return AttemptEnd(InputError.exit_code, f"its program cannot start: {said}", final=True)
     if code in (InputError.exit_code, ShardError.exit_code):
-        return Ending(code, said, final=True)
+        return AttemptEnd(code, said, final=True)
     if code == DeviceError.exit_code:
-        return Ending(code, f"{said} (on node {pod.node})", avoid=(pod.node,) if pod.node else ())
+        return AttemptEnd(code, f"{said} (on node {pod.node})", avoid=(pod.node,) if pod.node else ())
     if code in (KILLED, StoppedError.exit_code):
-        return Ending(RetryableError.exit_code, f"shard {pod.index}: was killed (exit code {code}) on node {pod.node}")
-    return Ending(code, said)
+        return AttemptEnd(
+            RetryableError.exit_code, f"shard {pod.index}: was killed (exit code {code}) on node {pod.node}"
+        )
+    return AttemptEnd(code, said)
 
 
-def _refused(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -> Ending | None:
+def _refused(seen: Snapshot, stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd | None:
     """Image, config and admission errors, which heal within minutes or never."""
     for name, words in refusals(seen, job):
         if seen.now - seen.refused_since.get(name, seen.now) > seen.plan.grace_seconds:
-            return Ending(InputError.exit_code, words, final=True)
+            return AttemptEnd(InputError.exit_code, words, final=True)
     return None
 
 
-def refusals(seen: Observed, job: JobView) -> Iterator[tuple[str, str]]:
+def refusals(seen: Snapshot, job: JobView) -> Iterator[tuple[str, str]]:
     """Errors of image, config and admission as they stand: the name of the pod or the Job, and what is said."""
     pods = seen.pods_of(job)
     for pod in pods:
@@ -160,12 +162,12 @@ def refusals(seen: Observed, job: JobView) -> Iterator[tuple[str, str]]:
                 yield job.name, f"the cluster refuses its pods: {event.message}"
 
 
-def _evicted(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -> Ending | None:
+def _evicted(seen: Snapshot, stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd | None:
     count = evictions(pods)
     if count <= stage.plan.disruptions:
         return None
     last = next((pod.disrupted for pod in reversed(pods) if pod.disrupted), "")
-    return Ending(
+    return AttemptEnd(
         RetryableError.exit_code,
         f"its pods were evicted {count} times{f' (last: {last})' if last else ''}, more than {stage.plan.disruptions}; "
         f"run it where it may stay, or raise stages.{stage.name}.disruptions",
@@ -173,17 +175,17 @@ def _evicted(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]
     )
 
 
-def _lost(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -> Ending | None:
+def _lost(seen: Snapshot, stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd | None:
     """A pod that never ends is never replaced; where force is allowed, its Job makes room for another."""
     nodes = sorted({pod.node for pod in pods if is_unreachable(seen, pod)})
     if not nodes or not seen.plan.force_delete:
         return None
     words = f"its node does not answer ({', '.join(nodes)}); it goes on elsewhere"
     # Its taint keeps pods away for as long as it is lost; nothing is wrong with it once it is back.
-    return Ending(RetryableError.exit_code, words)
+    return AttemptEnd(RetryableError.exit_code, words)
 
 
-def _queued(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -> Ending | None:
+def _queued(seen: Snapshot, stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd | None:
     together = stage.plan.gang > 1 and any(pod.live and pod.scheduled is None for pod in pods)
     if not together and any(pod.live and pod.scheduled is not None for pod in pods):
         return None
@@ -191,7 +193,7 @@ def _queued(seen: Observed, stage: StageView, job: JobView, pods: list[PodView])
     if seen.now - since <= stage.plan.queued_seconds:
         return None
     words = waiting(seen, stage, job) or "no pod was made for it"
-    return Ending(
+    return AttemptEnd(
         RetryableError.exit_code,
         f"no place for it in {stage.plan.queued_seconds:g} s: {words}; free the devices it asks for, or raise "
         f"stages.{stage.name}.queuedSeconds",
@@ -199,26 +201,26 @@ def _queued(seen: Observed, stage: StageView, job: JobView, pods: list[PodView])
     )
 
 
-def _starting(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -> Ending | None:
+def _starting(seen: Snapshot, stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd | None:
     for pod in pods:
         if not pod.live or pod.started is not None or pod.scheduled is None or pod.deleted is not None:
             continue
         if seen.now - pod.scheduled > stage.plan.starting_seconds:
             words = waiting(seen, stage, job) or f"starts on {pod.node}"
-            return Ending(
+            return AttemptEnd(
                 RetryableError.exit_code,
                 f"pod {pod.name} did not start in {stage.plan.starting_seconds:g} s: {words}",
             )
     return None
 
 
-def _running(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -> Ending | None:
+def _running(seen: Snapshot, stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd | None:
     if not stage.plan.running_seconds:
         return None
     started = [pod.started for pod in pods if pod.live and pod.started is not None]
     if not started or seen.now - min(started) <= stage.plan.running_seconds:
         return None
-    return Ending(
+    return AttemptEnd(
         RetryableError.exit_code,
         f"it ran longer than {stage.plan.running_seconds:g} s; what it made stays: raise "
         f"stages.{stage.name}.runningSeconds and go on",
@@ -226,7 +228,7 @@ def _running(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]
     )
 
 
-def _stalled(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]) -> Ending | None:
+def _stalled(seen: Snapshot, stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd | None:
     """Pods run, and nothing of them reaches the store."""
     if not stage.plan.stalled_seconds:
         return None
@@ -237,11 +239,11 @@ def _stalled(seen: Observed, stage: StageView, job: JobView, pods: list[PodView]
     if seen.now - since <= stage.plan.stalled_seconds:
         return None
     nodes = sorted({pod.node for pod in pods if pod.live and pod.started is not None and pod.node})
-    return Ending(
+    return AttemptEnd(
         RetryableError.exit_code,
         f"no progress for {seen.now - since:.0f} s (on {', '.join(nodes)}); it is started again",
     )
 
 
-_Check = Callable[[Observed, StageView, JobView, list[PodView]], Ending | None]
+_Check = Callable[[Snapshot, StageView, JobView, list[PodView]], AttemptEnd | None]
 _CHECKS: tuple[_Check, ...] = (_refused, _evicted, _lost, _queued, _starting, _running, _stalled)

@@ -11,10 +11,10 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry, Counter, Gauge, make_wsgi_app
 
 from skutune.cluster import budget
-from skutune.cluster.api import ClusterApi
-from skutune.cluster.observed import Observed
+from skutune.cluster.kube.api import ClusterApi
+from skutune.cluster.kube.views import evictions
 from skutune.cluster.progress import StageProgress
-from skutune.cluster.views import evictions
+from skutune.cluster.snapshot import Snapshot
 from skutune.errors import InputError
 
 DEAD_SECONDS = 900.0
@@ -50,7 +50,7 @@ class Metrics:
         """Tell that the controller lives, also while it waits for a store or an API server that does not answer."""
         self._beat = time.monotonic()
 
-    def note(self, seen: Observed, progress: dict[str, StageProgress], api: ClusterApi) -> None:
+    def note(self, seen: Snapshot, progress: dict[str, StageProgress], api: ClusterApi) -> None:
         """Take over what a round saw."""
         for name, view in seen.stages.items():
             current = "failed" if view.failed else view.state

@@ -6,15 +6,15 @@ import logging
 import threading
 from dataclasses import dataclass, field, replace
 
-from skutune.cluster import names
-from skutune.cluster.api import ClusterApi, RefusedError, now
 from skutune.cluster.budget import held
 from skutune.cluster.diagnosis import refusals
-from skutune.cluster.ledger import Ledger
-from skutune.cluster.observed import Observed
+from skutune.cluster.kube import names
+from skutune.cluster.kube.api import ClusterApi, RefusedError, now
+from skutune.cluster.kube.views import EventView, JobView, PodView, event_view, job_view, pod_view
+from skutune.cluster.kube.watch import Watch
 from skutune.cluster.plan import ClusterPlan
-from skutune.cluster.views import EventView, JobView, PodView, event_view, job_view, pod_view
-from skutune.cluster.watches import Watch
+from skutune.cluster.snapshot import Snapshot
+from skutune.cluster.stage_tracker import StageTracker
 from skutune.errors import SkutuneError
 
 _log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Observer:
     """Sees one run of a release. `changed` is set by its watches; `refused` is what the applier keeps."""
 
     api: ClusterApi
-    ledger: Ledger
+    ledger: StageTracker
     plan: ClusterPlan
     release: str
     uid: str
@@ -52,7 +52,7 @@ class Observer:
         for each in self._watches.values():
             each.start()
 
-    def observe(self) -> Observed:
+    def observe(self) -> Snapshot:
         """Read what is new in the store, then list Jobs and pods.
 
         Pods first: one that ends in between counts as running, never as gone.
@@ -73,7 +73,7 @@ class Observer:
         mine = [job for job in jobs if job.run == self._run]
         my_pods = [pod for pod in pods if pod.run == self._run]
         self._note_quiet(mine, my_pods, moment)
-        seen = Observed(
+        seen = Snapshot(
             self.plan,
             self.uid,
             moment,
@@ -88,7 +88,7 @@ class Observer:
         )
         return replace(seen, refused_since=self._note_refusals(seen))
 
-    def _note_refusals(self, seen: Observed) -> dict[str, float]:
+    def _note_refusals(self, seen: Snapshot) -> dict[str, float]:
         """Keep since when each pod or Job has had an error that may still heal."""
         refused = {name for job in seen.jobs for name, _ in refusals(seen, job)}
         self._refused = {name: self._refused.get(name, seen.now) for name in refused}

@@ -10,7 +10,7 @@ from skutune.store.base import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class AttemptOutcome:
     """An attempt that did not finish its stage.
 
     Attributes:
@@ -30,18 +30,18 @@ class Outcome:
     time: float = 0.0
 
 
-def write_outcome(store: ObjectStore, folder: str, outcome: Outcome) -> None:
+def write_outcome(store: ObjectStore, folder: str, outcome: AttemptOutcome) -> None:
     """Put an attempt's outcome beside its task."""
     store.put(f"{folder}/outcome-a{outcome.attempt}.json", json.dumps(asdict(outcome), ensure_ascii=False).encode())
 
 
-def read_outcomes(store: ObjectStore, folder: str) -> list[Outcome]:
+def read_outcomes(store: ObjectStore, folder: str) -> list[AttemptOutcome]:
     """The outcomes in a stage's folder, oldest first. Raises InputError where one is damaged."""
     found = []
     for info in store.list(f"{folder}/outcome-a"):
         try:
             document = json.loads(store.get(info.key))
-            found.append(Outcome(**{**document, "avoid": tuple(document["avoid"])}))
+            found.append(AttemptOutcome(**{**document, "avoid": tuple(document["avoid"])}))
         except (ValueError, TypeError, KeyError):
             raise InputError(f"{store.uri}/{info.key}: is damaged; delete it and try again") from None
     return sorted(found, key=lambda outcome: outcome.attempt)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from skutune.config import Config, Section
-from skutune.documents import read_document
+from skutune.config.schema import Config, Section
+from skutune.config.yaml_file import read_document
 from skutune.errors import InputError, Problem
-from skutune.graph import CLUSTER_STAGES, selected
+from skutune.pipeline.graph import CLUSTER_STAGES, selected
 
 
 class StagePlan(Section):

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from skutune.manifests import Task
+from skutune.pipeline.manifests import Task
 from skutune.store.base import NotFoundError, ObjectStore
 
 

@@ -9,14 +9,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from skutune import runs
 from skutune.cluster import budget
-from skutune.cluster.api import ClusterApi, now
-from skutune.cluster.jobs import Controller
-from skutune.cluster.ledger import Ledger
-from skutune.cluster.observed import Observed, StageView
+from skutune.cluster.kube.api import ClusterApi, now
+from skutune.cluster.kube.jobs import ControllerRef
 from skutune.cluster.progress import StageProgress
+from skutune.cluster.snapshot import Snapshot, StageView
+from skutune.cluster.stage_tracker import StageTracker
 from skutune.errors import InputError, RetryableError
+from skutune.pipeline.status import save_status
 
 _log = logging.getLogger(__name__)
 COPY_BYTES = 32 * 1024
@@ -33,11 +33,11 @@ class StatusWriter:
     """
 
     api: ClusterApi
-    controller: Controller
+    controller: ControllerRef
     run: str
     config_map: str | None
     seconds: float = 15.0
-    ledger: Ledger | None = None
+    ledger: StageTracker | None = None
     is_ours: Callable[[], bool] = lambda: True
     _states: dict[str, Any] = field(default_factory=dict)
     _written: dict[str, Any] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class StatusWriter:
 
     def write(
         self,
-        seen: Observed,
+        seen: Snapshot,
         waiting: Mapping[str, str],
         progress: Mapping[str, StageProgress],
         state: str = "running",
@@ -101,7 +101,7 @@ class StatusWriter:
         whole = {"run": self.run, **document, "time": now()}
         is_copied = self._put_copy(whole)
         if self.ledger is not None:
-            runs.save_status(
+            save_status(
                 self.ledger.store,
                 self.run,
                 document["state"],
@@ -160,7 +160,7 @@ def _percent(stage: Mapping[str, Any]) -> str:
 
 def _stage(
     view: StageView,
-    seen: Observed,
+    seen: Snapshot,
     waiting: str | None,
     progress: StageProgress | None,
     made: tuple[int, int, int],

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from skutune.decoding.template import DEAD, NEVER, Template, build_template
+from skutune.decoding.automaton import DEAD, NEVER, AnswerAutomaton, build_automaton
 from skutune.decoding.trie import TokenTrie
 from skutune.decoding.vocabulary import Vocabulary
 from skutune.errors import InputError
@@ -84,7 +84,7 @@ class Grammar:
             raise InputError("the trie of the catalog was built for another tokenizer: build it again for this model")
         self.vocabulary = vocabulary
         self.trie = trie
-        self.template: Template = build_template(vocabulary.single_bytes, min_items, max_items)
+        self.template: AnswerAutomaton = build_automaton(vocabulary.single_bytes, min_items, max_items)
         self.after: Callable[[int], NDArray[np.int16]] = lru_cache(maxsize=_KEPT_STATES)(self._after)
         self.masks: Callable[[int], Masks] = lru_cache(maxsize=_KEPT_DEPTHS)(lambda depth: Masks(self, depth))
 

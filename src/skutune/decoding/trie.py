@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skutune.answers import MARKER, FormatError, Reference, parse_reference, render_reference
+from skutune.answer_format import MARKER, FormatError, Reference, parse_reference, render_reference
 from skutune.decoding.vocabulary import Vocabulary
 from skutune.errors import InputError, Problem
 

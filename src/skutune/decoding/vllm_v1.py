@@ -18,8 +18,8 @@ import torch
 from vllm.v1.sample.logits_processor import LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
-from skutune.decoding.bars import Bars
-from skutune.decoding.requests import Progress, check, drafts_of
+from skutune.decoding.mask_table import MaskTable
+from skutune.decoding.vllm_requests import SequenceProgress, build_matcher_factory, check
 
 
 class AnswerProcessor(LogitsProcessor):  # type: ignore[misc]  # vLLM is not there where types are checked
@@ -27,10 +27,10 @@ class AnswerProcessor(LogitsProcessor):  # type: ignore[misc]  # vLLM is not the
 
     def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool) -> None:
         """Raises InputError where there is no trie, or it was built for another tokenizer."""
-        self._drafts = drafts_of(vllm_config)
+        self._drafts = build_matcher_factory(vllm_config)
         self._device = device
-        self._bars: Bars | None = None
-        self._rows: dict[int, tuple[Progress, list[int]]] = {}
+        self._bars: MaskTable | None = None
+        self._rows: dict[int, tuple[SequenceProgress, list[int]]] = {}
 
     @classmethod
     def validate_params(cls, sampling_params: Any) -> None:
@@ -50,10 +50,12 @@ class AnswerProcessor(LogitsProcessor):  # type: ignore[misc]  # vLLM is not the
         if self._rows:
             for progress, written in self._rows.values():
                 progress.follow(written[progress.seen :])
-            self._bars = self._bars or Bars(logits.shape[1], self._device)
+            self._bars = self._bars or MaskTable(logits.shape[1], self._device)
             self._bars.apply(logits, {row: progress.draft for row, (progress, _) in self._rows.items()})
         return logits
 
-    def _begun(self, sampling: Any, prompt: list[int] | None, written: list[int]) -> tuple[Progress, list[int]] | None:
+    def _begun(
+        self, sampling: Any, prompt: list[int] | None, written: list[int]
+    ) -> tuple[SequenceProgress, list[int]] | None:
         draft = self._drafts.begin(sampling, len(prompt or ()))
-        return None if draft is None else (Progress(draft), written)
+        return None if draft is None else (SequenceProgress(draft), written)

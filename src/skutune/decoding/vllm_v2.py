@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from vllm.v1.worker.gpu.sample.logits_processor import LogitsProcessor
 
-from skutune.decoding.bars import Bars
-from skutune.decoding.requests import Progress, check, drafts_of
+from skutune.decoding.mask_table import MaskTable
+from skutune.decoding.vllm_requests import SequenceProgress, build_matcher_factory, check
 from skutune.errors import InputError
 
 
@@ -28,10 +28,10 @@ class AnswerProcessor(LogitsProcessor):  # type: ignore[misc]  # vLLM is not the
         """Raises InputError where there is no fitting trie, or vLLM speculates: then a request has several rows."""
         if vllm_config.speculative_config is not None:
             raise InputError("answers in the format cannot be had with speculative decoding; switch one of them off")
-        self._drafts = drafts_of(vllm_config)
+        self._drafts = build_matcher_factory(vllm_config)
         self._states = req_states
-        self._bars = Bars(req_states.vocab_size, req_states.device)
-        self._slots: dict[int, Progress] = {}
+        self._bars = MaskTable(req_states.vocab_size, req_states.device)
+        self._slots: dict[int, SequenceProgress] = {}
 
     @classmethod
     def validate_params(cls, sampling_params: Any) -> None:
@@ -44,7 +44,7 @@ class AnswerProcessor(LogitsProcessor):  # type: ignore[misc]  # vLLM is not the
         draft = self._drafts.begin(sampling_params, int(self._states.prompt_len.np[req_idx]))
         if draft is None:
             return False
-        self._slots[req_idx] = Progress(draft)
+        self._slots[req_idx] = SequenceProgress(draft)
         return True
 
     def apply(self, logits: torch.Tensor, ctx: Any) -> torch.Tensor:

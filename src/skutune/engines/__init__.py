@@ -9,10 +9,10 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from skutune import model_names
-from skutune.config import EncoderConfig, GeneratorConfig, ModelConfig
+from skutune.config import model_name
+from skutune.config.schema import EncoderConfig, GeneratorConfig, ModelConfig
 from skutune.engines.base import Encoder, TextEngine
-from skutune.engines.weights import SCRIPTED_IDENTITY, Located, Weights, is_sentence_encoder
+from skutune.engines.weights.locate import SCRIPTED_IDENTITY, Located, Weights, is_sentence_encoder
 from skutune.errors import InputError
 
 __all__ = [
@@ -35,7 +35,7 @@ def build_text_engine(
         InputError: the engine's package is missing, or the model cannot be loaded.
     """
     if config.engine == "scripted":
-        from skutune.engines.scripted import ScriptedEngine
+        from skutune.engines.scripted.engine import ScriptedEngine
 
         return ScriptedEngine(names(), config.malformed_rate, seed)
     folder = _folder(config, weights)
@@ -43,7 +43,7 @@ def build_text_engine(
         from skutune.engines.vllm import VllmEngine
 
         return VllmEngine(folder, config, seed)
-    from skutune.engines.transformers import TransformersEngine
+    from skutune.engines.transformers.engine import TransformersEngine
 
     return TransformersEngine(folder, config, seed)
 
@@ -61,7 +61,7 @@ def check_text_engine(config: GeneratorConfig, weights: Weights | None) -> None:
 
     ChatTokens(folder)
     if kind == "transformers":
-        from skutune.engines.transformers import check_model
+        from skutune.engines.transformers.engine import check_model
 
         check_model(folder)
 
@@ -78,7 +78,7 @@ def build_encoder(config: EncoderConfig, weights: Weights | None) -> Encoder:
         InputError: the encoder's package is missing, or the model cannot be loaded.
     """
     if config.engine == "scripted":
-        from skutune.engines.scripted_encoder import ScriptedEncoder
+        from skutune.engines.scripted.encoder import ScriptedEncoder
 
         return ScriptedEncoder()
     folder = _folder(config, weights)
@@ -109,7 +109,7 @@ def engine_identity(config: GeneratorConfig | EncoderConfig, weights: Weights | 
 def model_identity(config: ModelConfig, located: Located) -> str:
     """The same, from what is known of weights that need not be here; of any model of a config."""
     rate = getattr(config, "malformed_rate", None)
-    if model_names.is_scripted(config):
+    if model_name.is_scripted(config):
         return f"{SCRIPTED_IDENTITY} malformed={rate:g}" if rate else SCRIPTED_IDENTITY
     if isinstance(config, EncoderConfig):
         return f"{located.identity} {_encoder_kind(config, located.is_sentence)}"

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from skutune.chat_template import Messages
+from skutune.prompts.chat_template import Messages
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from skutune.chat_template import TEMPLATE_SETTINGS, Messages
 from skutune.errors import InputError
+from skutune.prompts.chat_template import TEMPLATE_SETTINGS, Messages
 
 
 class ChatTokens:

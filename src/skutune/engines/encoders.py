@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skutune.config import EncoderConfig
+from skutune.config.schema import EncoderConfig
 from skutune.errors import DeviceError, InputError
-from skutune.pulse import beat
+from skutune.process.watchdog import heartbeat
 
 _BLANK = "-"
 """Stands for a text without words: a model gives a vector to nothing but tokens."""
@@ -44,7 +44,7 @@ class SentenceEncoder:
         """See `Encoder`. Raises DeviceError for a vector that is not of numbers."""
         if not texts:
             return np.zeros((0, self.dimension), np.float32)
-        beat()
+        heartbeat()
         # It sorts by length itself.
         vectors = self.model.encode(
             [text.strip() or _BLANK for text in texts],
@@ -91,7 +91,7 @@ class MeanPooledEncoder:
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         by_length = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
         for start in range(0, len(texts), self.batch_size):
-            beat()
+            heartbeat()
             chosen = by_length[start : start + self.batch_size]
             vectors[chosen] = self._encode_batch([texts[index].strip() or _BLANK for index in chosen])
         return unit_vectors(vectors)

@@ -6,12 +6,14 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from skutune import engines, model_names, pulse
-from skutune.config import EncoderConfig, GeneratorConfig, ModelConfig, ModelsConfig
+from skutune import engines
+from skutune.config import model_name
+from skutune.config.schema import EncoderConfig, GeneratorConfig, ModelConfig, ModelsConfig
 from skutune.engines.base import Encoder, TextEngine
-from skutune.engines.weights import Weights, resolve
+from skutune.engines.weights.locate import Weights, resolve
 from skutune.errors import InputError
-from skutune.graph import Role
+from skutune.pipeline.graph import Role
+from skutune.process import watchdog
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ class ModelPool:
     def is_remote(self, role: Role) -> bool:
         """Whether finding this model may need a network."""
         config = self._config(role)
-        return not model_names.is_scripted(config) and not model_names.is_folder(config.name)
+        return not model_name.is_scripted(config) and not model_name.is_folder(config.name)
 
     def weights(self, role: Role) -> Weights:
         """Where the model lies on this machine. Raises InputError where it cannot be had."""
@@ -71,7 +73,7 @@ class ModelPool:
             self._engine = None
         if self._engine is None:
             weights = self.weights(role)
-            with pulse.slow():
+            with watchdog.extended():
                 self._engine = role, engines.build_text_engine(config, weights, names=names)
         return self._engine[1]
 
@@ -80,7 +82,7 @@ class ModelPool:
         config = self.models.encoder
         if self._encoder is None:
             weights = None if config.engine == "scripted" else self.weights("encoder")
-            with pulse.slow():
+            with watchdog.extended():
                 self._encoder = engines.build_encoder(config, weights)
         return self._encoder
 

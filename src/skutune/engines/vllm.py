@@ -17,11 +17,11 @@ from vllm import EngineArgs, LLMEngine, SamplingParams
 from vllm.sampling_params import StructuredOutputsParams
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
-from skutune.config import GeneratorConfig
+from skutune.config.schema import GeneratorConfig
 from skutune.engines.base import Request, Result
 from skutune.engines.chat import ChatTokens
 from skutune.errors import DeviceError, InputError
-from skutune.pulse import beat
+from skutune.process.watchdog import heartbeat
 
 try:
     from vllm.exceptions import VLLMValidationError
@@ -91,7 +91,7 @@ class VllmEngine:
                     return
                 outputs = self._step()
                 if outputs:
-                    beat()
+                    heartbeat()
                 for output in outputs:
                     if output.finished:
                         yield _result(self.chat, running.pop(output.request_id), output)

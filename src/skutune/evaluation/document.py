@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from skutune.evaluation.measures import MEASURES, gains, results
+from skutune.evaluation.judge import Agreement
+from skutune.evaluation.metrics import METRICS, gains, results
 from skutune.evaluation.recall import recalls
-from skutune.evaluation.relevance import Agreement
-from skutune.evaluation.worst import worst
+from skutune.evaluation.worst_answers import worst_answers
 from skutune.prompts.judge import RUBRIC
-from skutune.records import Evaluated, Recalled
+from skutune.records import EvaluatedAnswer, RecallResult
 
 FILE = "evaluation.json"
 
@@ -31,8 +31,8 @@ class JudgeFigures:
 
 
 def document(
-    rows: Sequence[Evaluated],
-    recalled: Sequence[Recalled],
+    rows: Sequence[EvaluatedAnswer],
+    recalled: Sequence[RecallResult],
     *,
     systems: Sequence[str],
     catalog: Mapping[str, str],
@@ -50,10 +50,10 @@ def document(
         "retrieval": retrieval,
         "questions": dict(sorted(Counter(split for _, split in questions).items())),
         "too_long": too_long,
-        "measures": {measure.name: {"title": measure.title, "better": measure.better} for measure in MEASURES},
+        "measures": {measure.name: {"title": measure.title, "better": measure.better} for measure in METRICS},
         "results": [asdict(result) for result in results(rows, systems, catalog)],
         "gains": [asdict(gain) for gain in gains(rows)],
         "recall": [asdict(recall) for recall in recalls(recalled, systems)],
         "judge": asdict(judge) | {"rubric": RUBRIC} if judge else None,
-        "worst": [asdict(bad) for bad in worst(rows, catalog)],
+        "worst": [asdict(bad) for bad in worst_answers(rows, catalog)],
     }

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from skutune.answers import Reference
+from skutune.answer_format import Reference
 from skutune.evaluation.intervals import rate_of
 from skutune.evaluation.rates import Rate
 from skutune.prompts.identify import parse_identity, render_identity
-from skutune.records import Recalled
+from skutune.records import RecallResult
 
 IDENTITY_TOKENS = 97
 """Tokens of a line and its end, constrained or not; a product with a longer name cannot be recalled."""
@@ -75,14 +75,14 @@ class IdentityMask:
         return scores + allowed
 
 
-def recalled(product_id: str, split: str, system: str, text: str) -> Recalled:
+def recalled(product_id: str, split: str, system: str, text: str) -> RecallResult:
     """What a completion says; only its first line is read."""
     line = text.strip().split("\n")[0]
     named = parse_identity(line) or Reference("", "")
-    return Recalled(product_id, split, system, line[:400], named.id, named.name, named.id == product_id)
+    return RecallResult(product_id, split, system, line[:400], named.id, named.name, named.id == product_id)
 
 
-def recalls(rows: Sequence[Recalled], systems: Sequence[str]) -> list[Recall]:
+def recalls(rows: Sequence[RecallResult], systems: Sequence[str]) -> list[Recall]:
     """Each system on each split, splits in alphabetical order."""
     found = []
     for split in sorted({row.split for row in rows}):
@@ -93,7 +93,7 @@ def recalls(rows: Sequence[Recalled], systems: Sequence[str]) -> list[Recall]:
     return found
 
 
-def _by_product(rows: Iterable[Recalled]) -> Mapping[str, tuple[int, int]]:
+def _by_product(rows: Iterable[RecallResult]) -> Mapping[str, tuple[int, int]]:
     counts: dict[str, tuple[int, int]] = {}
     for row in rows:
         hits, trials = counts.get(row.product_id, (0, 0))

@@ -11,11 +11,11 @@ from typing import Protocol
 
 import numpy as np
 
-from skutune.answers import AnswerText, Item, Reference, render
+from skutune.answer_format import AnswerItem, AnswerText, Reference, render
 from skutune.engines.base import Encoder
-from skutune.linking.classifier import Floats
-from skutune.linking.phrases import stem
-from skutune.linking.wordings import STOP
+from skutune.linking.names.lexicon import STOP
+from skutune.linking.names.phrase import stem
+from skutune.linking.vectors.classifier import Floats
 from skutune.records import Product
 from skutune.text import words
 
@@ -83,7 +83,7 @@ def render_found(products: Sequence[Reference]) -> str:
     """What was found as an answer; nothing found is a recommendation without a close product."""
     found: list[Reference | None] = list(products) or [None]
     items = tuple(
-        Item(f"Result {place}", "It was found for the words of the question.", product)
+        AnswerItem(f"Result {place}", "It was found for the words of the question.", product)
         for place, product in enumerate(found, start=1)
     )
     return render(AnswerText("These products were found for the question:", items, "They are listed best first."))

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skutune.errors import InputError
-from skutune.linking.classifier import Floats
-from skutune.linking.evidence import FEATURES
+from skutune.linking.features import FEATURES
+from skutune.linking.vectors.classifier import Floats
 
 LITERAL_P = 0.99
 PRIOR_PRECISION = 20.0  # of scale and shift around 1 and 0, as if some eighty doubtful names had been seen before
@@ -66,7 +66,7 @@ class Calibration:
             return max(precision, self.cuts[-1])
         return float(np.interp(precision, WANTED, self.cuts))
 
-    def moved(self, scale: float, shift: float) -> Calibration:
+    def scaled(self, scale: float, shift: float) -> Calibration:
         """The calibration whose log-odds are scale × log-odds + shift."""
         coefficients = tuple(scale * value for value in self.coefficients)
         return replace(self, coefficients=coefficients, intercept=scale * self.intercept + shift)
@@ -106,7 +106,7 @@ def prior(products: int) -> Calibration:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class SyntheticBias:
     """The scale and shift that names made from the reference catalog ask for, where hand labels ask for none.
 
     Made names are easier than what people write. What a catalog's own made names ask for beyond this is the catalog's.
@@ -120,9 +120,9 @@ class Made:
         return scale / self.scale, (shift - self.shift) / self.scale
 
 
-def made() -> Made:
+def load_synthetic_bias() -> SyntheticBias:
     """What prior.py measured."""
-    return Made(**json.loads(Path(__file__).with_name("prior.json").read_text(encoding="utf-8"))["made"])
+    return SyntheticBias(**json.loads(Path(__file__).with_name("prior.json").read_text(encoding="utf-8"))["made"])
 
 
 def fit(

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skutune.config import LinkConfig
+from skutune.config.schema import LinkConfig
 from skutune.errors import InputError
-from skutune.linking import calibration, classifier
+from skutune.linking import calibration
 from skutune.linking.calibration import Calibration
-from skutune.linking.classifier import Floats
-from skutune.linking.evidence import FEATURES, FITS, LITERAL, VOTES, Evidence
-from skutune.linking.postings import Ints
+from skutune.linking.features import FEATURES, FITS, LITERAL, VOTES, Features
+from skutune.linking.index.postings import Ints
+from skutune.linking.vectors import classifier
+from skutune.linking.vectors.classifier import Floats
 from skutune.records import Candidate
 from skutune.text import normalise_name
 
@@ -61,7 +62,7 @@ class Linker:
 
     ids: list[str]
     names: list[str]
-    evidence: Evidence
+    evidence: Features
     calibration: Calibration
 
     @property

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from skutune.chat_template import Messages
-from skutune.prompts.chat import chat
+from skutune.prompts.chat_template import Messages
+from skutune.prompts.few_shot import chat
 from skutune.prompts.json_schema import PROSE, flat_object
 
 SYSTEM = "You advise customers of a store, in short and friendly sentences. You answer with JSON."

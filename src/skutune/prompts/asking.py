@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skutune.chat_template import Messages
+from skutune.prompts.chat_template import Messages
 
 
 def question_messages(question: str) -> Messages:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from skutune.answers import holds_marker
+from skutune.answer_format import holds_marker
 from skutune.text import fold, words
 
 _LABEL = r"(?:description|paragraph|text|answer|introduction|conclusion|version|variant|rewrite|product description)"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from skutune.chat_template import Messages
-from skutune.prompts.chat import chat
+from skutune.prompts.chat_template import Messages
+from skutune.prompts.few_shot import chat
 from skutune.prompts.product import product_lines
 from skutune.records import Product
 

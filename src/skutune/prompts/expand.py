@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from skutune.chat_template import Messages
-from skutune.prompts.chat import chat
+from skutune.prompts.chat_template import Messages
+from skutune.prompts.few_shot import chat
 
 SYSTEM = "You write the catalog of a store. You answer with plain sentences only: no title, no list, no quotes."
 USER = "Product: {name}\nSay in one or two short sentences what {name} is and what it is used for."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from skutune.answers import Reference
-from skutune.chat_template import Messages
+from skutune.answer_format import Reference
+from skutune.prompts.chat_template import Messages
 
 USER = "Which product is this? {description}"
 

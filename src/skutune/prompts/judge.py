@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from skutune.chat_template import Messages
-from skutune.prompts.chat import chat
+from skutune.prompts.chat_template import Messages
+from skutune.prompts.few_shot import chat
 
 RUBRIC = (
     "A recommendation is good if a customer who asked the question would take the product as an answer or as a part "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from skutune.chat_template import Messages
-from skutune.prompts.chat import chat
+from skutune.prompts.chat_template import Messages
+from skutune.prompts.few_shot import chat
 from skutune.records import Product
 
 SYSTEM = "You reword texts. You answer with the new text only: plain sentences, no title, no list, no quotes."

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from skutune.chat_template import Messages
-from skutune.prompts.chat import chat
+from skutune.prompts.chat_template import Messages
+from skutune.prompts.few_shot import chat
 from skutune.prompts.json_schema import QUESTION, text
 from skutune.prompts.product import product_lines
 from skutune.records import Product

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from skutune.chat_template import Messages
-from skutune.prompts.chat import chat
+from skutune.prompts.chat_template import Messages
+from skutune.prompts.few_shot import chat
 from skutune.prompts.json_schema import NAME, flat_object
 
 SYSTEM = (

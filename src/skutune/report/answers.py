@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from skutune.answers import FormatError, Reference, parse_reference
-from skutune.evaluation.reading import references_of
-from skutune.records import Evaluated
+from skutune.answer_format import FormatError, Reference, parse_reference
+from skutune.evaluation.parse_answer import references_of
+from skutune.records import EvaluatedAnswer
 from skutune.report.figures import sample
 from skutune.text import normalise_name
 
@@ -31,18 +31,18 @@ class Sample:
     split: str
     expected: list[Segment]
     answers: Mapping[str, list[Segment]]
-    rows: Mapping[str, Evaluated]
+    rows: Mapping[str, EvaluatedAnswer]
 
 
-def chosen(rows: Iterable[Evaluated], size: int) -> list[dict[str, Evaluated]]:
+def chosen(rows: Iterable[EvaluatedAnswer], size: int) -> list[dict[str, EvaluatedAnswer]]:
     """Some questions, each with its row of each system."""
-    questions: dict[str, dict[str, Evaluated]] = {}
+    questions: dict[str, dict[str, EvaluatedAnswer]] = {}
     for row in rows:
         questions.setdefault(row.question_id, {})[row.system] = row
     return [questions[question_id] for question_id in sample(questions, size, str)]
 
 
-def side_by_side(rows: Mapping[str, Evaluated], names: Mapping[str, str]) -> Sample:
+def side_by_side(rows: Mapping[str, EvaluatedAnswer], names: Mapping[str, str]) -> Sample:
     """A question's rows, marked up; `names` maps ids of the catalog to names, at least those that come in the rows."""
     first = next(iter(rows.values()))
     return Sample(

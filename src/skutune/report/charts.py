@@ -14,14 +14,14 @@ from markupsafe import Markup
 
 from skutune.evaluation.rates import Rate
 from skutune.report.figures import Bin
-from skutune.report.wording import compact, percent
+from skutune.report.formatting import compact, percent
 
 _WIDTH, _HEIGHT = 400.0, 210.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 42.0, 10.0, 12.0, 38.0
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Series:
     """A line of a chart: points (x, y) in ascending x. `style` is its class in the style sheet."""
 
     label: str
@@ -59,7 +59,7 @@ def histogram(bins: Sequence[Bin], x_label: str, y_label: str, whole: bool = Fal
     return _figure(Markup("").join(parts), x_label, y_label, f"Histogram: {y_label} by {x_label}")
 
 
-def curves(lines: Sequence[Line], x_label: str, y_label: str) -> Markup:
+def curves(lines: Sequence[Series], x_label: str, y_label: str) -> Markup:
     """Lines over a common plane whose y begins at 0. Needs at least one point."""
     points = [point for line in lines for point in line.points]
     ticks_y = ticks(max(y for _, y in points))
@@ -76,7 +76,7 @@ def reliability(points: Sequence[tuple[float, float, int]], x_label: str, y_labe
     """Shares (x, y, how many) on a square from 0 to 1, with the diagonal on which both are the same; dots by number."""
     axes = _Axes(0, 1, 1)
     most = max(count for _, _, count in points)
-    line = _line(axes, Line("measured", "measured", [(x, y) for x, y, _ in points]), dots=False)
+    line = _line(axes, Series("measured", "measured", [(x, y) for x, y, _ in points]), dots=False)
     dots = Markup("").join(
         Markup('<circle class="measured" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"><title>{}</title></circle>').format(
             axes.x(x), axes.y(y), 2 + 4 * math.sqrt(count / most), f"{percent(x)}: {percent(y)} of {count:,}"
@@ -86,7 +86,7 @@ def reliability(points: Sequence[tuple[float, float, int]], x_label: str, y_labe
     return _figure(_unit_square(axes, diagonal=True) + line + dots, x_label, y_label, f"Curve: {y_label} by {x_label}")
 
 
-def shares(lines: Sequence[Line], mark: float, x_label: str, y_label: str) -> Markup:
+def shares(lines: Sequence[Series], mark: float, x_label: str, y_label: str) -> Markup:
     """Lines of shares, 0 to 1, over the x that they have in common, and an upright line at `mark`."""
     places = [x for line in lines for x, _ in line.points]
     axes = _Axes(min(places), max(places), 1)
@@ -176,7 +176,7 @@ def _unit_square(axes: _Axes, diagonal: bool) -> Markup:
     return Markup("").join(parts)
 
 
-def _line(axes: _Axes, line: Line, dots: bool = True) -> Markup:
+def _line(axes: _Axes, line: Series, dots: bool = True) -> Markup:
     places = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in line.points)
     circles = Markup("").join(
         Markup('<circle class="{0}" cx="{1:.1f}" cy="{2:.1f}" r="2.6"><title>{3}</title></circle>').format(

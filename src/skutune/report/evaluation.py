@@ -8,8 +8,8 @@ from typing import Any
 
 from skutune.evaluation.intervals import Difference
 from skutune.evaluation.rates import Rate
-from skutune.evaluation.worst import Bad
-from skutune.report import wording
+from skutune.evaluation.worst_answers import BadAnswer
+from skutune.report import formatting
 
 SYSTEMS = {
     "base": "base",
@@ -25,7 +25,7 @@ _VERDICT = "name_agrees"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class MetricRow:
     """One measure over the systems of a table: its cells, and what tuning adds by the names of the tuned systems."""
 
     title: str
@@ -49,7 +49,7 @@ class Compared:
     split: str
     systems: list[str]
     questions: int
-    lines: list[Line]
+    lines: list[MetricRow]
     figures: list[Figure]
 
 
@@ -71,7 +71,7 @@ class Evaluation:
     recall: list[Compared]
     judge: Mapping[str, Any] | None
     agrees: Rate | None
-    worst: list[Bad]
+    worst: list[BadAnswer]
     retrieval: str
     too_long: int
 
@@ -88,7 +88,7 @@ def read_evaluation(document: Mapping[str, Any], names: Mapping[str, str]) -> Ev
         recall=_recall(document["recall"]),
         judge=judge,
         agrees=Rate(**agreement["agrees"]) if agreement else None,
-        worst=[Bad(**bad) for bad in document["worst"]],
+        worst=[BadAnswer(**bad) for bad in document["worst"]],
         retrieval=document["retrieval"],
         too_long=document["too_long"],
     )
@@ -107,9 +107,9 @@ def _compared(split: str, document: Mapping[str, Any], names: Mapping[str, str])
         cells = [Rate(**result["rates"][name]) for result in results]
         if any(cell.trials for cell in cells):
             found = {system: Difference(**differences[name]) for system, differences in gains.items()}
-            lines.append(Line(measure["title"], measure["better"], cells, found))
+            lines.append(MetricRow(measure["title"], measure["better"], cells, found))
     tops = [Rate(**result["variety"]["top"]) for result in results]
-    lines.append(Line("recommendations of the commonest product", "", tops, {}))
+    lines.append(MetricRow("recommendations of the commonest product", "", tops, {}))
     return Compared(
         split=split,
         systems=[result["system"] for result in results],
@@ -121,15 +121,15 @@ def _compared(split: str, document: Mapping[str, Any], names: Mapping[str, str])
 
 def _figures(results: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> list[Figure]:
     varieties = [result["variety"] for result in results]
-    tops = [names.get(variety["top_id"] or "", wording.NOTHING) for variety in varieties]
+    tops = [names.get(variety["top_id"] or "", formatting.NOTHING) for variety in varieties]
     speeds = [result["tokens_per_second"] for result in results]
     return [
         Figure("the commonest product", tops),
         Figure("products recommended", [f"{each['covered']:,} of {each['catalog']:,}" for each in varieties]),
-        Figure("Gini over the catalog", [wording.figure(_rounded(each["gini"])) for each in varieties]),
-        Figure("crowding", [wording.figure(_rounded(each["crowding"])) for each in varieties]),
-        Figure("tokens a second", [wording.figure(_rounded(speed, 1)) for speed in speeds]),
-        Figure("time an answer", [wording.duration(each["seconds"] / max(each["answers"], 1)) for each in results]),
+        Figure("Gini over the catalog", [formatting.figure(_rounded(each["gini"])) for each in varieties]),
+        Figure("crowding", [formatting.figure(_rounded(each["crowding"])) for each in varieties]),
+        Figure("tokens a second", [formatting.figure(_rounded(speed, 1)) for speed in speeds]),
+        Figure("time an answer", [formatting.duration(each["seconds"] / max(each["answers"], 1)) for each in results]),
     ]
 
 
@@ -137,7 +137,7 @@ def _recall(recalls: Sequence[Mapping[str, Any]]) -> list[Compared]:
     found = []
     for split in sorted({recall["split"] for recall in recalls}, reverse=True):
         own = [recall for recall in recalls if recall["split"] == split]
-        line = Line("descriptions told by the right id", "more", [Rate(**recall["right"]) for recall in own], {})
+        line = MetricRow("descriptions told by the right id", "more", [Rate(**recall["right"]) for recall in own], {})
         found.append(Compared(split, [recall["system"] for recall in own], own[0]["descriptions"], [line], []))
     return found
 

@@ -14,9 +14,9 @@ from markupsafe import Markup
 from skutune.evaluation.intervals import Difference
 from skutune.evaluation.rates import Rate
 from skutune.records import Example
-from skutune.report import charts, wording
+from skutune.report import charts, formatting
 from skutune.report.answers import Sample, Segment
-from skutune.report.classifying import Classifying
+from skutune.report.classifier import Classifying
 from skutune.report.coverage import CoverageFigures
 from skutune.report.evaluation import SYSTEMS, Evaluation
 from skutune.report.figures import flatten
@@ -97,29 +97,29 @@ class Page:
 
     def headlines(self) -> Iterator[Headline]:
         """The figures at the top."""
-        yield Headline("products", wording.whole(self.products), f"{self.coverage.held_out:,} of them held out")
-        yield Headline("questions", wording.whole(self.questions), "written and accepted")
+        yield Headline("products", formatting.whole(self.products), f"{self.coverage.held_out:,} of them held out")
+        yield Headline("questions", formatting.whole(self.questions), "written and accepted")
         answers = self.examples_of("train", "answer")
         trained = self.examples_of("train")
         yield Headline(
-            "examples trained", wording.whole(trained), f"answers: {answers:,}, descriptions: {trained - answers:,}"
+            "examples trained", formatting.whole(trained), f"answers: {answers:,}, descriptions: {trained - answers:,}"
         )
-        yield Headline("examples held out", wording.whole(self.examples_of("held_out")), "never trained")
+        yield Headline("examples held out", formatting.whole(self.examples_of("held_out")), "never trained")
         linked = self.linking.recommendations
-        yield Headline("recommendations linked", wording.percent(linked.rate), _of(linked))
+        yield Headline("recommendations linked", formatting.percent(linked.rate), _of(linked))
         covered = self.coverage.covered
         enough = f"{_of(covered)} products with {self.min_examples} questions or more"
-        yield Headline("coverage", wording.percent(covered.rate), enough)
+        yield Headline("coverage", formatting.percent(covered.rate), enough)
 
     def other_figures(self, stage: str) -> list[tuple[str, str]]:
         """A stage's own figures, flat."""
         flat = flatten(self.figures[stage])
-        return [(path, wording.figure(value)) for path, value in flat if not path.startswith(_TOLD_ELSEWHERE)]
+        return [(path, formatting.figure(value)) for path, value in flat if not path.startswith(_TOLD_ELSEWHERE)]
 
     def evaluation_losses(self) -> list[tuple[str, str]]:
         """Losses of base and tuned model on held-out answers."""
         losses = self.figures["evaluate"].get("loss") or {}
-        return [(path, wording.figure(value)) for path, value in flatten(losses)]
+        return [(path, formatting.figure(value)) for path, value in flatten(losses)]
 
     def loss_chart(self) -> Markup | None:
         """Training and validation loss by step; None without a point."""
@@ -127,8 +127,8 @@ class Page:
         if not training and not validation:
             return None
         lines = [
-            charts.Line("training", "training", charts.thinned(training)),
-            charts.Line("validation", "validation", validation),
+            charts.Series("training", "training", charts.thinned(training)),
+            charts.Series("validation", "validation", validation),
         ]
         return charts.curves(lines, "optimizer step", "loss in nats a token")
 
@@ -151,8 +151,8 @@ class Page:
         if not rows:
             return None
         lines = [
-            charts.Line("right among the linked", "training", [(row.wanted, row.precision) for row in rows]),
-            charts.Line("names linked", "validation", [(row.wanted, row.coverage) for row in rows]),
+            charts.Series("right among the linked", "training", [(row.wanted, row.precision) for row in rows]),
+            charts.Series("names linked", "validation", [(row.wanted, row.coverage) for row in rows]),
         ]
         return charts.shares(lines, self.precision, "wanted precision", "share")
 
@@ -173,10 +173,10 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        whole=wording.whole,
-        percent=wording.percent,
-        duration=wording.duration,
-        size=wording.size,
+        whole=formatting.whole,
+        percent=formatting.percent,
+        duration=formatting.duration,
+        size=formatting.size,
         interval=charts.interval,
         of=_of,
         range=_range,
@@ -192,12 +192,12 @@ def _of(rate: Rate) -> str:
 
 def _range(rate: Rate) -> str:
     """The 95 % interval in words."""
-    return wording.NOTHING if rate.rate is None else wording.percent_range(rate.low, rate.high)
+    return formatting.NOTHING if rate.rate is None else formatting.percent_range(rate.low, rate.high)
 
 
 def _points(difference: Difference) -> str:
     """A difference of shares in percentage points, with its interval: +40.0 (20.1 to 60.2)."""
     if difference.value is None:
-        return wording.NOTHING
+        return formatting.NOTHING
     value, low, high = (100 * each for each in (difference.value, difference.low, difference.high))
     return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"

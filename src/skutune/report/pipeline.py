@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from skutune.graph import Stage
-from skutune.manifests import Manifest
+from skutune.pipeline.graph import Stage
+from skutune.pipeline.manifests import Manifest
 from skutune.report.figures import reason_kind
 
 _REASONS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RowOutcome:
     """The one column of a table that says whether its row is used; read alone, where a table has millions of rows."""
 
     rejected: str | None
@@ -55,7 +55,7 @@ class RejectedSample:
     text: str
 
 
-def count_reasons(outcomes: Iterable[Outcome]) -> Counter[str]:
+def count_reasons(outcomes: Iterable[RowOutcome]) -> Counter[str]:
     """How often each kind of reason comes."""
     return Counter(reason_kind(outcome.rejected) for outcome in outcomes if outcome.rejected is not None)
 

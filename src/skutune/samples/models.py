@@ -10,7 +10,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from skutune.engines.folders import made_whole
+from skutune.engines.weights.folders import atomic_folder
 from skutune.errors import InputError
 
 _OWN_MODELS = "or name models of your own under `models:` in the config"
@@ -34,7 +34,7 @@ def prepare_generator(cache: Path) -> Path:
         ("accelerate", "'skutune[demo]'"),
     ):
         _package_folder(module, f"pip install {command}")
-    with made_whole(folder, "converting") as made:
+    with atomic_folder(folder, "converting") as made:
         _convert(source, made)
     return folder
 

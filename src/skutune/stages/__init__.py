@@ -6,8 +6,8 @@ import importlib
 from collections.abc import Mapping
 from typing import Any, cast
 
-from skutune.config import Config
-from skutune.manifests import Manifest
+from skutune.config.schema import Config
+from skutune.pipeline.manifests import Manifest
 from skutune.stages.base import Context, FitStage, MapStage
 
 # stage → (module, class). Imported when a worker needs it: finetune pulls in torch, ingest must not.

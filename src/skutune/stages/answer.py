@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from skutune.engines.base import Result
-from skutune.linking.choice import LinkTable, choose
+from skutune.linking.pick_products import LinkTable, choose
 from skutune.prompts.answer import answer, schema, slots
 from skutune.prompts.cleaning import clean_prose, fault_of
 from skutune.records import Answer, Link, Question, Recommendation
-from skutune.stages.base import Context, Item, Made
-from skutune.stages.generation import MalformedError, Prompt, ask, sampling_of
+from skutune.stages.base import Context, ItemResult, WorkItem
+from skutune.stages.llm import MalformedError, Prompt, generate_rows, sampling_of
 
 _MAX_SENTENCES = 3
 
@@ -33,7 +33,7 @@ class Answers:
         self.attempts = self.config.attempts
         self._links: LinkTable | None = None
 
-    def items(self, part: int) -> Iterator[Item]:
+    def items(self, part: int) -> Iterator[WorkItem]:
         model, inputs = self.context.identity("generator"), self.context.inputs
         questions = {question.id: question for question in inputs.part("question", Question, part)}
         for recommendation in inputs.part("recommend", Recommendation, part):
@@ -44,10 +44,10 @@ class Answers:
                 continue
             asked = _Asked(questions[recommendation.question_id], [pick.name for pick in chosen.picks])
             key = self._prompt(asked).key("answer", recommendation.question_id, model)
-            yield Item(recommendation.question_id, key, asked)
+            yield WorkItem(recommendation.question_id, key, asked)
 
-    def rows(self, items: Iterable[Item]) -> Iterator[Made]:
-        return ask(self.context.engine(), self, items, self.config.attempts)
+    def rows(self, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
+        return generate_rows(self.context.engine(), self, items, self.config.attempts)
 
     def links(self) -> LinkTable:
         """Link's whole table, loaded once."""
@@ -55,19 +55,19 @@ class Answers:
             self._links = LinkTable(self.context.inputs.rows("link", Link))
         return self._links
 
-    def prompt(self, item: Item) -> Prompt:
+    def prompt(self, item: WorkItem) -> Prompt:
         return self._prompt(item.content)
 
-    def accept(self, item: Item, result: Result, attempt: int) -> list[Answer]:
+    def accept(self, item: WorkItem, result: Result, attempt: int) -> list[Answer]:
         introduction, *paragraphs, conclusion = _parts(result, len(item.content.names))
         return [self._row(item, introduction, paragraphs, conclusion, attempt, None)]
 
-    def reject(self, item: Item, reason: str, result: Result, attempt: int) -> list[Answer]:
+    def reject(self, item: WorkItem, reason: str, result: Result, attempt: int) -> list[Answer]:
         return [self._row(item, result.text, [], "", attempt, reason)]
 
     def _row(
         self,
-        item: Item,
+        item: WorkItem,
         introduction: str,
         paragraphs: list[str],
         conclusion: str,

@@ -6,29 +6,21 @@ here, one entry in `graph.STAGES`, one section in `config.StagesConfig` and one 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from skutune import tables
-from skutune.config import Config
+from skutune.config.schema import Config
 from skutune.engines.base import Encoder, TextEngine
-from skutune.errors import SkutuneError
-from skutune.graph import Role
-from skutune.manifests import Entry, Manifest
-from skutune.stages.checkpoints import Checkpoints
-from skutune.store.base import ObjectStore
-
-Row = TypeVar("Row")
-MODEL_VERSION = "model "
-"""Before a role's name, in a manifest's versions: the identity of the weights that a stage used."""
+from skutune.pipeline.graph import Role
+from skutune.pipeline.stage_io import Inputs, Outputs
+from skutune.process.launcher import SINGLE, ProcessGroup
+from skutune.training.checkpoint_store import Checkpoints
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class WorkItem:
     """One unit of a map stage's work: what one call makes rows of.
 
     `id` is unique in the stage; `key` is a hash of all that the rows are made from; `content` is the stage's own.
@@ -40,128 +32,19 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class ItemResult:
     """The rows of one item, at least one, each with the item's key; and what they cost."""
 
-    item: Item
+    item: WorkItem
     rows: list[Any]
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
 
-class Inputs:
-    """The tables and files of the stages that a stage reads, streamed part by part."""
-
-    def __init__(
-        self, store: ObjectStore, folders: Mapping[str, str], manifests: Mapping[str, Manifest], scratch: Path
-    ) -> None:
-        self._store, self._folders, self._manifests, self._scratch = store, folders, manifests, scratch
-
-    def manifest(self, stage: str) -> Manifest:
-        """The manifest of a stage that is read."""
-        return self._manifests[stage]
-
-    @property
-    def manifests(self) -> Mapping[str, Manifest]:
-        """All manifests that are read, by stage."""
-        return self._manifests
-
-    def part_numbers(self, stage: str, table: str = "") -> list[int]:
-        """The numbers of a table's parts, ascending."""
-        return sorted(self._manifests[stage].parts(table))
-
-    def part(self, stage: str, record: Callable[..., Row], part: int, table: str = "") -> Iterator[Row]:
-        """The rows of one part; none where the stage has no such part."""
-        entry = self._manifests[stage].parts(table).get(part)
-        if entry is None:
-            return iter(())
-        return tables.read_part(self._store, self._folders[stage], record, entry)
-
-    def rows(self, stage: str, record: Callable[..., Row], table: str = "") -> Iterator[Row]:
-        """The rows of all parts, in the order of their numbers."""
-        for part in self.part_numbers(stage, table):
-            yield from self.part(stage, record, part, table)
-
-    def file(self, stage: str, name: str) -> Path:
-        """A stage's file, copied once into the scratch folder."""
-        entry = self._manifests[stage].file(name)
-        path = self._scratch / stage / self._manifests[stage].fingerprint / name
-        if not path.exists():
-            key = f"{self._folders[stage]}/{entry.name}"
-            self._store.get_file(key, path)
-            if _file_digest(path) != (entry.digest, entry.bytes):
-                path.unlink()
-                raise tables.changed_object(self._store, key)
-        return path
-
-    def folder(self, stage: str, prefix: str) -> Path:
-        """All of a stage's files whose name starts with `prefix/`, as a local folder."""
-        files = self._manifests[stage].files(f"{prefix}/")
-        if not files:
-            raise SkutuneError(f"{stage} wrote no folder {prefix!r}")
-        return [self.file(stage, entry.table) for entry in files][-1].parents[files[-1].table.count("/") - 1]
-
-    def json(self, stage: str, name: str) -> Any:
-        """A stage's JSON file, parsed."""
-        return json.loads(self.file(stage, name).read_text(encoding="utf-8"))
-
-
-class Outputs:
-    """Where a fit stage puts its tables, files and figures; `store` is for what several runs share.
-
-    Files have the names that people look for, so that a second worker's would take their places: `before_file` is
-    called before each, and may forbid it.
-    """
-
-    def __init__(self, store: ObjectStore, folder: str, before_file: Callable[[], None] = lambda: None) -> None:
-        self.store, self._folder, self._before_file = store, folder, before_file
-        self.entries: list[Entry] = []
-        self.figures: dict[str, Any] = {}
-        self.buckets = 0
-
-    def part(self, record: type, part: int, rows: list[Any], table: str = "") -> None:
-        """Write one part of a table."""
-        self.entries.append(tables.write_part(self.store, self._folder, record, part, rows, table))
-
-    def arrow_part(self, part: int, table: Any, name: str = "") -> None:
-        """Write one part that is an Arrow table already."""
-        data = tables.encode_arrow(table)
-        self.entries.append(tables.put_part(self.store, self._folder, part, data, table.num_rows, 0, name))
-
-    def file(self, name: str, path: Path) -> None:
-        """Write one file under this name."""
-        digest, size = _file_digest(path)
-        self._before_file()
-        self.store.put_file(f"{self._folder}/{name}", path)
-        self.entries.append(Entry(name, -1, name, 0, 0, size, digest))
-
-    def publish(self, name: str, path: Path) -> None:
-        """Put a file into the run's own folder too, under a name that people know; no manifest lists it."""
-        self.store.put_file(f"{self._folder.split('/')[0]}/{name}", path)
-
-    def folder(self, prefix: str, path: Path) -> None:
-        """Write all files of a local folder under `prefix/`."""
-        for found in sorted(path.rglob("*")):
-            if found.is_file():
-                self.file(f"{prefix}/{found.relative_to(path).as_posix()}", found)
-
-
-class Report(Protocol):
+class ProgressCallback(Protocol):
     """Tells how far a fit stage is; of one that trains, with how many tokens a second."""
 
     def __call__(self, unit: str, done: float, total: float, trained_per_second: float = 0.0, /) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Team:
-    """The number of this process among the `ranks` that train together, `ranks_here` of them on this machine."""
-
-    rank: int = 0
-    ranks: int = 1
-    ranks_here: int = 1
-
-
-ALONE = Team()
 
 
 @dataclass
@@ -184,8 +67,8 @@ class Context:
     checkpoints: Checkpoints
     judge: Callable[[Role], TextEngine]
     check_judge: Callable[[Role], None]
-    report: Report = field(default=lambda unit, done, total, trained_per_second=0.0: None)
-    team: Team = ALONE
+    report: ProgressCallback = field(default=lambda unit, done, total, trained_per_second=0.0: None)
+    team: ProcessGroup = SINGLE
 
     def identity(self, role: str) -> str:
         """The identity of a model's weights, as it goes into keys."""
@@ -201,11 +84,11 @@ class MapStage(Protocol):
     record: type
     attempts: int
 
-    def items(self, part: int) -> Iterator[Item]:
+    def items(self, part: int) -> Iterator[WorkItem]:
         """The units of work of one part, in the order in which their rows are written."""
         ...
 
-    def rows(self, items: Iterable[Item]) -> Iterator[Made]:
+    def rows(self, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
         """The rows of each item, in any order, taking items lazily."""
         ...
 
@@ -216,8 +99,3 @@ class FitStage(Protocol):
     def run(self, outputs: Outputs) -> None:
         """Write everything to the outputs."""
         ...
-
-
-def _file_digest(path: Path) -> tuple[str, int]:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from skutune import linking
+from skutune.pipeline.stage_io import Outputs
 from skutune.records import Embedding, Product
-from skutune.stages.base import Context, Outputs
+from skutune.stages.base import Context
 
 
 class Classify:
@@ -16,8 +17,8 @@ class Classify:
     def run(self, outputs: Outputs) -> None:
         products = list(self.context.inputs.rows("ingest", Product))
         embeddings = self.context.inputs.rows("embed", Embedding)
-        fitted, figures = linking.fit(products, embeddings, self.config, self.context.encoder())
+        fitted, figures = linking.fit_linker(products, embeddings, self.config, self.context.encoder())
         folder = self.context.scratch / "linker"
-        linking.save(fitted, folder)
+        linking.save_linker(fitted, folder)
         outputs.folder("linker", folder)
         outputs.figures.update(figures)

@@ -8,14 +8,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, TextIO
 
-from skutune.answers import AnswerText, FormatError, Item, Reference, parse, render
-from skutune.chat_template import Messages
+from skutune.answer_format import AnswerItem, AnswerText, FormatError, Reference, parse, render
 from skutune.hashing import content_key, unit_hash
-from skutune.linking.choice import Chosen, LinkTable, choose
+from skutune.linking.pick_products import Chosen, LinkTable, choose
+from skutune.pipeline.stage_io import Outputs
 from skutune.prompts.asking import question_messages
+from skutune.prompts.chat_template import Messages
 from skutune.prompts.identify import identify_messages, render_identity
 from skutune.records import Answer, Coverage, Description, Example, Link, Product, Question, Recommendation, Variant
-from skutune.stages.base import Context, Outputs
+from skutune.stages.base import Context
 
 _ENOUGH = 4  # of fewer, one is too many to hold out
 TRAIN, HELD_OUT_PRODUCT, HELD_OUT_QUESTION = "train", "held_out_product", "held_out_question"
@@ -232,7 +233,7 @@ def _answer_text(answer: Answer, chosen: Chosen) -> AnswerText:
     items = []
     for pick in chosen.picks:
         product = Reference(pick.product.id, pick.product.name) if pick.product else None
-        items.append(Item(pick.name, prose[pick.name], product))
+        items.append(AnswerItem(pick.name, prose[pick.name], product))
     return AnswerText(answer.introduction, tuple(items), answer.conclusion)
 
 

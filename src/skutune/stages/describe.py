@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 
 from skutune.engines.base import Result
 from skutune.hashing import content_key
+from skutune.pipeline.code_version import version_of
 from skutune.prompts.cleaning import clean_prose, fault_of
 from skutune.prompts.describe import describe, describe_by_template
 from skutune.records import Description, Product
-from skutune.stages.base import Context, Item, Made
-from skutune.stages.generation import MalformedError, Prompt, ask, sampling_of
-from skutune.versions import version_of
+from skutune.stages.base import Context, ItemResult, WorkItem
+from skutune.stages.llm import MalformedError, Prompt, generate_rows, sampling_of
 
 
 class Describe:
@@ -23,25 +23,25 @@ class Describe:
         self.context, self.config = context, context.config.stages.describe
         self.attempts = self.config.attempts
 
-    def items(self, part: int) -> Iterator[Item]:
+    def items(self, part: int) -> Iterator[WorkItem]:
         model = self.context.identity("generator")
         for product in self.context.inputs.part("ingest", Product, part):
             key = self._prompt(product).key("describe", product.id, model)
-            yield Item(product.id, key, product)
+            yield WorkItem(product.id, key, product)
 
-    def rows(self, items: Iterable[Item]) -> Iterator[Made]:
-        return ask(self.context.engine(), self, items, self.config.attempts)
+    def rows(self, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
+        return generate_rows(self.context.engine(), self, items, self.config.attempts)
 
-    def prompt(self, item: Item) -> Prompt:
+    def prompt(self, item: WorkItem) -> Prompt:
         return self._prompt(item.content)
 
-    def accept(self, item: Item, result: Result, attempt: int) -> list[Description]:
+    def accept(self, item: WorkItem, result: Result, attempt: int) -> list[Description]:
         text = clean_prose(result.text, cut=result.finish_reason == "length", max_sentences=self.config.max_sentences)
         if fault := fault_of(text, min_sentences=self.config.min_sentences):
             raise MalformedError(fault)
         return [Description(item.content.id, text, result.finish_reason, attempt, None, item.key)]
 
-    def reject(self, item: Item, reason: str, result: Result, attempt: int) -> list[Description]:
+    def reject(self, item: WorkItem, reason: str, result: Result, attempt: int) -> list[Description]:
         return [Description(item.content.id, result.text, result.finish_reason, attempt, reason, item.key)]
 
     def _prompt(self, product: Product) -> Prompt:
@@ -58,11 +58,11 @@ class DescribeByTemplate:
     def __init__(self, context: Context) -> None:
         self.context = context
 
-    def items(self, part: int) -> Iterator[Item]:
+    def items(self, part: int) -> Iterator[WorkItem]:
         for product in self.context.inputs.part("ingest", Product, part):
             text = describe_by_template(product)
-            yield Item(product.id, content_key(["describe", version_of("describe"), product.id, text]), text)
+            yield WorkItem(product.id, content_key(["describe", version_of("describe"), product.id, text]), text)
 
-    def rows(self, items: Iterable[Item]) -> Iterator[Made]:
+    def rows(self, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
         for item in items:
-            yield Made(item, [Description(item.id, item.content, "stop", 1, None, item.key)])
+            yield ItemResult(item, [Description(item.id, item.content, "stop", 1, None, item.key)])

@@ -7,9 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from skutune.hashing import bucket_hash, content_key
+from skutune.pipeline.stage_io import Outputs
+from skutune.pipeline.tables import Partitioner
 from skutune.records import Name, Recommendation
-from skutune.stages.base import Context, Outputs
-from skutune.tables import Partitioner
+from skutune.stages.base import Context
 from skutune.text import normalise_name
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from skutune.hashing import content_key
+from skutune.pipeline.code_version import version_of
 from skutune.records import Description, Embedding, Product, Variant
-from skutune.stages.base import Context, Item, Made
-from skutune.versions import version_of
+from skutune.stages.base import Context, ItemResult, WorkItem
 
 _WINDOW = 2048  # texts sorted by length before they are encoded together
 
@@ -32,20 +32,20 @@ class Embed:
         self.context = context
         self.max_tokens = context.config.models.encoder.max_tokens
 
-    def items(self, part: int) -> Iterator[Item]:
+    def items(self, part: int) -> Iterator[WorkItem]:
         model = self.context.identity("encoder")
         for text in self._texts(part):
             item_id = f"{text.product_id}/{text.kind}/{text.number}"
             key = content_key(["embed", version_of("embed"), item_id, text.text, model, self.max_tokens])
-            yield Item(item_id, key, text)
+            yield WorkItem(item_id, key, text)
 
-    def rows(self, items: Iterable[Item]) -> Iterator[Made]:
+    def rows(self, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
         stream = iter(items)
         while window := list(islice(stream, _WINDOW)):
             vectors = self.context.encoder().encode([item.content.text for item in window])
             for item, vector in zip(window, vectors, strict=True):
                 text: _Text = item.content
-                yield Made(item, [Embedding(text.product_id, text.kind, text.number, vector, item.key)])
+                yield ItemResult(item, [Embedding(text.product_id, text.kind, text.number, vector, item.key)])
 
     def _texts(self, part: int) -> Iterator[_Text]:
         inputs = self.context.inputs

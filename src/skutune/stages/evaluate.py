@@ -14,20 +14,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from skutune.evaluation import relevance
-from skutune.evaluation.demands import Demanding, Demands
+from skutune.evaluation.constraints import ConstraintReader, Constraints
 from skutune.evaluation.document import FILE, JudgeFigures, document
-from skutune.evaluation.reading import agrees, read, references_of
+from skutune.evaluation.judge import Judged, Pair, judge_pairs, measure_agreement, pairs_of, read_labels
+from skutune.evaluation.parse_answer import agrees, parse_loosely, references_of
+from skutune.evaluation.prompt_lengths import drop_long_prompts
 from skutune.evaluation.recall import IDENTITY_TOKENS, recalled
-from skutune.evaluation.relevance import Judged, Pair
+from skutune.evaluation.systems import Models, Systems, TimedAnswer, timed
 from skutune.hashing import unit_hash
+from skutune.linking import load_linker
+from skutune.pipeline.stage_io import Outputs
+from skutune.pipeline.user_files import labels_file
 from skutune.prompts.identify import description_of
-from skutune.records import Evaluated, Example, Recalled
-from skutune.sources import labels_file
-from skutune.stages.answerers import Answerers, Given, timed
-from skutune.stages.base import Context, Outputs
+from skutune.records import Description, EvaluatedAnswer, Example, Product, RecallResult
+from skutune.serving.catalog_trie import kept_trie
+from skutune.stages.base import Context
 from skutune.stages.compose import HELD_OUT_PRODUCT, HELD_OUT_QUESTION, TRAIN
-from skutune.stages.fitting import fitting
 from skutune.training.examples import load_examples
 from skutune.training.loss import held_out_losses
 from skutune.training.tokens import load_tokenizer
@@ -39,7 +41,7 @@ RECALLED = "recalled"
 
 
 class Evaluate:
-    """Held-out examples → Evaluated and Recalled rows, `evaluation.json`. Holds the catalog and its linker."""
+    """Held-out examples → EvaluatedAnswer and RecallResult rows, `evaluation.json`. Keeps the catalog in memory."""
 
     def __init__(self, context: Context) -> None:
         self.context, self.inputs, self.config = context, context.inputs, context.config.stages.evaluate
@@ -51,14 +53,36 @@ class Evaluate:
         judge = self.config.judge.model
         if judge != "none" and (questions or labels):
             self.context.check_judge(judge)  # what cannot be had is told before hours of answers, not after them
-        answerers = Answerers(self.context)
-        catalog = {product.id: product.name for product in answerers.products}
-        rows, recalls = self._asked(answerers, questions, described, catalog)
+        systems = self._systems()
+        catalog = {product.id: product.name for product in systems.products}
+        rows, recalls = self._asked(systems, questions, described, catalog)
         rows, judged = self._judged(rows, labels, catalog)
-        outputs.part(Evaluated, 0, rows)
-        outputs.part(Recalled, 0, recalls, RECALLED)
+        outputs.part(EvaluatedAnswer, 0, rows)
+        outputs.part(RecallResult, 0, recalls, RECALLED)
         self._write(outputs, rows, recalls, catalog, judged, too_long)
         outputs.figures["loss"] = self._losses()
+
+    def _systems(self) -> Systems:
+        config, inputs = self.context.config, self.inputs
+        is_adapter = config.stages.finetune.trains_adapter
+        models = Models(
+            base=self.context.base,
+            tuned=lambda: inputs.folder("finetune", "adapter" if is_adapter else "model"),
+            is_adapter=is_adapter,
+            dtype=config.models.base.dtype,
+            trie=lambda: kept_trie(inputs),
+            encoder=self.context.encoder,
+        )
+        linker = load_linker(inputs.folder("classify", "linker"))
+        products = {product.id: product for product in inputs.rows("ingest", Product)}
+        return Systems(
+            config=self.config,
+            link=config.stages.link,
+            models=models,
+            linker=linker,
+            products=[products[each] for each in linker.ids],
+            descriptions=lambda: inputs.rows("describe", Description),
+        )
 
     def _questions(self) -> list[Example]:
         """Held-out questions of both splits, half and half where there are enough."""
@@ -79,7 +103,10 @@ class Evaluate:
         if self.config.systems == ("retrieval",) or not (questions or described):
             return questions, described, 0
         base = self.context.base()
-        fit = fitting(base, questions, self.config.max_tokens), fitting(base, described, IDENTITY_TOKENS)
+        fit = (
+            drop_long_prompts(base, questions, self.config.max_tokens),
+            drop_long_prompts(base, described, IDENTITY_TOKENS),
+        )
         left_out = len(questions) + len(described) - len(fit[0]) - len(fit[1])
         if left_out:
             _log.warning("%d questions and descriptions are left out: too long for the base model", left_out)
@@ -95,24 +122,24 @@ class Evaluate:
 
     def _asked(
         self,
-        answerers: Answerers,
+        systems: Systems,
         questions: Sequence[Example],
         described: Sequence[Example],
         catalog: Mapping[str, str],
-    ) -> tuple[list[Evaluated], list[Recalled]]:
-        rows: list[Evaluated] = []
-        recalls: list[Recalled] = []
+    ) -> tuple[list[EvaluatedAnswer], list[RecallResult]]:
+        rows: list[EvaluatedAnswer] = []
+        recalls: list[RecallResult] = []
         if not questions and not described:
             return rows, recalls
-        demanding = Demanding(answerers.linker.evidence.index, answerers.linker.ids)
+        demanding = ConstraintReader(systems.linker.evidence.index, systems.linker.ids)
         demands = [demanding.of(example.prompt) for example in questions]
         self._total = len(self.config.systems) * (len(questions) + len(described))
-        for system, answerer in answerers.each():
-            answers = timed(answerer, [example.prompt for example in questions], self.config.batch_size)
+        for name, system in systems.each():
+            answers = timed(system, [example.prompt for example in questions], self.config.batch_size)
             for example, asked, given in zip(questions, demands, answers, strict=True):
-                rows.append(_evaluated(system, example, asked, given, catalog))
+                rows.append(_evaluated(name, example, asked, given, catalog))
                 self._tell()
-            recalls += self._recalled(system, answerer.identify, described)
+            recalls += self._recalled(name, system.identify, described)
         return rows, recalls
 
     def _recalled(
@@ -120,7 +147,7 @@ class Evaluate:
         system: str,
         identify: Callable[[Sequence[str], Sequence[str]], list[str] | None],
         described: Sequence[Example],
-    ) -> Iterator[Recalled]:
+    ) -> Iterator[RecallResult]:
         for start in range(0, len(described), self.config.batch_size):
             batch = described[start : start + self.config.batch_size]
             prompts = [example.prompt for example in batch]
@@ -130,10 +157,10 @@ class Evaluate:
                 self._tell()
 
     def _judged(
-        self, rows: list[Evaluated], labels: Mapping[Pair, bool], catalog: Mapping[str, str]
-    ) -> tuple[list[Evaluated], JudgeFigures | None]:
+        self, rows: list[EvaluatedAnswer], labels: Mapping[Pair, bool], catalog: Mapping[str, str]
+    ) -> tuple[list[EvaluatedAnswer], JudgeFigures | None]:
         """The rows with the judge's verdicts, and how good those are; unchanged where nobody judges."""
-        pairs = [pair for row in rows for pair in relevance.pairs_of(row.question, row.ids, catalog)]
+        pairs = [pair for row in rows for pair in pairs_of(row.question, row.ids, catalog)]
         judge = self.config.judge.model
         if judge == "none" or not (rows or labels):
             return rows, None
@@ -141,8 +168,8 @@ class Evaluate:
         self._done, self._total = 0, len(set(asked))
         judged = Judged({}, 0)
         if asked:
-            judged = relevance.judge_pairs(self.context.judge(judge), asked, lambda: self._tell("verdicts"))
-        agreement = relevance.agreement(judged.verdicts, labels) if labels else None
+            judged = judge_pairs(self.context.judge(judge), asked, lambda: self._tell("verdicts"))
+        agreement = measure_agreement(judged.verdicts, labels) if labels else None
         figures = JudgeFigures(judge, judged.asked, len(judged.verdicts), agreement)
         return [_with_verdicts(row, judged, catalog) for row in rows], figures
 
@@ -150,13 +177,13 @@ class Evaluate:
         labels = self.config.judge.labels
         if labels is None or self.config.judge.model == "none":
             return {}
-        return relevance.read_labels(labels_file(labels, self.context.scratch))
+        return read_labels(labels_file(labels, self.context.scratch))
 
     def _write(
         self,
         outputs: Outputs,
-        rows: Sequence[Evaluated],
-        recalls: Sequence[Recalled],
+        rows: Sequence[EvaluatedAnswer],
+        recalls: Sequence[RecallResult],
         catalog: Mapping[str, str],
         judge: JudgeFigures | None,
         too_long: int,
@@ -200,10 +227,12 @@ class Evaluate:
         return asdict(losses)
 
 
-def _evaluated(system: str, example: Example, demands: Demands, given: Given, catalog: Mapping[str, str]) -> Evaluated:
-    found = read(given.text, catalog)
+def _evaluated(
+    system: str, example: Example, demands: Constraints, given: TimedAnswer, catalog: Mapping[str, str]
+) -> EvaluatedAnswer:
+    found = parse_loosely(given.text, catalog)
     named = [reference for reference in references_of(given.text)[1] if reference is not None]
-    return Evaluated(
+    return EvaluatedAnswer(
         question_id=example.question_id,
         product_id=example.product_id,
         split=example.split,
@@ -218,7 +247,7 @@ def _evaluated(system: str, example: Example, demands: Demands, given: Given, ca
         names_agree=found.names_agree,
         names_source=any(each.id == example.product_id and agrees(each, catalog) for each in named),
         constraints=list(demands.constraints),
-        broken=demands.broken_by(found.ids),
+        broken=demands.violations(found.ids),
         pairs_with=demands.repeated,
         repeats=demands.repeats(found.ids),
         relevant=[],
@@ -229,12 +258,12 @@ def _evaluated(system: str, example: Example, demands: Demands, given: Given, ca
     )
 
 
-def _with_verdicts(row: Evaluated, judged: Judged, catalog: Mapping[str, str]) -> Evaluated:
+def _with_verdicts(row: EvaluatedAnswer, judged: Judged, catalog: Mapping[str, str]) -> EvaluatedAnswer:
     """The row with each of its ids, once, as relevant or not; what no product has is not."""
     relevant: list[str] = []
     irrelevant: list[str] = []
     for each in dict.fromkeys(row.ids):
-        pairs = relevance.pairs_of(row.question, [each], catalog)
+        pairs = pairs_of(row.question, [each], catalog)
         verdict = judged.verdicts.get(pairs[0]) if pairs else False
         if verdict is not None:
             (relevant if verdict else irrelevant).append(each)

@@ -1,23 +1,30 @@
-"""Fine-tune the base model on the training examples; writes `adapter/` or `model/`, and what `tuned` adds."""
+"""Fine-tune the base model on the training examples; writes `adapter/` or `model/`, a model card and the curves."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
+from skutune.config import model_name
 from skutune.errors import InputError, RetryableError, SkutuneError
-from skutune.stages.base import Context, Outputs
-from skutune.stages.catalog_trie import TRIE, write_trie
-from skutune.stages.checkpoints import Limit
-from skutune.stages.tuned import EVENTS, MERGED, base_name, complete
-from skutune.stages.uploads import Uploads
-from skutune.training.curves import StepMetrics
-from skutune.training.disk import full_disk_told
-from skutune.training.figures import FinetuneFigures
+from skutune.pipeline.stage_io import Outputs
+from skutune.serving.catalog_trie import TRIE, write_trie
+from skutune.stages.base import Context
+from skutune.training.adapters import note_base
+from skutune.training.checkpoint_store import MemoryLimit
+from skutune.training.checkpoint_upload import Uploads
+from skutune.training.disk_full import disk_full_as_retryable
+from skutune.training.merge import merge
+from skutune.training.metrics import FinetuneMetrics
+from skutune.training.metrics_callback import StepMetrics, read_points
+from skutune.training.model_card import Provenance, render_card
 from skutune.training.sft import MemoryExhaustedError, finetune
+from skutune.training.tensorboard import write_events
 
 _log = logging.getLogger(__name__)
+CARD, EVENTS, MERGED = "README.md", "tensorboard", "merged"
 
 
 class Finetune:
@@ -37,11 +44,11 @@ class Finetune:
             with Uploads(self.context.checkpoints, self.context.scratch / "uploads") as uploads:
                 figures = self._train(limit, work, uploads)
         except MemoryExhaustedError as error:
-            raise self._lowered(Limit(error.examples, error.checkpointing)) from error
+            raise self._lowered(MemoryLimit(error.examples, error.checkpointing)) from error
         if self.context.team.rank:
             return
-        with full_disk_told("what belongs to the weights", work):
-            complete(self.context, figures, work)
+        with disk_full_as_retryable("what belongs to the weights", work):
+            finish_model_folder(self.context, figures, work)
             write_trie(self.context.inputs, self.context.base(), work / figures.model, work / TRIE)
         for folder in (figures.model, MERGED, EVENTS):
             if (work / folder).is_dir():
@@ -51,7 +58,7 @@ class Finetune:
         outputs.folder(TRIE, work / TRIE)
         self.context.checkpoints.clear()
 
-    def _train(self, limit: Limit, work: Path, uploads: Uploads) -> FinetuneFigures:
+    def _train(self, limit: MemoryLimit, work: Path, uploads: Uploads) -> FinetuneMetrics:
         base, models = self.context.base(), self.context.config.models
         earlier = self.context.scratch / "earlier"
         self.context.checkpoints.restore(earlier)
@@ -72,11 +79,11 @@ class Finetune:
             processes_here=self.context.team.ranks_here,
         )
 
-    def _limit(self) -> Limit:
+    def _limit(self) -> MemoryLimit:
         """What fits, as the settings have it or as an earlier start found."""
         wanted, limit = self.config.micro_batch_size, self.context.checkpoints.memory_limit()
         if limit is None or (limit.micro_batch_size >= wanted and not limit.checkpointing):
-            return Limit(wanted)
+            return MemoryLimit(wanted)
         _log.warning(
             "training with %d examples at the same time on a device instead of %d%s, because memory ran out before; a "
             "step still has %d",
@@ -85,7 +92,7 @@ class Finetune:
         )
         return limit
 
-    def _lowered(self, failed: Limit) -> SkutuneError:
+    def _lowered(self, failed: MemoryLimit) -> SkutuneError:
         """Note what may fit where this did not; the error that says so, or that nothing can."""
         examples = failed.micro_batch_size
         if examples == 1 and failed.checkpointing:
@@ -93,7 +100,7 @@ class Finetune:
                 "training: a single example does not fit into the device's memory: lower stages.finetune.max_length "
                 f"({self.config.max_length}), choose a method that needs less (lora, qlora), or use larger devices"
             )
-        limit = Limit(max(1, examples // 2), failed.checkpointing or examples == 1)
+        limit = MemoryLimit(max(1, examples // 2), failed.checkpointing or examples == 1)
         self.context.checkpoints.limit_memory(limit)
         return RetryableError(
             f"training: out of memory with {examples} examples at the same time on a device; the next start "
@@ -104,3 +111,55 @@ class Finetune:
     def _report(self, point: StepMetrics) -> None:
         if point.loss is not None:  # a validation trains nothing
             self.context.report("epochs", point.epoch, self.config.epochs, point.tokens_per_second)
+
+
+def finish_model_folder(context: Context, figures: FinetuneMetrics, work: Path) -> None:
+    """Add to the weights in `work` what belongs to them; afterwards all that lies there but checkpoints is a result.
+
+    Args:
+        context: of the stage that trained.
+        figures: of the training; its `model` is the folder of the weights.
+        work: holds them and `metrics.jsonl`; gets `tensorboard/` and, where it was asked for, `merged/`.
+
+    Raises:
+        InputError: the adapter cannot be merged into its base.
+    """
+    folder, config = work / figures.model, context.config.stages.finetune
+    found = _provenance(context)
+    if config.trains_adapter:
+        note_base(folder, context.base(), found.base)
+        if config.merge:
+            merge(context.base(), folder, work / MERGED, context.config.models.base.dtype)
+            (work / MERGED / CARD).write_text(render_card(found, config, figures, is_adapter=False), encoding="utf-8")
+    card = render_card(found, config, figures, is_adapter=config.trains_adapter)
+    (folder / CARD).write_text(card, encoding="utf-8")
+    write_events(read_points(work / "metrics.jsonl"), work / EVENTS)
+
+
+def base_name(name: str, identity: str) -> str:
+    """What an adapter says that its base is: the hub name, or a folder's last part (paths differ between machines).
+
+    A hub model's identity begins with its name, also where pods read the model from a mirror.
+    """
+    hub_name, at, _ = identity.rpartition("@")
+    if at:
+        return hub_name
+    return Path(name).name if model_name.is_folder(name) else name
+
+
+def _provenance(context: Context) -> Provenance:
+    models, identity = context.config.models, context.identity("base")
+    made = context.inputs.manifest("compose").figures
+    data = {"products": made.get("products", 0), "of these held out wholly": made.get("held_out_products", 0)}
+    kinds = {
+        f"examples, {name.replace('/', ', ').replace('_', ' ')}": n for name, n in made.get("examples", {}).items()
+    }
+    scripted = model_name.is_scripted(models.generator)
+    return Provenance(
+        run=context.config.run,
+        base=base_name(models.base.name, identity),
+        identity=identity,
+        generator="the scripted engine, no LLM" if scripted else base_name(models.generator.name, ""),
+        data={name: count for name, count in {**data, **kinds}.items() if count},
+        version=version("skutune"),
+    )

@@ -7,9 +7,10 @@ import math
 from skutune import catalog
 from skutune.errors import InputError
 from skutune.hashing import bucket_hash
+from skutune.pipeline.stage_io import Outputs
+from skutune.pipeline.tables import Partitioner
 from skutune.records import Product, Reject
-from skutune.stages.base import Context, Outputs
-from skutune.tables import Partitioner
+from skutune.stages.base import Context
 
 _REJECTS_KEPT = 100_000
 

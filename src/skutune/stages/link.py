@@ -8,10 +8,10 @@ from itertools import islice
 
 from skutune import linking
 from skutune.hashing import content_key
-from skutune.linking import Linker, Sources, query_text
+from skutune.linking import Linker, SourceScorer, query_text
+from skutune.pipeline.code_version import version_of
 from skutune.records import Expansion, Link, Name
-from skutune.stages.base import Context, Item, Made
-from skutune.versions import version_of
+from skutune.stages.base import Context, ItemResult, WorkItem
 
 _WINDOW = 1024
 
@@ -33,9 +33,9 @@ class Links:
 
     def __init__(self, context: Context) -> None:
         self.context, self.config = context, context.config.stages.link
-        self._sources: Sources | None = None
+        self._sources: SourceScorer | None = None
 
-    def items(self, part: int) -> Iterator[Item]:
+    def items(self, part: int) -> Iterator[WorkItem]:
         inputs = self.context.inputs
         # A name's candidates depend on the whole catalog: another classifier is another key.
         classifier = inputs.manifest("classify").digests()
@@ -49,14 +49,14 @@ class Links:
             text = query_text(name.text, expansions.get(name.normalised))
             asked = [name.normalised, name.text, name.sources, text]
             key = content_key(["link", version_of("link"), *asked, classifier, settings])
-            yield Item(name.normalised, key, _Query(name, text))
+            yield WorkItem(name.normalised, key, _Query(name, text))
 
-    def rows(self, items: Iterable[Item]) -> Iterator[Made]:
+    def rows(self, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
         stream = iter(items)
         while window := list(islice(stream, _WINDOW)):
             yield from self._linked(window)
 
-    def _linked(self, items: list[Item]) -> Iterator[Made]:
+    def _linked(self, items: list[WorkItem]) -> Iterator[ItemResult]:
         names: list[Name] = [item.content.name for item in items]
         texts = [name.text for name in names]
         vectors = self.context.encoder().encode([item.content.text for item in items])
@@ -65,15 +65,17 @@ class Links:
         judged = self.sources().judge(texts, vectors, ranked, of_names, self.config.precision)
         for item, name, each, sources in zip(items, names, ranked, judged, strict=True):
             found = self.linker.choose(each, self.config)
-            yield Made(item, [Link(name.normalised, name.text, found.candidates, found.best_p, sources, item.key)])
+            yield ItemResult(
+                item, [Link(name.normalised, name.text, found.candidates, found.best_p, sources, item.key)]
+            )
 
     @property
     def linker(self) -> Linker:
         """The linker of the classify stage."""
         return self.sources().linker
 
-    def sources(self) -> Sources:
+    def sources(self) -> SourceScorer:
         """What judges sources by that linker, loaded once."""
         if self._sources is None:
-            self._sources = Sources(linking.load(self.context.inputs.folder("classify", "linker")))
+            self._sources = SourceScorer(linking.load_linker(self.context.inputs.folder("classify", "linker")))
         return self._sources

@@ -6,12 +6,13 @@ has, the same that a laptop computes for the same model.
 
 from __future__ import annotations
 
-from skutune import model_names
-from skutune.config import ModelConfig
+from skutune.config import model_name
+from skutune.config.schema import ModelConfig
 from skutune.engines import model_identity
-from skutune.engines.mirror import mirror
-from skutune.engines.weights import locate
-from skutune.stages.base import Context, Outputs
+from skutune.engines.weights.locate import locate
+from skutune.engines.weights.mirror import mirror
+from skutune.pipeline.stage_io import Outputs
+from skutune.stages.base import Context
 
 
 class Models:
@@ -21,7 +22,7 @@ class Models:
         self.context = context
 
     def run(self, outputs: Outputs) -> None:
-        model_names.check_pinned(self.context.config, self.context.models)
+        model_name.check_pinned(self.context.config, self.context.models)
         found: dict[str, dict[str, str]] = {}
         for role, model in self.context.config.models:
             if model is None or role not in self.context.models:  # no stage of this run uses it
@@ -33,7 +34,7 @@ class Models:
 
     def _name(self, model: ModelConfig, outputs: Outputs) -> str:
         """What pods use: a hub model's mirror; a folder or prefix stays where it is."""
-        if model_names.is_scripted(model) or not model_names.is_hub(model.name):
+        if model_name.is_scripted(model) or not model_name.is_hub(model.name):
             return model.name
         scratch = self.context.scratch / "hub"
         prefix = mirror(model, outputs.store, scratch, lambda done, total: self.context.report("MiB", done, total))

@@ -9,8 +9,8 @@ from skutune.engines.base import Result
 from skutune.prompts.cleaning import clean_prose, fault_of
 from skutune.prompts.paraphrase import paraphrase
 from skutune.records import Description, Product, Variant
-from skutune.stages.base import Context, Item, Made
-from skutune.stages.generation import MalformedError, Prompt, ask, sampling_of
+from skutune.stages.base import Context, ItemResult, WorkItem
+from skutune.stages.llm import MalformedError, Prompt, generate_rows, sampling_of
 from skutune.text import normalise_name
 
 _MAX_SENTENCES = 5
@@ -32,7 +32,7 @@ class Paraphrase:
         self.context, self.config = context, context.config.stages.paraphrase
         self.attempts = self.config.attempts
 
-    def items(self, part: int) -> Iterator[Item]:
+    def items(self, part: int) -> Iterator[WorkItem]:
         model = self.context.identity("generator")
         products = {product.id: product for product in self.context.inputs.part("ingest", Product, part)}
         for description in self.context.inputs.part("describe", Description, part):
@@ -41,15 +41,15 @@ class Paraphrase:
             for number in range(1, self.config.variants + 1):
                 wanted = _Wanted(products[description.product_id], description.text, number)
                 item_id = f"{description.product_id}/{number}"
-                yield Item(item_id, self._prompt(wanted).key("paraphrase", item_id, model), wanted)
+                yield WorkItem(item_id, self._prompt(wanted).key("paraphrase", item_id, model), wanted)
 
-    def rows(self, items: Iterable[Item]) -> Iterator[Made]:
-        return ask(self.context.engine(), self, items, self.config.attempts)
+    def rows(self, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
+        return generate_rows(self.context.engine(), self, items, self.config.attempts)
 
-    def prompt(self, item: Item) -> Prompt:
+    def prompt(self, item: WorkItem) -> Prompt:
         return self._prompt(item.content)
 
-    def accept(self, item: Item, result: Result, attempt: int) -> list[Variant]:
+    def accept(self, item: WorkItem, result: Result, attempt: int) -> list[Variant]:
         text = clean_prose(result.text, cut=result.finish_reason == "length", max_sentences=_MAX_SENTENCES)
         if fault := fault_of(text):
             raise MalformedError(fault)
@@ -57,10 +57,10 @@ class Paraphrase:
             raise MalformedError("the same words as the description")
         return [self._row(item, text, result, attempt, None)]
 
-    def reject(self, item: Item, reason: str, result: Result, attempt: int) -> list[Variant]:
+    def reject(self, item: WorkItem, reason: str, result: Result, attempt: int) -> list[Variant]:
         return [self._row(item, result.text, result, attempt, reason)]
 
-    def _row(self, item: Item, text: str, result: Result, attempt: int, rejected: str | None) -> Variant:
+    def _row(self, item: WorkItem, text: str, result: Result, attempt: int, rejected: str | None) -> Variant:
         wanted: _Wanted = item.content
         return Variant(wanted.product.id, wanted.number, text, result.finish_reason, attempt, rejected, item.key)
 
@@ -78,9 +78,9 @@ class NoVariants:
     def __init__(self, context: Context) -> None:
         self.context = context
 
-    def items(self, part: int) -> Iterator[Item]:
+    def items(self, part: int) -> Iterator[WorkItem]:
         return iter(())
 
-    def rows(self, items: Iterable[Item]) -> Iterator[Made]:
+    def rows(self, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
         for item in items:  # read to the end: that is what makes the empty parts
-            yield Made(item, [])
+            yield ItemResult(item, [])

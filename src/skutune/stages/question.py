@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from skutune.answers import holds_marker
+from skutune.answer_format import holds_marker
 from skutune.engines.base import Result
 from skutune.prompts.cleaning import clean_question
 from skutune.prompts.question import deal, question, schema
 from skutune.records import Product, Question
-from skutune.stages.base import Context, Item, Made
-from skutune.stages.generation import MalformedError, Prompt, ask, sampling_of
+from skutune.stages.base import Context, ItemResult, WorkItem
+from skutune.stages.llm import MalformedError, Prompt, generate_rows, sampling_of
 from skutune.text import normalise_name, words
 
 _MIN_WORDS, _MAX_WORDS = 4, 60
@@ -36,19 +36,19 @@ class Questions:
         self.context, self.config = context, context.config.stages.question
         self.attempts = self.config.attempts
 
-    def items(self, part: int) -> Iterator[Item]:
+    def items(self, part: int) -> Iterator[WorkItem]:
         model = self.context.identity("generator")
         for product in self.context.inputs.part("ingest", Product, part):
             key = self._prompt(product).key("question", product.id, model)
-            yield Item(product.id, key, _Asked(product))
+            yield WorkItem(product.id, key, _Asked(product))
 
-    def rows(self, items: Iterable[Item]) -> Iterator[Made]:
-        return ask(self.context.engine(), self, items, self.config.attempts)
+    def rows(self, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
+        return generate_rows(self.context.engine(), self, items, self.config.attempts)
 
-    def prompt(self, item: Item) -> Prompt:
+    def prompt(self, item: WorkItem) -> Prompt:
         return self._prompt(item.content.product)
 
-    def accept(self, item: Item, result: Result, attempt: int) -> list[Question]:
+    def accept(self, item: WorkItem, result: Result, attempt: int) -> list[Question]:
         asked: _Asked = item.content
         for text in _listed(result):
             shown = clean_question(text)
@@ -61,13 +61,13 @@ class Questions:
             raise MalformedError(f"{len(asked.good)} usable questions of {self.config.per_product}")
         return self._rows(item, attempt)
 
-    def reject(self, item: Item, reason: str, result: Result, attempt: int) -> list[Question]:
+    def reject(self, item: WorkItem, reason: str, result: Result, attempt: int) -> list[Question]:
         rows = self._rows(item, attempt)
         if not rows:
             rows.append(self._row(item, 0, "", result.text, attempt, reason))
         return rows
 
-    def _rows(self, item: Item, attempt: int) -> list[Question]:
+    def _rows(self, item: WorkItem, attempt: int) -> list[Question]:
         asked: _Asked = item.content
         intents = deal(self.config.intents, self.config.per_product)
         good = list(asked.good.values())[: self.config.per_product]
@@ -80,7 +80,7 @@ class Questions:
         ]
         return rows
 
-    def _row(self, item: Item, number: int, intent: str, text: str, attempt: int, rejected: str | None) -> Question:
+    def _row(self, item: WorkItem, number: int, intent: str, text: str, attempt: int, rejected: str | None) -> Question:
         product_id = item.content.product.id
         return Question(f"{product_id}/{number}", product_id, number, intent, text, attempt, rejected, item.key)
 

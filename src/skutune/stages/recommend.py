@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from skutune.answers import holds_marker
+from skutune.answer_format import holds_marker
 from skutune.engines.base import Result
 from skutune.hashing import unit_hash
 from skutune.prompts.cleaning import clean_name
 from skutune.prompts.recommend import recommend, schema, slots
 from skutune.records import Product, Question, Recommendation
-from skutune.stages.base import Context, Item, Made
-from skutune.stages.generation import MalformedError, Prompt, ask, sampling_of
+from skutune.stages.base import Context, ItemResult, WorkItem
+from skutune.stages.llm import MalformedError, Prompt, generate_rows, sampling_of
 from skutune.text import normalise_name, words
 
 _MAX_WORDS = 8
@@ -36,31 +36,31 @@ class Recommend:
         self.context, self.config = context, context.config.stages.recommend
         self.attempts = self.config.attempts
 
-    def items(self, part: int) -> Iterator[Item]:
+    def items(self, part: int) -> Iterator[WorkItem]:
         model = self.context.identity("generator")
         names = {product.id: product.name for product in self.context.inputs.part("ingest", Product, part)}
         for question in self.context.inputs.part("question", Question, part):
             if question.rejected is not None:
                 continue
             asked = _Asked(question, names[question.product_id], self._count(question.id))
-            yield Item(question.id, self._prompt(asked).key("recommend", question.id, model), asked)
+            yield WorkItem(question.id, self._prompt(asked).key("recommend", question.id, model), asked)
 
-    def rows(self, items: Iterable[Item]) -> Iterator[Made]:
-        return ask(self.context.engine(), self, items, self.config.attempts)
+    def rows(self, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
+        return generate_rows(self.context.engine(), self, items, self.config.attempts)
 
-    def prompt(self, item: Item) -> Prompt:
+    def prompt(self, item: WorkItem) -> Prompt:
         return self._prompt(item.content)
 
-    def accept(self, item: Item, result: Result, attempt: int) -> list[Recommendation]:
+    def accept(self, item: WorkItem, result: Result, attempt: int) -> list[Recommendation]:
         names = distinct(_named(result, item.content.count))
         if not may_be(names[0], item.content.product_name):
             raise MalformedError(f"the first name, {names[0]!r}, is not the product's")
         return [self._row(item, names, attempt, None)]
 
-    def reject(self, item: Item, reason: str, result: Result, attempt: int) -> list[Recommendation]:
+    def reject(self, item: WorkItem, reason: str, result: Result, attempt: int) -> list[Recommendation]:
         return [self._row(item, [result.text], attempt, reason)]
 
-    def _row(self, item: Item, names: list[str], attempt: int, rejected: str | None) -> Recommendation:
+    def _row(self, item: WorkItem, names: list[str], attempt: int, rejected: str | None) -> Recommendation:
         question = item.content.question
         return Recommendation(question.id, question.product_id, names, 0, attempt, rejected, item.key)
 

@@ -10,14 +10,15 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
-from skutune import graph
-from skutune.config import ModelConfig
+from skutune.config.schema import ModelConfig
 from skutune.evaluation.document import FILE as EVALUATION
+from skutune.pipeline import graph
+from skutune.pipeline.stage_io import MODEL_VERSION, Outputs
 from skutune.records import (
     Answer,
     Coverage,
     Description,
-    Evaluated,
+    EvaluatedAnswer,
     Example,
     Expansion,
     Link,
@@ -29,14 +30,14 @@ from skutune.records import (
     Variant,
 )
 from skutune.report import answers, page
-from skutune.report.classifying import read_classifying
+from skutune.report.classifier import read_classifying
 from skutune.report.coverage import tally_coverage
 from skutune.report.evaluation import read_evaluation, top_ids
 from skutune.report.figures import sample
 from skutune.report.linking import tally_links
 from skutune.report.losses import Losses, read_losses
-from skutune.report.pipeline import Outcome, RejectedSample, count_reasons, one_a_kind, stage_cost
-from skutune.stages.base import MODEL_VERSION, Context, Outputs
+from skutune.report.pipeline import RejectedSample, RowOutcome, count_reasons, one_a_kind, stage_cost
+from skutune.stages.base import Context
 from skutune.stages.compose import TRAIN
 
 FILE = "report.html"
@@ -74,7 +75,7 @@ class Report:
 
     def _page(self) -> page.Page:
         manifests = self.inputs.manifests
-        rows = list(self.inputs.rows("evaluate", Evaluated))
+        rows = list(self.inputs.rows("evaluate", EvaluatedAnswer))
         questions = answers.chosen(rows, self.config.stages.report.samples)
         examples = [*self._examples("answer"), *self._examples("description")]
         evaluation = self.inputs.json("evaluate", EVALUATION)
@@ -115,11 +116,11 @@ class Report:
 
     def _reasons(self, name: str) -> Counter[str]:
         if name == "ingest":
-            return count_reasons(Outcome(row.reason) for row in self.inputs.rows("ingest", Reject, "rejects"))
+            return count_reasons(RowOutcome(row.reason) for row in self.inputs.rows("ingest", Reject, "rejects"))
         if name not in _REJECTABLE:
             return Counter()
         return count_reasons(
-            row for part in self._parts_with_rejects(name) for row in self.inputs.part(name, Outcome, part)
+            row for part in self._parts_with_rejects(name) for row in self.inputs.part(name, RowOutcome, part)
         )
 
     def _parts_with_rejects(self, name: str) -> list[int]:
@@ -172,7 +173,7 @@ class Report:
         return {name: noted[name] for name in sorted(noted) if not name.startswith(MODEL_VERSION)}
 
 
-def _texts(questions: list[dict[str, Evaluated]], examples: list[Example]) -> Iterator[str]:
+def _texts(questions: list[dict[str, EvaluatedAnswer]], examples: list[Example]) -> Iterator[str]:
     for question in questions:
         for row in question.values():
             yield from (row.expected, row.answer)

@@ -24,7 +24,7 @@ from typing import Any
 
 from skutune.errors import InputError, RetryableError
 from skutune.store.base import NotFoundError, ObjectStore
-from skutune.store.processes import Process, current_process, is_running
+from skutune.store.process_identity import Process, current_process, is_running
 
 _log = logging.getLogger(__name__)
 _HEARTBEATS = 4

@@ -14,8 +14,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from skutune.errors import InputError
+from skutune.store.atomic_files import atomic_write, remove_leftovers, translate_os_errors
 from skutune.store.base import NotFoundError, ObjectInfo
-from skutune.store.files import explained, remove_leftovers, written_whole
 from skutune.store.keys import TEMPORARY, check_key, check_prefix
 
 _NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
@@ -30,7 +30,7 @@ class LocalStore:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.abspath(root.expanduser()))
-        with explained("read", self.root):
+        with translate_os_errors("read", self.root):
             usable = self.root.is_dir() or not self.root.exists()
         if not usable:
             raise InputError(f"store {self.root}: is a file; name a folder")
@@ -43,19 +43,23 @@ class LocalStore:
     def put(self, key: str, data: bytes) -> None:
         """Write one object whole."""
         path = self._path(key)
-        with explained("write", path), written_whole(path, durable=True) as file:
+        with translate_os_errors("write", path), atomic_write(path, durable=True) as file:
             file.write(data)
 
     def put_file(self, key: str, path: Path) -> None:
         """Write one object whole, copied from a file."""
         target = self._path(key)
-        with open(path, "rb") as source, explained("write", target), written_whole(target, durable=True) as file:
+        with (
+            open(path, "rb") as source,
+            translate_os_errors("write", target),
+            atomic_write(target, durable=True) as file,
+        ):
             shutil.copyfileobj(source, file, 1 << 20)
 
     def get(self, key: str) -> bytes:
         """The whole object. Raises NotFoundError."""
         path = self._path(key)
-        with explained("read", path):
+        with translate_os_errors("read", path):
             try:
                 return path.read_bytes()
             except _NO_FILE:
@@ -65,12 +69,12 @@ class LocalStore:
         """Copy the object into a file, whole. Raises NotFoundError."""
         source_path = self._path(key)
         with ExitStack() as opened:
-            with explained("read", source_path):
+            with translate_os_errors("read", source_path):
                 try:
                     source = opened.enter_context(open(source_path, "rb"))
                 except _NO_FILE:
                     raise self._missing(key) from None
-            with explained("write", path), written_whole(path, durable=False) as file:
+            with translate_os_errors("write", path), atomic_write(path, durable=False) as file:
                 shutil.copyfileobj(source, file, 1 << 20)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
@@ -87,7 +91,7 @@ class LocalStore:
     def head(self, key: str) -> ObjectInfo | None:
         """The object's size and version, or None."""
         path = self._path(key)
-        with explained("read", path):
+        with translate_os_errors("read", path):
             try:
                 status = path.stat()
             except _NO_FILE:
@@ -97,7 +101,7 @@ class LocalStore:
     def delete(self, key: str) -> None:
         """Remove the object, and the folders that it leaves empty."""
         path = self._path(key)
-        with explained("delete", path):
+        with translate_os_errors("delete", path):
             if self.head(key) is None:
                 return
             path.unlink(missing_ok=True)
@@ -125,7 +129,11 @@ class LocalStore:
     def _entries(self, folder: str, start: str) -> dict[str, os.stat_result | None]:
         """Names in a folder with the status of files; sub-folders end with a slash and have None."""
         entries: dict[str, os.stat_result | None] = {}
-        with explained("list", self.root / folder), suppress(*_NO_FILE), os.scandir(self.root / folder) as found:
+        with (
+            translate_os_errors("list", self.root / folder),
+            suppress(*_NO_FILE),
+            os.scandir(self.root / folder) as found,
+        ):
             for entry in found:
                 if not entry.name.startswith(start) or entry.name.startswith(TEMPORARY):
                     continue

@@ -19,9 +19,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.response import StreamingBody
 
 from skutune.errors import InputError
-from skutune.pulse import beat
+from skutune.process.watchdog import heartbeat
+from skutune.store.atomic_files import atomic_write, translate_os_errors
 from skutune.store.base import NotFoundError, ObjectInfo
-from skutune.store.files import explained, written_whole
 from skutune.store.keys import check_key, check_prefix, is_key
 from skutune.store.s3_errors import BROKEN_BODIES, is_missing_key, translated
 
@@ -90,7 +90,7 @@ class S3Store:
 
     def get_file(self, key: str, path: Path) -> None:
         """Copy the object into a file, whole. Raises NotFoundError."""
-        with explained("write", path), written_whole(path, durable=False) as file:
+        with translate_os_errors("write", path), atomic_write(path, durable=False) as file:
             self._download(key, file)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
@@ -185,7 +185,7 @@ class S3Store:
 
 def _moved(size: int) -> None:
     """Called by the client with the bytes that went over the network."""
-    beat()
+    heartbeat()
 
 
 def _version(found: Mapping[str, Any]) -> str:

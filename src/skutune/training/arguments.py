@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from trl import SFTConfig
 
-from skutune.config import FinetuneConfig
-from skutune.training import zero
+from skutune.config.schema import FinetuneConfig
+from skutune.training import zero_config
 from skutune.training.models import device
 from skutune.training.planning import Plan
 
@@ -23,7 +23,7 @@ def trainer_arguments(config: FinetuneConfig, plan: Plan, output: Path, *, has_v
     on_gpu = device().type == "cuda"
     on_cpu_with_zero = bool(plan.zero_stage) and not on_gpu
     if on_cpu_with_zero:
-        zero.connect_on_cpu()
+        zero_config.connect_on_cpu()
     arguments = SFTConfig(
         output_dir=str(output / "checkpoints"),
         num_train_epochs=config.epochs,
@@ -34,7 +34,7 @@ def trainer_arguments(config: FinetuneConfig, plan: Plan, output: Path, *, has_v
         per_device_train_batch_size=plan.rows,
         gradient_accumulation_steps=1,
         ddp_find_unused_parameters=False,
-        deepspeed=zero.deepspeed_config(plan.zero_stage, plan.numbers) if plan.zero_stage else None,
+        deepspeed=zero_config.deepspeed_config(plan.zero_stage, plan.numbers) if plan.zero_stage else None,
         gradient_checkpointing=plan.checkpointing,
         use_liger_kernel=plan.liger,
         liger_kernel_config={"fused_linear_cross_entropy": False, "cross_entropy": False} if plan.liger else None,

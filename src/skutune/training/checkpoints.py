@@ -34,7 +34,7 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix(_PREFIX))
 
 
-def complete(folder: Path, step: int, beside: Sequence[Path] = ()) -> Path:
+def complete_checkpoint(folder: Path, step: int, beside: Sequence[Path] = ()) -> Path:
     """Add files and folders, where they exist, to the checkpoint of this step and say that it is whole; returns it.
 
     They lie in a folder of their own: an adapter directly in a checkpoint would be trained on as a second one.
@@ -51,7 +51,7 @@ def complete(folder: Path, step: int, beside: Sequence[Path] = ()) -> Path:
     return checkpoint
 
 
-def take_beside(checkpoint: Path, folder: Path) -> None:
+def restore_side_files(checkpoint: Path, folder: Path) -> None:
     """Copy what `complete` added to a checkpoint into a folder."""
     shutil.copytree(checkpoint / _BESIDE, folder, dirs_exist_ok=True)
 

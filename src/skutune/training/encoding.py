@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from skutune.chat_template import TEMPLATE_SETTINGS
 from skutune.errors import InputError
-from skutune.training.spans import Span, spans_of
+from skutune.prompts.chat_template import TEMPLATE_SETTINGS
+from skutune.training.reference_spans import Span, spans_of
 from skutune.training.tokens import IGNORED
 
 
@@ -42,7 +42,7 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
-class Encoder:
+class ExampleEncoder:
     """Encodes chats with a tokenizer that tells of each token where it comes from.
 
     Args:

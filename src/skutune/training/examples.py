@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from skutune.engines.folders import made_whole
+from skutune.engines.weights.folders import atomic_folder
 from skutune.errors import InputError
 from skutune.hashing import content_key
-from skutune.pulse import beat
-from skutune.store.files import explained
-from skutune.training.encoding import Chat, Encoded, Encoder
+from skutune.process.watchdog import heartbeat
+from skutune.store.atomic_files import translate_os_errors
+from skutune.training.encoding import Chat, Encoded, ExampleEncoder
 from skutune.training.tokens import IGNORED
 
 _BATCH = 512
@@ -103,10 +103,10 @@ def load_examples(
         RetryableError: the disk is full.
     """
     _check_not_empty(path)
-    encoder = Encoder(tokenizer, max_length, reference_weight)
+    encoder = ExampleEncoder(tokenizer, max_length, reference_weight)
     folder = cache / _key(path, encoder, limit)
     while waits and not folder.is_dir():
-        beat()
+        heartbeat()
         time.sleep(_POLL_SECONDS)
     if not folder.is_dir():
         _encode(path, encoder, limit, folder)
@@ -120,7 +120,7 @@ def messages_of(row: Mapping[str, Any]) -> list[dict[str, str]]:
     return [*(row.get("prompt") or []), *(row.get("completion") or [])]
 
 
-def _key(path: Path, encoder: Encoder, limit: int | None) -> str:
+def _key(path: Path, encoder: ExampleEncoder, limit: int | None) -> str:
     """A hash of all that the encoded examples are made from."""
     tokenizer = encoder.tokenizer
     with path.open("rb") as file:
@@ -129,8 +129,8 @@ def _key(path: Path, encoder: Encoder, limit: int | None) -> str:
     return content_key([digest, words, encoder.max_length, encoder.reference_weight, limit])
 
 
-def _encode(path: Path, encoder: Encoder, limit: int | None, folder: Path) -> None:
-    with made_whole(folder, "encoding") as made:
+def _encode(path: Path, encoder: ExampleEncoder, limit: int | None, folder: Path) -> None:
+    with atomic_folder(folder, "encoding") as made:
         made.mkdir()
         counts = _write_table(made / _TABLE, _encoded(path, encoder, limit))
         (made / _COUNTS).write_text(json.dumps(asdict(counts)), encoding="utf-8")
@@ -147,9 +147,13 @@ def _write_table(path: Path, batches: Iterator[list[Encoded | None]]) -> _Counts
     columns = {"input_ids": pa.int32(), "labels": pa.int32(), "loss_weights": pa.float32()}
     schema = pa.schema([(name, pa.list_(kind)) for name, kind in columns.items()])
     counts = _Counts()
-    with explained("write", path), pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as stream:
+    with (
+        translate_os_errors("write", path),
+        pa.OSFile(str(path), "wb") as file,
+        pa.ipc.new_stream(file, schema) as stream,
+    ):
         for batch in batches:
-            beat()
+            heartbeat()
             for example in batch:
                 counts.add(example)
             kept = [example for example in batch if example is not None]
@@ -158,7 +162,7 @@ def _write_table(path: Path, batches: Iterator[list[Encoded | None]]) -> _Counts
     return counts
 
 
-def _encoded(path: Path, encoder: Encoder, limit: int | None) -> Iterator[list[Encoded | None]]:
+def _encoded(path: Path, encoder: ExampleEncoder, limit: int | None) -> Iterator[list[Encoded | None]]:
     from jinja2 import TemplateError
 
     lines = _chats(path, limit)

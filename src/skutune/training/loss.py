@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from skutune.pulse import beat
+from skutune.process.watchdog import heartbeat
 from skutune.training.batches import micro_batches
 from skutune.training.collate import Collate
 from skutune.training.examples import Examples
@@ -63,7 +63,7 @@ def mean_loss(
     found = np.zeros(3)  # loss, weight, tokens
     with torch.no_grad():
         for indices in share:
-            beat()
+            heartbeat()
             batch = collate([rows[index] for index in indices])
             batch = {name: value.to(model.device) for name, value in batch.items() if torch.is_tensor(value)}
             weight, tokens = batch["loss_weights"][:, 1:].sum(), (batch["labels"][:, 1:] != IGNORED).sum()

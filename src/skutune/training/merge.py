@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from skutune.errors import InputError
-from skutune.pulse import slow
+from skutune.process.watchdog import extended
 from skutune.training.models import load_tuned, number_format
 
 
@@ -27,7 +27,7 @@ def merge(base: Path, adapter: Path, folder: Path, dtype: str) -> None:
     from transformers import AutoTokenizer
 
     tuned = load_tuned(base, adapter, number_format(dtype))
-    with slow():
+    with extended():
         try:
             model = tuned.merge_and_unload(safe_merge=True)
         except ValueError as error:

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from skutune.chat_template import settled
-from skutune.config import FinetuneConfig
+from skutune.config.schema import FinetuneConfig
 from skutune.errors import InputError
-from skutune.pulse import slow
+from skutune.process.watchdog import extended
+from skutune.prompts.chat_template import settled
 from skutune.training.adapters import check_base
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -43,7 +43,7 @@ def load_model(folder: Path, dtype: torch.dtype, **options: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     try:
-        with slow():
+        with extended():
             return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True, **options)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"base model {folder}: cannot be loaded: {error}") from error

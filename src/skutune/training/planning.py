@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from skutune.config import FinetuneConfig
-from skutune.training import memory, zero
+from skutune.config.schema import FinetuneConfig
+from skutune.training import memory, zero_config
 from skutune.training.checkpoints import Split
 from skutune.training.models import device, number_format
 
@@ -91,7 +91,7 @@ def choose_plan(
         number_bytes=numbers.itemsize,
         processes=processes,
         device_bytes=memory.device_bytes(processes_here),
-        has_zero=zero.is_installed(),
+        has_zero=zero_config.is_installed(),
         begun_stage=_stage_of(begun, processes),
         checkpointing=checkpointing,
     )
@@ -101,7 +101,7 @@ def choose_plan(
         said(
             "training without packing: no flash attention kernel is installed, and without one examples see each other"
         )
-    if config.method == "full" and processes > 1 and not zero.is_installed():
+    if config.method == "full" and processes > 1 and not zero_config.is_installed():
         _log.warning("training without ZeRO: deepspeed is not installed, so every device holds the whole optimizer")
     if on_gpu and not has_compiler():
         _log.warning(
@@ -118,7 +118,7 @@ def _stage_of(begun: Split | None, processes: int) -> memory.Stage | None:
         return None
     if begun.zero_stage == 0:
         return 0  # which any number of processes reads
-    return begun.zero_stage if begun.processes == processes and zero.is_installed() else None
+    return begun.zero_stage if begun.processes == processes and zero_config.is_installed() else None
 
 
 def has_flash_attention(numbers: torch.dtype) -> bool:

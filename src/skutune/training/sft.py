@@ -22,22 +22,29 @@ from accelerate.utils import gather_object
 from transformers import EarlyStoppingCallback
 from trl import SFTConfig
 
-from skutune.config import FinetuneConfig
-from skutune.devices import is_out_of_memory
+from skutune.config.schema import FinetuneConfig
 from skutune.errors import RetryableError
-from skutune.training import zero
+from skutune.process.accelerators import is_out_of_memory
+from skutune.training import zero_config
 from skutune.training.arguments import trainer_arguments
-from skutune.training.checkpoints import check_split, newest_checkpoint, split_of, step_of, take_beside, write_split
+from skutune.training.checkpoints import (
+    check_split,
+    newest_checkpoint,
+    restore_side_files,
+    split_of,
+    step_of,
+    write_split,
+)
 from skutune.training.collate import Collate
-from skutune.training.curves import Curves, StepMetrics
-from skutune.training.disk import full_disk_told
+from skutune.training.disk_full import disk_full_as_retryable
 from skutune.training.examples import Examples, load_examples
-from skutune.training.figures import FinetuneFigures, figures_of
+from skutune.training.metrics import FinetuneMetrics, collect_metrics
+from skutune.training.metrics_callback import MetricsCallback, StepMetrics
 from skutune.training.models import check_method, trainable_model
-from skutune.training.order import StepLoader, StepOrder
 from skutune.training.planning import Plan, choose_plan
-from skutune.training.saving import Result
-from skutune.training.sharing import folder_of_first
+from skutune.training.save import SavedModel
+from skutune.training.shared_folder import folder_of_first
+from skutune.training.step_sampler import StepLoader, StepOrder
 from skutune.training.tokens import fitting_length, load_tokenizer
 from skutune.training.trainer import AnswerTrainer
 from skutune.training.validation import Validation
@@ -76,7 +83,7 @@ def finetune(
     on_trained: Callable[[], None] = lambda: None,
     processes: int = 1,
     processes_here: int = 1,
-) -> FinetuneFigures:
+) -> FinetuneMetrics:
     """Fine-tune `base` on chat examples and write adapter, curves and checkpoints under `output`.
 
     Args:
@@ -110,9 +117,9 @@ def finetune(
     arguments = trainer_arguments(config, plan, output, has_validation=has_validation)
     _restore(checkpoint, plan, output)
 
-    with full_disk_told("the encoded examples", output):
+    with disk_full_as_retryable("the encoded examples", output):
         data = _load(train, validation if has_validation else None, load_tokenizer(base), config, plan, output)
-    curves = Curves(
+    curves = MetricsCallback(
         output / _METRICS,
         step_of(checkpoint) if checkpoint else 0,
         on_step,
@@ -121,14 +128,14 @@ def finetune(
         has_scaler=plan.numbers is torch.float16,
     )
     folder = output / ("adapter" if config.trains_adapter else "model")
-    result = Result(folder, output / _BEST, data.tokenizer, base_name, plan)
+    result = SavedModel(folder, output / _BEST, data.tokenizer, base_name, plan)
     model = trainable_model(base, config, plan.numbers, split=plan.zero_stage > 0, packed=plan.packed)
     trainer = _trainer(model, data, config, plan, arguments, curves, result)
-    with full_disk_told("curves, checkpoints and weights", output):
+    with disk_full_as_retryable("curves, checkpoints and weights", output):
         _fit(trainer, checkpoint, plan)
         kept_step = result.finish(trainer)
 
-    figures = figures_of(
+    figures = collect_metrics(
         trainer,
         curves,
         data.examples,
@@ -160,7 +167,7 @@ class _Data:
 
 def _setup(config: FinetuneConfig, output: Path) -> None:
     """Silence libraries, whose bars and words would end up among the results, and fix the random numbers."""
-    zero.quieten()
+    zero_config.quieten()
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
@@ -178,7 +185,7 @@ def _restore(checkpoint: Path | None, plan: Plan, output: Path) -> None:
     if checkpoint is None:
         return
     check_split(checkpoint, plan.split)
-    take_beside(checkpoint, output)
+    restore_side_files(checkpoint, output)
     if not PartialState().is_main_process:
         shutil.rmtree(output / _BEST, ignore_errors=True)  # the first's to keep: others would put it again
 
@@ -197,7 +204,13 @@ def _load(
 
 
 def _trainer(
-    model: Any, data: _Data, config: FinetuneConfig, plan: Plan, arguments: SFTConfig, curves: Curves, result: Result
+    model: Any,
+    data: _Data,
+    config: FinetuneConfig,
+    plan: Plan,
+    arguments: SFTConfig,
+    curves: MetricsCallback,
+    result: SavedModel,
 ) -> AnswerTrainer:
     order = StepOrder(
         data.examples.lengths.tolist(),

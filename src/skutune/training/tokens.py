@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from skutune.chat_template import DEFAULT_TEMPLATE, TEMPLATE_SETTINGS
 from skutune.errors import InputError
+from skutune.prompts.chat_template import DEFAULT_TEMPLATE, TEMPLATE_SETTINGS
 
 _log = logging.getLogger(__name__)
 IGNORED = -100

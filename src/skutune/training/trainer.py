@@ -20,9 +20,9 @@ from transformers.trainer_utils import rotate_checkpoints
 from trl import SFTTrainer
 
 from skutune.errors import RetryableError
-from skutune.training.disk import full_disk_told
+from skutune.training.disk_full import disk_full_as_retryable
 from skutune.training.loss import summed_loss
-from skutune.training.order import StepLoader
+from skutune.training.step_sampler import StepLoader
 
 
 class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
@@ -116,7 +116,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         """
         folder, step = Path(self.args.output_dir), self.state.global_step
         try:
-            with full_disk_told(f"the checkpoint of step {step}", folder):
+            with disk_full_as_retryable(f"the checkpoint of step {step}", folder):
                 super()._save_checkpoint(model, trial)
         except RetryableError:
             shutil.rmtree(folder / f"checkpoint-{step}", ignore_errors=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from skutune.training.collate import Collate
-from skutune.training.curves import Curves
 from skutune.training.loss import mean_loss
+from skutune.training.metrics_callback import MetricsCallback
 from skutune.training.trainer import AnswerTrainer
 
 
@@ -25,7 +25,7 @@ class Validation:
     rows: Any
     collate: Collate
     batch_size: int
-    curves: Curves
+    curves: MetricsCallback
     best: Path | None
     save: Callable[[AnswerTrainer, Path], None]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from skutune.catalog import read
-from skutune.config import Columns
+from skutune.config.schema import Columns
 from skutune.records import Product, Reject
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from skutune.catalog import AttributeSummary, check, raise_if_rejected
-from skutune.config import Columns
+from skutune.config.schema import Columns
 from skutune.errors import InputError
 from skutune.records import Reject
 

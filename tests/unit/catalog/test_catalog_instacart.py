@@ -6,7 +6,7 @@ import tracemalloc
 from pathlib import Path
 
 from skutune.catalog import check, read
-from skutune.config import Columns
+from skutune.config.schema import Columns
 from skutune.records import Product
 from skutune.text import fold
 

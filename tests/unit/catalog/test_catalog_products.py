@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skutune.catalog import read
-from skutune.config import Columns
+from skutune.config.schema import Columns
 from skutune.hashing import content_key
 from skutune.records import Product
 from skutune.text import fold, words

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from skutune.catalog import read
-from skutune.config import Columns
+from skutune.config.schema import Columns
 from skutune.errors import InputError
 
 

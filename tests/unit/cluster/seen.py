@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from skutune.cluster.observed import Observed, StageView
-from skutune.cluster.outcomes import Outcome
+from skutune.cluster.kube.views import EventView, JobView, PodView
+from skutune.cluster.outcomes import AttemptOutcome
 from skutune.cluster.plan import ClusterPlan, StagePlan
-from skutune.cluster.views import EventView, JobView, PodView
+from skutune.cluster.snapshot import Snapshot, StageView
 
 NOW = 10_000.0
 UID = "me"
@@ -78,9 +78,9 @@ def failed(of: str, code: int, index: int = 0, **changes: Any) -> PodView:
     return pod(of, index, "Failed", exit_code=code, **changes)
 
 
-def outcome(attempt: int = 1, code: int = 75, **changes: Any) -> Outcome:
+def outcome(attempt: int = 1, code: int = 75, **changes: Any) -> AttemptOutcome:
     """How an attempt ended."""
-    return Outcome(**({"attempt": attempt, "code": code, "reason": "it broke", "time": NOW - 1000} | changes))
+    return AttemptOutcome(**({"attempt": attempt, "code": code, "reason": "it broke", "time": NOW - 1000} | changes))
 
 
 def seen(
@@ -92,10 +92,10 @@ def seen(
     quiet_since: dict[str, float] | None = None,
     refused_since: dict[str, float] | None = None,
     **plan: Any,
-) -> Observed:
+) -> Snapshot:
     """All that is seen."""
     cluster = ClusterPlan(devices=devices, stages={}, **plan)
-    return Observed(
+    return Snapshot(
         cluster,
         UID,
         NOW,

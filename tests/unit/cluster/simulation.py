@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 
 from skutune.cluster.budget import in_flight
 from skutune.cluster.decide import Action, Close, Finish, Remove, Resize, Start, decide
-from skutune.cluster.observed import Observed, StageView
-from skutune.cluster.outcomes import Outcome
+from skutune.cluster.kube.views import JobView, PodView
+from skutune.cluster.outcomes import AttemptOutcome
 from skutune.cluster.plan import ClusterPlan, StagePlan
-from skutune.cluster.views import JobView, PodView
-from skutune.graph import CLUSTER_STAGES
+from skutune.cluster.snapshot import Snapshot, StageView
+from skutune.pipeline.graph import CLUSTER_STAGES
 
 UID = "controller-1"
 PARTS = 4
@@ -30,7 +30,7 @@ class Stage:
     done: bool = False
     attempt: int = 0
     task: list[list[int]] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[AttemptOutcome] = field(default_factory=list)
 
 
 @dataclass
@@ -52,9 +52,9 @@ class Simulation:
     def __post_init__(self) -> None:
         self.stages = {name: Stage(plan) for name, plan in self.plan.stages.items()}
 
-    def observe(self) -> Observed:
+    def observe(self) -> Snapshot:
         """What the controller would see now."""
-        return Observed(
+        return Snapshot(
             self.plan,
             UID,
             self.now,
@@ -138,8 +138,8 @@ class Simulation:
         if len(stage.made) == self._parts(name):
             stage.done = True
         else:
-            end = action.ending
-            outcome = Outcome(job.attempt, end.code, end.reason, end.final, end.avoid, UID, self.now)
+            end = action.end
+            outcome = AttemptOutcome(job.attempt, end.code, end.reason, end.final, end.avoid, UID, self.now)
             stage.outcomes.append(outcome)
         if not half and not (stage.done and job.finished == "complete"):
             self._delete(job.name)

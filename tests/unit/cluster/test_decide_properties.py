@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from simulation import PARTS, Simulation
 
 from skutune.cluster.plan import ClusterPlan, StagePlan
-from skutune.graph import CLUSTER_STAGES
+from skutune.pipeline.graph import CLUSTER_STAGES
 
 
 def plan(devices: int, one: int, attempts: int = 50) -> ClusterPlan:

@@ -8,7 +8,7 @@ import pytest
 from seen import NOW, failed, job, outcome, pending, pod, queued, seen, stage
 
 from skutune.cluster.decide import Close, Finish, ForceDelete, Remove, Resize, Start, decide
-from skutune.cluster.observed import Observed
+from skutune.cluster.snapshot import Snapshot
 
 OPEN = {"attempt": 1, "is_open": True}
 
@@ -196,7 +196,7 @@ TABLE = {
 
 
 @pytest.mark.parametrize(("what", "expected"), TABLE.values(), ids=TABLE.keys())
-def test_decisions(what: Observed, expected: list[object]) -> None:
+def test_decisions(what: Snapshot, expected: list[object]) -> None:
     assert [_short(action) for action in decide(what).actions] == [_short(action) for action in expected]
 
 
@@ -340,12 +340,12 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize(("what", "expected"), ENDINGS.values(), ids=ENDINGS.keys())
-def test_endings(what: Observed, expected: tuple[int, bool, str]) -> None:
+def test_endings(what: Snapshot, expected: tuple[int, bool, str]) -> None:
     (action,) = decide(what).actions
     assert isinstance(action, Close)
     code, final, words = expected
-    assert (action.ending.code, action.ending.final) == (code, final)
-    assert words in action.ending.reason
+    assert (action.end.code, action.end.final) == (code, final)
+    assert words in action.end.reason
 
 
 PATIENCE = {
@@ -406,7 +406,7 @@ PATIENCE = {
 
 
 @pytest.mark.parametrize(("what", "words"), PATIENCE.values(), ids=PATIENCE.keys())
-def test_waiting_is_explained(what: Observed, words: str) -> None:
+def test_waiting_is_explained(what: Snapshot, words: str) -> None:
     decision = decide(what)
     assert decision.actions == ()
     (said,) = decision.waiting.values()

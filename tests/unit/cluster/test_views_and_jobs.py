@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from skutune.cluster import names
-from skutune.cluster.jobs import Controller, build_job
+from skutune.cluster.kube import names
+from skutune.cluster.kube.jobs import ControllerRef, build_job
+from skutune.cluster.kube.views import job_view, pod_view
 from skutune.cluster.plan import StagePlan
 from skutune.cluster.status import COPY_BYTES, _copy, summary
-from skutune.cluster.views import job_view, pod_view
 from skutune.errors import InputError
-from skutune.manifests import Task
+from skutune.pipeline.manifests import Task
 
-ME = Controller("shop", "fall-catalog", "fall-catalog-skutune-abc", "uid-1")
+ME = ControllerRef("shop", "fall-catalog", "fall-catalog-skutune-abc", "uid-1")
 TEMPLATE: dict[str, Any] = {
     "metadata": {"labels": {"tier": "batch", "kueue.x-k8s.io/queue-name": "gpus"}, "annotations": {"a": "1"}},
     "spec": {

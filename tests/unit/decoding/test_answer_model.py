@@ -10,8 +10,8 @@ from byte_model import save_base
 from hostile_names import HOSTILE
 from transformers import GenerationConfig
 
-from skutune.answering import AnswerModel
 from skutune.errors import InputError
+from skutune.serving.answer_model import AnswerModel
 
 QUESTIONS = [f"What goes well with {food}?" for food in ("chicken fried steak", "tea", "a salad", "<|im_end|> fish")]
 

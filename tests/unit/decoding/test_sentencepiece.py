@@ -11,8 +11,8 @@ from hostile_names import HOSTILE
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from skutune import answers
-from skutune.decoding.draft import Draft, Limits
+from skutune import answer_format
+from skutune.decoding.answer_matcher import AnswerMatcher, Limits
 from skutune.decoding.masks import Grammar
 from skutune.decoding.trie import build_trie
 from skutune.decoding.vocabulary import Vocabulary, load_vocabulary
@@ -62,7 +62,7 @@ def test_random_references_are_real_and_available(llama2: Any, vocabulary: Vocab
     grammar = Grammar(vocabulary, build_trie(HOSTILE, llama2, vocabulary), min_items=3)
     rng, seen, references = np.random.default_rng(0), set(), 0
     for gone in [set(), {"32717", "12", "🧀"}] * 72:
-        for item in write(Draft(Limits(grammar, 900, gone)), vocabulary, rng, NAMED).items:
+        for item in write(AnswerMatcher(Limits(grammar, 900, gone)), vocabulary, rng, NAMED).items:
             if item.product is not None:
                 seen.add((item.product.id, item.product.name))
                 references += 1
@@ -75,9 +75,9 @@ def test_random_references_are_real_and_available(llama2: Any, vocabulary: Vocab
 def test_the_tokens_of_a_training_text_are_all_allowed(llama2: Any, vocabulary: Vocabulary) -> None:
     grammar = Grammar(vocabulary, build_trie(HOSTILE, llama2, vocabulary))
     for product in (HOSTILE[0], HOSTILE[12], HOSTILE[13]):
-        item = answers.Item("Beans", "They go well with it.", answers.Reference(*product))
-        text = answers.render(answers.AnswerText("Fine.", (item,), "Enjoy them."))
-        draft = Draft(Limits(grammar, 400))
+        item = answer_format.AnswerItem("Beans", "They go well with it.", answer_format.Reference(*product))
+        text = answer_format.render(answer_format.AnswerText("Fine.", (item,), "Enjoy them."))
+        draft = AnswerMatcher(Limits(grammar, 400))
         for token in llama2(text, add_special_tokens=False)["input_ids"]:
             assert token in draft.choices().listed(), (product, draft.text(), llama2.convert_ids_to_tokens(token))
             draft.accept(token)

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from skutune import answers
-from skutune.answers import AnswerText
-from skutune.decoding.draft import Draft
+from skutune import answer_format
+from skutune.answer_format import AnswerText
+from skutune.decoding.answer_matcher import AnswerMatcher
 from skutune.decoding.vocabulary import Vocabulary
 
 NAMED = ("\n", "(", "clos", "est", " product", ":", " *", ")", "\n\n\n", ".")
 """Tokens that make short lines and references."""
 
 
-def write(draft: Draft, vocabulary: Vocabulary, rng: np.random.Generator, favour: Sequence[str] = ()) -> AnswerText:
+def write(
+    draft: AnswerMatcher, vocabulary: Vocabulary, rng: np.random.Generator, favour: Sequence[str] = ()
+) -> AnswerText:
     """Complete a draft with a model that draws at random, but likes some tokens."""
     liked = np.zeros(len(vocabulary))
     liked[[vocabulary.by_bytes[text.encode()] for text in favour if text.encode() in vocabulary.by_bytes]] = 14
@@ -25,4 +27,4 @@ def write(draft: Draft, vocabulary: Vocabulary, rng: np.random.Generator, favour
         assert len(allowed)
         scores = np.roll(noise, len(draft.tokens) * 97)[allowed] + liked[allowed]
         draft.accept(int(allowed[scores.argmax()]))
-    return answers.parse(draft.text())
+    return answer_format.parse(draft.text())

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from skutune.config import EncoderConfig, GeneratorConfig
+from skutune.config.schema import EncoderConfig, GeneratorConfig
 from skutune.engines import build_encoder, build_text_engine, engine_identity
 from skutune.engines.base import Request, Sampling
-from skutune.engines.weights import Weights
+from skutune.engines.weights.locate import Weights
 from skutune.errors import InputError
 
 REAL = Weights(Path("/models/some"), "sha256:1")
@@ -19,7 +19,7 @@ REAL = Weights(Path("/models/some"), "sha256:1")
 
 def test_scripted_engine_and_encoder_need_no_model_and_no_heavy_import() -> None:
     script = (
-        "import sys\nfrom skutune.config import EncoderConfig, GeneratorConfig\nfrom skutune import engines\n"
+        "import sys\nfrom skutune.config.schema import EncoderConfig, GeneratorConfig\nfrom skutune import engines\n"
         "engines.build_text_engine(GeneratorConfig(name='x', engine='scripted'), None, names=lambda: ['Tea'])\n"
         "engines.build_encoder(EncoderConfig(name='x', engine='scripted'), None)\n"
         "print(sorted({'torch', 'transformers', 'vllm', 'huggingface_hub'} & set(sys.modules)))"

@@ -14,8 +14,8 @@ from servers import free_port
 ASK = """
 import sys
 from pathlib import Path
-from skutune.config import ModelConfig
-from skutune.engines.weights import resolve
+from skutune.config.schema import ModelConfig
+from skutune.engines.weights.locate import resolve
 from skutune.errors import SkutuneError
 
 try:

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from skutune.engines.base import Request, Result, Sampling
-from skutune.engines.scripted import ScriptedEngine, shopper_name
+from skutune.engines.scripted.engine import ScriptedEngine, shopper_name
 from skutune.prompts.recommend import recommend
 from skutune.prompts.recommend import schema as recommend_schema
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from skutune.config import GeneratorConfig
+from skutune.config.schema import GeneratorConfig
 from skutune.engines.base import Request, Sampling
-from skutune.engines.transformers import TransformersEngine
+from skutune.engines.transformers.engine import TransformersEngine
 from skutune.errors import InputError
 
 TEMPLATE = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}<assistant>"

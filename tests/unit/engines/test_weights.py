@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from servers import S3Server
 
-from skutune.config import EncoderConfig, GeneratorConfig, ModelConfig
-from skutune.engines.weights import SCRIPTED_IDENTITY, resolve
+from skutune.config.schema import EncoderConfig, GeneratorConfig, ModelConfig
+from skutune.engines.weights.locate import SCRIPTED_IDENTITY, resolve
 from skutune.errors import InputError
 from skutune.store import open_store
 

@@ -14,17 +14,19 @@ from byte_model import save_base
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from skutune import config as configuration
-from skutune import manifests, records
-from skutune.config import Config
+from skutune import records
+from skutune.config.load import parse_config
+from skutune.config.schema import Config
 from skutune.engines.pool import ModelPool
-from skutune.local import Options, run_pipeline
-from skutune.manifests import Manifest, Stats
+from skutune.local.runner import Options, run_pipeline
+from skutune.pipeline import manifests
+from skutune.pipeline.manifests import Manifest, Stats
+from skutune.pipeline.stage_io import Inputs, Outputs
 from skutune.samples import write_sample
-from skutune.stages.base import Context, Inputs, Outputs
-from skutune.stages.checkpoints import Checkpoints
+from skutune.stages.base import Context
 from skutune.stages.evaluate import Evaluate
 from skutune.store.local import LocalStore
+from skutune.training.checkpoint_store import Checkpoints
 from skutune.training.tokens import load_tokenizer
 
 READ = ("ingest", "describe", "classify", "compose")
@@ -36,7 +38,7 @@ class Evaluated:
 
     outputs: Outputs
     document: dict[str, Any]
-    rows: list[records.Evaluated]
+    rows: list[records.EvaluatedAnswer]
     store: LocalStore
 
 
@@ -101,7 +103,7 @@ def configured(folder: Path, base: Path, *, products: int = 12, **evaluate: Any)
         },
     }
     write_sample(folder / "grocery.csv", products)
-    return configuration.parse(document, "test")
+    return parse_config(document, "test")
 
 
 @pytest.fixture(scope="session")
@@ -160,5 +162,5 @@ def _evaluated(config: Config, folder: Path, made: dict[str, Manifest], adapter:
         {"evaluate": Manifest("evaluate", scratch.name, 0, tuple(outputs.entries), Stats())},
         scratch / "read",
     )
-    rows = list(written.rows("evaluate", records.Evaluated))
+    rows = list(written.rows("evaluate", records.EvaluatedAnswer))
     return Evaluated(outputs, written.json("evaluate", "evaluation.json"), rows, store)

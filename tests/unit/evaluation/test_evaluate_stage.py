@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from byte_model import save_base
 
-from skutune.config import SYSTEMS
+from skutune.config.schema import SYSTEMS
 from skutune.errors import InputError
 from skutune.prompts.asking import question_messages
 from skutune.training.tokens import load_tokenizer, prompt_tokens
@@ -151,6 +151,6 @@ def test_verdicts_by_hand_tell_how_good_the_judge_is(evaluate, tmp_path: Path):
 
 
 def test_all_ways_of_answering_are_compared_by_default():
-    from skutune.config import EvaluateConfig
+    from skutune.config.schema import EvaluateConfig
 
     assert EvaluateConfig().systems == SYSTEMS

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from byte_model import save_base
 
-from skutune import config as configuration
-from skutune import graph
-from skutune.config import Config
-from skutune.decoding.template import START, build_template
+from skutune.config.load import load_config, parse_config
+from skutune.config.schema import Config
+from skutune.decoding.automaton import START, build_automaton
 from skutune.engines.pool import ModelPool
 from skutune.errors import InputError
-from skutune.evaluation.relevance import read_labels
-from skutune.local import Options, run_pipeline
+from skutune.evaluation.judge import read_labels
+from skutune.local.runner import Options, run_pipeline
+from skutune.pipeline import graph
+from skutune.pipeline.user_files import labels_digest
 from skutune.samples import verdicts, write_sample
-from skutune.sources import labels_digest
 from skutune.store.local import LocalStore
 
 SCRIPTED = {"name": "none", "engine": "scripted"}
@@ -34,7 +34,7 @@ def config(tmp_path: Path, models: dict[str, Any] | None = None, **evaluate: Any
         "models": {"generator": SCRIPTED, "encoder": SCRIPTED, "base": {"name": "./base"}, **(models or {})},
         "stages": {"evaluate": evaluate},
     }
-    return configuration.parse(document, "test")
+    return parse_config(document, "test")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_the_fewest_tokens_that_may_be_set_hold_an_answer(tmp_path: Path) -> Non
         config(tmp_path, max_tokens=47)
     assert "stages.evaluate.max_tokens" in str(caught.value.problems)
     least = config(tmp_path, max_tokens=48).stages.evaluate.max_tokens
-    assert build_template(frozenset(range(256))).cost[START] <= least
+    assert build_automaton(frozenset(range(256))).cost[START] <= least
 
 
 def test_other_verdicts_in_the_same_file_make_the_evaluation_again(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_other_verdicts_in_the_same_file_make_the_evaluation_again(tmp_path: Pat
 def test_verdicts_lie_beside_the_config_that_names_them(tmp_path: Path) -> None:
     document = json.loads(config(tmp_path, judge={"labels": "labels.jsonl"}).model_dump_json())
     (tmp_path / "config.yaml").write_text(json.dumps(document))
-    loaded = configuration.load(tmp_path / "config.yaml")
+    loaded = load_config(tmp_path / "config.yaml")
     assert loaded.stages.evaluate.judge.labels == str(tmp_path / "labels.jsonl")
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from skutune.answers import Reference, parse
-from skutune.engines.scripted_encoder import ScriptedEncoder
+from skutune.answer_format import Reference, parse
+from skutune.engines.scripted.encoder import ScriptedEncoder
 from skutune.evaluation.retrieval import VectorSearch, WordSearch, document, render_found
 from skutune.records import Product
 

@@ -2,7 +2,7 @@
 
 from finished import Rows, answer, evaluated
 
-from skutune.evaluation.worst import faults_of, worst
+from skutune.evaluation.worst_answers import faults_of, worst_answers
 
 ROWS = Rows()
 CATALOG = {ROWS.product(place).id: name for place, name in enumerate(ROWS.names)}
@@ -22,7 +22,7 @@ REPEATED = row(5, answer(ROWS, (1,)), pairs_with="coleslaw", repeats=True)
 
 
 def test_harm_comes_before_wrong_ids_those_before_bad_form_and_taste_last():
-    found = worst([GOOD, IRRELEVANT, SILENT, UNPARSED, REPEATED, WRONG, BROKEN], CATALOG)
+    found = worst_answers([GOOD, IRRELEVANT, SILENT, UNPARSED, REPEATED, WRONG, BROKEN], CATALOG)
     assert [bad.answer for bad in found] == [
         each.answer for each in (BROKEN, WRONG, UNPARSED, SILENT, REPEATED, IRRELEVANT)
     ]
@@ -44,15 +44,15 @@ def test_an_invented_id_is_said_to_be_no_products():
 
 def test_the_tuned_models_answers_are_told_and_others_only_without_them():
     base = row(1, "Hm.", system="base")
-    assert [bad.system for bad in worst([base, WRONG], CATALOG)] == ["tuned"]
-    assert [bad.system for bad in worst([base], CATALOG)] == ["base"]
+    assert [bad.system for bad in worst_answers([base, WRONG], CATALOG)] == ["tuned"]
+    assert [bad.system for bad in worst_answers([base], CATALOG)] == ["base"]
 
 
 def test_no_more_than_so_many_are_told_and_none_that_is_good():
-    assert worst([GOOD], CATALOG) == []
-    assert len(worst([WRONG] * 30, CATALOG)) == 20
+    assert worst_answers([GOOD], CATALOG) == []
+    assert len(worst_answers([WRONG] * 30, CATALOG)) == 20
 
 
 def test_an_answer_that_does_not_end_is_cut():
-    (bad,) = worst([row(0, "and " * 5000)], CATALOG)
+    (bad,) = worst_answers([row(0, "and " * 5000)], CATALOG)
     assert len(bad.answer) == 2400

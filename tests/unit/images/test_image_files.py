@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from images import requirements
-from skutune import graph
+from skutune.pipeline import graph
 
 ROOT = Path(__file__).resolve().parents[3]
 IMAGES = ("controller", "generate", "train")

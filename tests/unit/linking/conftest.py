@@ -10,8 +10,8 @@ import pytest
 from linking_parts import MiniLm, embed, product
 
 import skutune.samples
-from skutune.config import ClassifyConfig
-from skutune.linking import Linker, fit
+from skutune.config.schema import ClassifyConfig
+from skutune.linking import Linker, fit_linker
 from skutune.records import Product
 
 
@@ -37,4 +37,4 @@ def groceries() -> list[Product]:
 
 @pytest.fixture(scope="session")
 def linker(groceries: list[Product], encoder: MiniLm) -> Linker:
-    return fit(groceries, embed(groceries, encoder), ClassifyConfig(), encoder)[0]
+    return fit_linker(groceries, embed(groceries, encoder), ClassifyConfig(), encoder)[0]

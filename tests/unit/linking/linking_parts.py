@@ -9,15 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skutune.engines.base import Encoder
-from skutune.engines.scripted_encoder import ScriptedEncoder
-from skutune.linking import Linker, fitting
+from skutune.engines.scripted.encoder import ScriptedEncoder
+from skutune.linking import Linker
 from skutune.linking.calibration import Calibration
-from skutune.linking.classifier import Projection
-from skutune.linking.evidence import FEATURES
-from skutune.linking.ruler import Ruler
+from skutune.linking.features import FEATURES
+from skutune.linking.fit import build_linker
+from skutune.linking.vectors.classifier import Projection
+from skutune.linking.vectors.cosine_scale import CosineScale
 from skutune.records import Embedding, Product
 
-_WEIGHTS = {"name_cosine": 3.0, "query_coverage": 4.0, "fits": 3.0, "unknown": -6.0, "kind_behind": -1.0}
+_WEIGHTS = {"name_cosine": 3.0, "query_coverage": 4.0, "fits": 3.0, "unknown": -6.0, "category_gap": -1.0}
 JUDGE = Calibration(tuple(_WEIGHTS.get(feature, 0.0) for feature in FEATURES), intercept=-5.0, margin=0.25)
 """A calibration that follows the words, for tests of what is not the calibration's."""
 
@@ -75,4 +76,4 @@ def unfitted(products: Sequence[Product], encoder: Encoder | None = None) -> Lin
     names = encoder.encode([one.name for one in products])
     identity = Projection(None)
     rows = np.arange(len(products))
-    return fitting.build(products, names, names, rows, identity, Ruler.measure(encoder, identity), JUDGE)
+    return build_linker(products, names, names, rows, identity, CosineScale.measure(encoder, identity), JUDGE)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from linking_parts import product
 
-from skutune.linking.attributes import of, read
-from skutune.linking.lexical import LexicalIndex
+from skutune.linking.index.lexical import LexicalIndex
+from skutune.linking.names.attributes import of, read
 from skutune.records import Product
 
 
@@ -34,13 +34,13 @@ def test_a_column_of_answers_says_its_own_name_where_they_are_yes() -> None:
 def test_attributes_of_one_product_say_all_that_each_says() -> None:
     (said,) = of([product("1", "Bread", aisle="canned goods", vegan="true", kosher="false", size="3")])
     assert (said.terms, said.stated, said.denied) == (("canned", "good", "3"), {"vegan"}, {"kosher"})
-    assert said.measures == {("size", "3")}
+    assert said.sizes == {("size", "3")}
     assert of([product("1", "Bread")])[0].terms == ()
 
 
 def meets(one: Product, constraint: str) -> bool:
     index = LexicalIndex.build([one, product("other", "Salt")])
-    forbidden = index.forbidden(index.query(f"{constraint} bread"))
+    forbidden = index.violating(index.query(f"{constraint} bread"))
     assert forbidden is not None
     return not np.asarray(forbidden)[0]
 

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from skutune.errors import InputError
 from skutune.linking import calibration
 from skutune.linking.calibration import WANTED, Calibration
-from skutune.linking.evidence import FEATURES
+from skutune.linking.features import FEATURES
 
-AGAINST = ("kind_behind", "unknown", "head_elsewhere", "constraint_extra")
+AGAINST = ("category_gap", "unknown", "head_elsewhere", "constraint_extra")
 
 
 def rounds(count: int, scale: float, shift: float) -> tuple[np.ndarray, np.ndarray]:
@@ -51,7 +51,7 @@ def test_names_that_are_told_apart_without_a_fault_do_not_run_to_infinity() -> N
 def test_a_moved_calibration_has_moved_log_odds() -> None:
     prior, features = calibration.prior(5000), evidence(text_cosine=1.2, best_cosine=1.3, kind_votes=1)
     expected = 0.5 * prior.log_odds(features) + 2
-    assert prior.moved(0.5, 2.0).log_odds(features) == pytest.approx(expected, abs=1e-5)
+    assert prior.scaled(0.5, 2.0).log_odds(features) == pytest.approx(expected, abs=1e-5)
 
 
 def test_no_evidence_for_a_product_lowers_p_and_none_against_it_raises_it() -> None:
@@ -65,10 +65,10 @@ def test_the_prior_is_sure_of_covered_names_and_of_strangers() -> None:
     prior = calibration.prior(5000)
     covered = evidence(
         name_cosine=1.6, text_cosine=1.5, best_cosine=1.6, query_coverage=1, covered=1, fits=1, name_coverage=0.8,
-        head_agrees=1, kind_votes=1, company=0.8,
+        head_agrees=1, kind_votes=1, category_support=0.8,
     )  # fmt: skip
     stranger = evidence(
-        name_cosine=0.8, text_cosine=0.8, best_cosine=0.8, kind_behind=0.1, query_coverage=0.4, name_coverage=0.5,
+        name_cosine=0.8, text_cosine=0.8, best_cosine=0.8, category_gap=0.1, query_coverage=0.4, name_coverage=0.5,
         head_agrees=1, kind_votes=1,
     )  # fmt: skip
     assert calibration.sigmoid(prior.log_odds(covered))[0] > 0.9
@@ -101,7 +101,7 @@ def test_outside_of_the_measured_precisions_the_threshold_is_the_precision_but_n
 
 
 def test_names_that_are_as_easy_as_the_reference_s_own_move_nothing() -> None:
-    made = calibration.made()
+    made = calibration.load_synthetic_bias()
     assert made.beyond(made.scale, made.shift) == (1.0, 0.0)
     assert made.beyond(made.scale, made.shift + 1)[1] > 0
     assert calibration.fit(*(part[:0] for part in rounds(10, 2, 2)), start=(1.5, 0.5)) == (1.5, 0.5)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from skutune.config import ClassifyConfig
+from skutune.config.schema import ClassifyConfig
 from skutune.errors import InputError
-from skutune.linking import classifier, projection, softmax
-from skutune.linking.classifier import Floats, Ints, unit
+from skutune.linking.vectors import classifier, projection, train
+from skutune.linking.vectors.classifier import Floats, Ints, unit
 
 
 def noisy(classes: int, texts: int, signal: int = 8, noise: int = 24) -> tuple[Floats, Ints]:
@@ -30,7 +30,7 @@ def test_training_learns_which_directions_tell_products_apart() -> None:
 
 def test_sampled_rivals_train_as_well_as_all_products(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, labels = noisy(60, 6)
-    monkeypatch.setattr(softmax, "ALL_CLASSES", 10)
+    monkeypatch.setattr(train, "ALL_CLASSES", 10)
     _, figures = classifier.fit(vectors, labels, ClassifyConfig(epochs=30, learning_rate=0.01, batch_size=16))
     assert figures["accuracy_trained"] > figures["accuracy_centroid"] + 0.2
 
@@ -38,9 +38,9 @@ def test_sampled_rivals_train_as_well_as_all_products(monkeypatch: pytest.Monkey
 def test_a_batch_worked_in_pieces_trains_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, labels = noisy(20, 4)
     rows, config = np.arange(len(labels)), ClassifyConfig(epochs=3, learning_rate=0.01, batch_size=40)
-    *_, (whole, loss) = softmax.train(vectors, labels, rows, config)
-    monkeypatch.setattr(softmax, "_CELLS", 20 * 7)
-    *_, (pieces, same) = softmax.train(vectors, labels, rows, config)
+    *_, (whole, loss) = train.train(vectors, labels, rows, config)
+    monkeypatch.setattr(train, "_CELLS", 20 * 7)
+    *_, (pieces, same) = train.train(vectors, labels, rows, config)
     assert whole.weight is not None
     assert pieces.weight is not None
     assert np.allclose(whole.weight, pieces.weight, atol=1e-4)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from linking_parts import product, unfitted
 
-from skutune.config import LinkConfig
-from skutune.engines.scripted_encoder import ScriptedEncoder
+from skutune.config.schema import LinkConfig
+from skutune.engines.scripted.encoder import ScriptedEncoder
 from skutune.linking import Linker
-from skutune.linking.evidence import FEATURES
-from skutune.linking.lexical import LexicalIndex
-from skutune.linking.phrases import read, satisfied, stated_by
-from skutune.linking.wordings import ALL_CONSTRAINTS, FREE
+from skutune.linking.features import FEATURES
+from skutune.linking.index.lexical import LexicalIndex
+from skutune.linking.names.lexicon import ALL_CONSTRAINTS, FREE
+from skutune.linking.names.phrase import read_phrase, satisfied, stated_by
 
 
 @pytest.mark.parametrize(
@@ -51,26 +51,26 @@ from skutune.linking.wordings import ALL_CONSTRAINTS, FREE
     ],
 )
 def test_a_constraint_is_read_however_it_is_said_and_is_no_term(name: str, constraint: str) -> None:
-    phrase = read(name)
+    phrase = read_phrase(name)
     assert phrase.constraints == {constraint}
     assert not {"free", "no", "added", "decaf", "plant", "based", "low", "reduced"}.intersection(phrase.terms)
 
 
 def test_several_constraints_are_all_read() -> None:
-    assert read("low-fat sugar-free vegan yogurt").constraints == {"low-fat", "sugar-free", "vegan"}
-    assert read("peanut-free and gluten-free granola").constraints == {"peanut-free", "gluten-free"}
+    assert read_phrase("low-fat sugar-free vegan yogurt").constraints == {"low-fat", "sugar-free", "vegan"}
+    assert read_phrase("peanut-free and gluten-free granola").constraints == {"peanut-free", "gluten-free"}
 
 
 @pytest.mark.parametrize(
     "name", ["Cage Free Eggs", "Free Range Chicken", "Light Cream", "Peanut Butter", "Salted Nuts"]
 )
 def test_what_only_sounds_like_a_constraint_is_none(name: str) -> None:
-    assert read(name).constraints == frozenset()
+    assert read_phrase(name).constraints == frozenset()
 
 
 def test_a_name_of_constraints_alone_still_has_a_term() -> None:
-    assert read("gluten free").terms == ("gluten-free",)
-    assert read("vegan, vegetarian").terms == ("vegan", "vegetarian")
+    assert read_phrase("gluten free").terms == ("gluten-free",)
+    assert read_phrase("vegan, vegetarian").terms == ("vegan", "vegetarian")
 
 
 def test_what_is_vegan_is_dairy_free_but_not_the_other_way_round() -> None:
@@ -160,7 +160,7 @@ def test_a_constraint_binds_its_own_name_of_a_batch_alone(shop: Linker) -> None:
 def test_every_constraint_is_told_from_every_other(constraint: str) -> None:
     catalog = [product(other, f"{other} crackers") for other in ALL_CONSTRAINTS]
     index = LexicalIndex.build(catalog)
-    forbidden = index.forbidden(index.query(f"{constraint} crackers"))
+    forbidden = index.violating(index.query(f"{constraint} crackers"))
     assert forbidden is not None
     allowed = {catalog[place].id for place in np.flatnonzero(~forbidden).tolist()}
     assert constraint in allowed
@@ -170,7 +170,7 @@ def test_every_constraint_is_told_from_every_other(constraint: str) -> None:
 @pytest.mark.parametrize("substance", sorted(FREE))
 def test_every_substance_may_be_forbidden_in_one_word_or_two(substance: str) -> None:
     joined, apart, without = (
-        read(form).constraints for form in (f"{substance}free x", f"{substance}-free x", f"no {substance} x")
+        read_phrase(form).constraints for form in (f"{substance}free x", f"{substance}-free x", f"no {substance} x")
     )
     assert joined == apart == without
     assert len(joined) == 1

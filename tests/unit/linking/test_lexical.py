@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from linking_parts import product
 
-from skutune.linking.lexical import FEATURES, LexicalIndex
+from skutune.linking.index.lexical import FEATURES, LexicalIndex
 from skutune.records import Product
 from skutune.text import words
 
@@ -123,14 +123,14 @@ def test_a_head_that_is_elsewhere_in_a_name_is_told_from_its_head(index: Lexical
 
 def test_a_constraint_is_met_by_what_name_or_attributes_state_or_imply(index: LexicalIndex) -> None:
     def met(name: str) -> list[int]:
-        forbidden = index.forbidden(index.query(name))
+        forbidden = index.violating(index.query(name))
         assert forbidden is not None
         return np.flatnonzero(~forbidden).tolist()
 
     assert met("nut-free baked beans") == []
     assert met("gluten-free peanut butter") == [4]
     assert met("dairy-free cheese") == [5]
-    assert index.forbidden(index.query("cheese")) is None
+    assert index.violating(index.query("cheese")) is None
     assert features_of(index, "cheese", 5)["constraint_extra"] == 1
     assert features_of(index, "vegan cheese", 5)["constraint_extra"] == 0
 

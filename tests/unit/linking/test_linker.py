@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from linking_parts import JUDGE, MiniLm, embed, product, unfitted
 
-from skutune.config import ClassifyConfig, LinkConfig
-from skutune.engines.scripted_encoder import ScriptedEncoder
+from skutune.config.schema import ClassifyConfig, LinkConfig
+from skutune.engines.scripted.encoder import ScriptedEncoder
 from skutune.errors import InputError
-from skutune.linking import Linked, Linker, Ranked, fit, query_text
-from skutune.linking.evidence import FEATURES
+from skutune.linking import Linked, Linker, Ranked, fit_linker, query_text
+from skutune.linking.features import FEATURES
 from skutune.records import Product
 
 STRANGERS = ["spaceship", "car battery", "haircut", "laptop", "winter tires", "guitar strings", "life insurance"]
@@ -83,7 +83,7 @@ def test_a_constraint_that_no_product_states_has_no_close_product(linker: Linker
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_tiny_catalog_links_its_products_and_refuses_the_rest(encoder: MiniLm, count: int) -> None:
     catalog = [product("a1", "Baked Beans"), product("b2", "Ginger Ale")][:count]
-    linker, figures = fit(catalog, embed(catalog, encoder), ClassifyConfig(), encoder)
+    linker, figures = fit_linker(catalog, embed(catalog, encoder), ClassifyConfig(), encoder)
     assert ids(links(linker, encoder, "baked beans")[0]) == ["a1"]
     assert [ids(linked) for linked in links(linker, encoder, *STRANGERS)] == [[]] * len(STRANGERS)
     assert figures["classifier"]["projection"] == "identity"
@@ -95,7 +95,7 @@ def test_products_of_one_name_are_ties(encoder: MiniLm) -> None:
         product("2", "Olive Oil", aisle="organic"),
         product("3", "Extra Virgin Olive Oil", aisle="oils"),
     ]
-    linker, _ = fit(catalog, embed(catalog, encoder), ClassifyConfig(), encoder)
+    linker, _ = fit_linker(catalog, embed(catalog, encoder), ClassifyConfig(), encoder)
     (linked,) = links(linker, encoder, "olive oils")
     assert sorted(ids(linked)) == ["1", "2"]
     assert linked.candidates[0].p == linked.candidates[1].p
@@ -122,7 +122,7 @@ def test_a_product_without_vectors_gets_one_of_its_name_and_strays_are_counted(
     groceries: list[Product], encoder: MiniLm
 ) -> None:
     stray = embed([product("gone", "Ketchup")], encoder)
-    linker, figures = fit(groceries, [*embed(groceries[1:], encoder), *stray], ClassifyConfig(epochs=0), encoder)
+    linker, figures = fit_linker(groceries, [*embed(groceries[1:], encoder), *stray], ClassifyConfig(epochs=0), encoder)
     assert figures["strays"] == len(stray)
     assert ids(links(linker, encoder, "Baked Beans")[0]) == ["32717"]
     assert links(linker, encoder, "Ketchup")[0].candidates == []
@@ -130,7 +130,7 @@ def test_a_product_without_vectors_gets_one_of_its_name_and_strays_are_counted(
 
 def test_an_empty_catalog_is_refused(encoder: MiniLm) -> None:
     with pytest.raises(InputError, match="empty"):
-        fit([], [], ClassifyConfig(), encoder)
+        fit_linker([], [], ClassifyConfig(), encoder)
 
 
 # What is decided once the candidates are judged; the words' own linker needs no model.

@@ -10,14 +10,15 @@ import pytest
 from linking_parts import JUDGE, product, unfitted
 from safetensors import safe_open
 
-from skutune.config import LinkConfig
-from skutune.engines.scripted_encoder import ScriptedEncoder
+from skutune.config.schema import LinkConfig
+from skutune.engines.scripted.encoder import ScriptedEncoder
 from skutune.errors import InputError
-from skutune.linking import Linker, fitting, load, save
-from skutune.linking.classifier import unit
-from skutune.linking.nearest import COMPONENTS, SMALL
-from skutune.linking.projection import Projection
-from skutune.linking.ruler import Ruler
+from skutune.linking import Linker, load_linker, save_linker
+from skutune.linking.fit import build_linker
+from skutune.linking.index.nearest import COMPONENTS, SMALL
+from skutune.linking.vectors.classifier import unit
+from skutune.linking.vectors.cosine_scale import CosineScale
+from skutune.linking.vectors.projection import Projection
 
 CATALOG = [
     product("1", "Baked Beans", aisle="canned"),
@@ -48,7 +49,7 @@ NAMES = [
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    save(unfitted(CATALOG), tmp_path / "run" / "linker")
+    save_linker(unfitted(CATALOG), tmp_path / "run" / "linker")
     return tmp_path / "run" / "linker"
 
 
@@ -63,7 +64,7 @@ def ranked(linker: Linker, names: list[str], vectors: np.ndarray) -> list[list[t
 
 
 def test_a_saved_linker_links_the_same(folder: Path) -> None:
-    linker, loaded, vectors = unfitted(CATALOG), load(folder), ScriptedEncoder().encode(NAMES)
+    linker, loaded, vectors = unfitted(CATALOG), load_linker(folder), ScriptedEncoder().encode(NAMES)
     assert (loaded.ids, loaded.names, loaded.calibration) == (linker.ids, linker.names, JUDGE)
     for before, after in zip(
         linker.link(NAMES, vectors, LinkConfig()), loaded.link(NAMES, vectors, LinkConfig()), strict=True
@@ -75,7 +76,7 @@ def test_a_saved_linker_links_the_same(folder: Path) -> None:
 
 
 def test_saving_what_was_loaded_changes_nothing_more(folder: Path, tmp_path: Path) -> None:
-    save(load(folder), tmp_path / "again")
+    save_linker(load_linker(folder), tmp_path / "again")
     for name in ("linker.json", "linker.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
 
@@ -86,11 +87,11 @@ def test_a_projection_and_a_reduced_search_are_kept(tmp_path: Path) -> None:
     vectors = unit(generator.normal(size=(count, dimension)).astype(np.float32))
     weight = generator.normal(size=(dimension, dimension)).astype(np.float32)
     catalog = [product(str(at), f"thing number{at}") for at in range(count)]
-    ruler = Ruler.measure(ScriptedEncoder(), Projection(None))
-    linker = fitting.build(catalog, vectors, vectors, np.arange(count), Projection(weight), ruler, JUDGE)
+    ruler = CosineScale.measure(ScriptedEncoder(), Projection(None))
+    linker = build_linker(catalog, vectors, vectors, np.arange(count), Projection(weight), ruler, JUDGE)
     assert linker.evidence.nearest.basis is not None
-    save(linker, tmp_path)
-    loaded, asked = load(tmp_path), ["nothing"] * 20
+    save_linker(linker, tmp_path)
+    loaded, asked = load_linker(tmp_path), ["nothing"] * 20
     assert loaded.evidence.projection.weight is not None
     assert loaded.evidence.nearest.basis is not None
     assert np.array_equal(loaded.evidence.projection.weight, weight)
@@ -113,15 +114,15 @@ def test_names_are_kept_as_people_can_read_them(folder: Path) -> None:
 
 def test_a_folder_without_a_linker_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"{tmp_path}.*classify"):
-        load(tmp_path)
+        load_linker(tmp_path)
     with pytest.raises(InputError, match="classify"):
-        load(tmp_path / "nowhere")
+        load_linker(tmp_path / "nowhere")
 
 
 def test_a_linker_that_lost_its_arrays_is_refused(folder: Path) -> None:
     (folder / "linker.safetensors").unlink()
     with pytest.raises(InputError, match="classify"):
-        load(folder)
+        load_linker(folder)
 
 
 @pytest.mark.parametrize("version", [None, 0, 1, 99, "2"])
@@ -130,7 +131,7 @@ def test_a_linker_of_another_version_is_refused(folder: Path, version: object) -
     document["format"] = version
     (folder / "linker.json").write_text(json.dumps(document), encoding="utf-8")
     with pytest.raises(InputError, match="another version of skutune"):
-        load(folder)
+        load_linker(folder)
 
 
 def test_a_calibration_of_other_features_is_refused(folder: Path) -> None:
@@ -138,4 +139,4 @@ def test_a_calibration_of_other_features_is_refused(folder: Path) -> None:
     document["calibration"]["features"][0] = "something_else"
     (folder / "linker.json").write_text(json.dumps(document), encoding="utf-8")
     with pytest.raises(InputError, match="another version of skutune"):
-        load(folder)
+        load_linker(folder)

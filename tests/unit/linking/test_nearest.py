@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skutune.linking.classifier import unit
-from skutune.linking.nearest import COMPONENTS, SMALL, Nearest, highest, principal
+from skutune.linking.index.nearest import COMPONENTS, SMALL, Nearest, highest, principal
+from skutune.linking.vectors.classifier import unit
 
 LONG = 4096 + 7  # scores that no number of blocks divides
 

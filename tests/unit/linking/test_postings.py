@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skutune.linking.postings import Postings
+from skutune.linking.index.postings import Postings
 
 VOCABULARY = 6
 catalogs = st.lists(st.lists(st.integers(0, VOCABULARY - 1), max_size=5), max_size=12)

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 import pytest
 
 from skutune.evaluation.rates import rate
-from skutune.report import wording
-from skutune.report.charts import Line, curves, histogram, interval, thinned, ticks
+from skutune.report import formatting
+from skutune.report.charts import Series, curves, histogram, interval, thinned, ticks
 from skutune.report.figures import Bin
 
 GAP = "\N{NO-BREAK SPACE}"
@@ -36,7 +36,7 @@ def test_a_histogram_of_nothing_but_zeros_is_drawn_without_bars() -> None:
 
 
 def test_curves_run_from_left_to_right_and_down_where_the_loss_falls() -> None:
-    svg = curves([Line("training", "training", [(1, 3.0), (2, 2.0), (3, 1.0)])], "step", "loss")
+    svg = curves([Series("training", "training", [(1, 3.0), (2, 2.0), (3, 1.0)])], "step", "loss")
     line = next(ElementTree.fromstring(svg).iter("polyline"))
     places = [tuple(map(float, place.split(","))) for place in line.get("points", "").split()]
     assert [x for x, _ in places] == sorted(x for x, _ in places)
@@ -44,12 +44,12 @@ def test_curves_run_from_left_to_right_and_down_where_the_loss_falls() -> None:
 
 
 def test_one_point_is_enough_for_a_curve() -> None:
-    svg = curves([Line("training", "training", [(1, 0.0)]), Line("validation", "validation", [])], "step", "loss")
+    svg = curves([Series("training", "training", [(1, 0.0)]), Series("validation", "validation", [])], "step", "loss")
     assert len(list(ElementTree.fromstring(svg).iter("circle"))) == 1
 
 
 def test_labels_are_escaped() -> None:
-    svg = curves([Line("<b>", "training", [(1, 1.0)])], "a < b", "loss")
+    svg = curves([Series("<b>", "training", [(1, 1.0)])], "a < b", "loss")
     ElementTree.fromstring(svg)
     assert "<b>" not in svg
 
@@ -93,27 +93,27 @@ def test_thousands_of_points_are_averaged_into_few_that_keep_the_mean_and_the_en
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (wording.percent(0.9996), f"> 99.9{GAP}%"),
-        (wording.percent(1.0), f"100{GAP}%"),
-        (wording.percent(0.0001), f"< 0.1{GAP}%"),
-        (wording.percent(0.0), f"0{GAP}%"),
-        (wording.percent(None), "–"),
-        (wording.whole(49688), "49,688"),
-        (wording.compact(0.25), "0.25"),
-        (wording.compact(5000), "5,000"),
-        (wording.compact(50_000), "50k"),
-        (wording.compact(500_000), "500k"),
-        (wording.compact(2_000_000), "2M"),
-        (wording.duration(0.04), f"0.0{GAP}s"),
-        (wording.duration(59.7), f"1{GAP}min{GAP}00{GAP}s"),
-        (wording.duration(3 * 3600 + 61), f"3{GAP}h{GAP}01{GAP}min"),
-        (wording.size(812 << 20), f"812{GAP}MiB"),
-        (wording.size(1023 << 20), f"1023{GAP}MiB"),
-        (wording.size(0), "–"),
-        (wording.figure(True), "yes"),
-        (wording.figure(None), "–"),
-        (wording.figure(0.123456), "0.1235"),
-        (wording.figure([1, 0.5]), "1, 0.5"),
+        (formatting.percent(0.9996), f"> 99.9{GAP}%"),
+        (formatting.percent(1.0), f"100{GAP}%"),
+        (formatting.percent(0.0001), f"< 0.1{GAP}%"),
+        (formatting.percent(0.0), f"0{GAP}%"),
+        (formatting.percent(None), "–"),
+        (formatting.whole(49688), "49,688"),
+        (formatting.compact(0.25), "0.25"),
+        (formatting.compact(5000), "5,000"),
+        (formatting.compact(50_000), "50k"),
+        (formatting.compact(500_000), "500k"),
+        (formatting.compact(2_000_000), "2M"),
+        (formatting.duration(0.04), f"0.0{GAP}s"),
+        (formatting.duration(59.7), f"1{GAP}min{GAP}00{GAP}s"),
+        (formatting.duration(3 * 3600 + 61), f"3{GAP}h{GAP}01{GAP}min"),
+        (formatting.size(812 << 20), f"812{GAP}MiB"),
+        (formatting.size(1023 << 20), f"1023{GAP}MiB"),
+        (formatting.size(0), "–"),
+        (formatting.figure(True), "yes"),
+        (formatting.figure(None), "–"),
+        (formatting.figure(0.123456), "0.1235"),
+        (formatting.figure([1, 0.5]), "1, 0.5"),
     ],
 )
 def test_numbers_read_as_a_person_writes_them(shown: str, expected: str) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from finished import Rows, answer, evaluated, evaluation, report, shown, usual
 
 from skutune.evaluation.document import JudgeFigures
+from skutune.evaluation.judge import Agreement
 from skutune.evaluation.rates import rate
-from skutune.evaluation.relevance import Agreement
 from skutune.report.evaluation import read_evaluation, top_ids
 
 

@@ -7,13 +7,13 @@ from collections import Counter
 
 from finished import COSTS, link
 
-from skutune.graph import STAGES
-from skutune.manifests import Entry, Manifest
+from skutune.pipeline.graph import STAGES
+from skutune.pipeline.manifests import Entry, Manifest
 from skutune.records import Coverage
 from skutune.report.coverage import tally_coverage
 from skutune.report.linking import tally_links
 from skutune.report.losses import read_losses
-from skutune.report.pipeline import Outcome, RejectedSample, count_reasons, one_a_kind, stage_cost
+from skutune.report.pipeline import RejectedSample, RowOutcome, count_reasons, one_a_kind, stage_cost
 
 
 def coverage(place: int, examples: int, references: int = 0, held_out: bool = False, least: int = 2) -> Coverage:
@@ -59,7 +59,12 @@ def test_the_ends_of_a_long_ledger_are_listed_and_equals_keep_their_order() -> N
 
 
 def test_reasons_of_a_kind_are_counted_together_and_the_rest_is_summed_up() -> None:
-    outcomes = [Outcome("names 'A'"), Outcome(None), Outcome("names 'B'"), *(Outcome(f"why {n}") for n in "abcd")]
+    outcomes = [
+        RowOutcome("names 'A'"),
+        RowOutcome(None),
+        RowOutcome("names 'B'"),
+        *(RowOutcome(f"why {n}") for n in "abcd"),
+    ]
     reasons = count_reasons(outcomes)
     assert reasons["names …"] == 2
     manifest = Manifest("question", "f", 1, (Entry("", 0, "part", 7, 6, 1, "d"),), COSTS)

@@ -18,10 +18,11 @@ import pytest
 from model_hub import COMMIT, Hub, serving
 from servers import S3Server
 
-from skutune import manifests, submission
-from skutune.config import Config, parse
-from skutune.graph import MODELS
-from skutune.manifests import Task
+from skutune.config.load import parse_config
+from skutune.config.schema import Config
+from skutune.pipeline import manifests, submit
+from skutune.pipeline.graph import MODELS
+from skutune.pipeline.manifests import Task
 from skutune.store import ObjectStore, open_store
 
 ELSEWHERE = ("original/consolidated.safetensors",)
@@ -42,10 +43,10 @@ WORKER = (
 IDENTITIES = """
 import json, sys
 from pathlib import Path
-from skutune.config import parse
+from skutune.config.load import parse_config
 from skutune.engines.pool import ModelPool
 
-pool = ModelPool(parse(json.loads(sys.argv[1]), "a test").models, Path(sys.argv[2]))
+pool = ModelPool(parse_config(json.loads(sys.argv[1]), "a test").models, Path(sys.argv[2]))
 print(json.dumps({role: pool.identity(role) for role in ("generator", "encoder", "base")}))
 """
 
@@ -62,13 +63,13 @@ class Cluster:
         model = {"name": "owner/model", "revision": COMMIT}
         models = {"generator": {**model, **generator}, "encoder": model, "base": model}
         catalog = {"source": "products.csv", "buckets": 4}
-        return parse({"run": run, "store": self.store.uri, "catalog": catalog, "models": models}, "a test")
+        return parse_config({"run": run, "store": self.store.uri, "catalog": catalog, "models": models}, "a test")
 
     def task(self, config: Config, roles: Collection[str] = ("generator", "encoder", "base")) -> Task:
-        info = submission.open_run(self.store, config, None)
-        source = submission.models_source(config)
-        draft = submission.draft(config, info, MODELS, {}, dict.fromkeys(roles, ""), source)
-        task = submission.numbered(self.store, info, MODELS, draft, [0], 1)
+        info = submit.open_run(self.store, config, None)
+        source = submit.models_source(config)
+        draft = submit.plan_task(config, info, MODELS, {}, dict.fromkeys(roles, ""), source)
+        task = submit.next_attempt(self.store, info, MODELS, draft, [0], 1)
         manifests.write_task(self.store, task)
         return task
 
@@ -151,8 +152,8 @@ def test_a_mirrored_model_has_the_identity_and_the_fingerprints_of_the_hubs(clus
     config = cluster.config()
     task = cluster.task(config)
     assert cluster.work(task)[0] == 0
-    manifest = submission.merged(cluster.store, MODELS, task, None)
-    pods, identities = submission.mirrored(config, manifest)
+    manifest = submit.merge_attempts(cluster.store, MODELS, task, None)
+    pods, identities = submit.with_mirrored_models(config, manifest)
     assert pods.models.base.name == f"{cluster.store.uri}/models/owner--model/{COMMIT}"
     laptop = cluster.identities(config)
     assert laptop["encoder"] == f"owner/model@{COMMIT} sentence"
@@ -166,7 +167,7 @@ def test_a_mirror_that_lost_a_file_is_no_model_and_is_mended(cluster: Cluster) -
     task = cluster.task(config)
     assert cluster.work(task)[0] == 0
     cluster.store.delete(f"models/owner--model/{COMMIT}/tokenizer.json")
-    pods, _ = submission.mirrored(config, submission.merged(cluster.store, MODELS, task, None))
+    pods, _ = submit.with_mirrored_models(config, submit.merge_attempts(cluster.store, MODELS, task, None))
     with pytest.raises(AssertionError, match=r"mirror is damaged: tokenizer\.json"):
         cluster.identities(pods)
     assert cluster.work(cluster.task(cluster.config(run="another")))[0] == 0
@@ -189,12 +190,12 @@ def test_folders_and_prefixes_stay_where_they_are(cluster: Cluster) -> None:
     code, stderr = cluster.work(task)
     assert code == 0, stderr
     assert cluster.hub.asked == []
-    pods, identities = submission.mirrored(config, submission.merged(cluster.store, MODELS, task, None))
+    pods, identities = submit.with_mirrored_models(config, submit.merge_attempts(cluster.store, MODELS, task, None))
     assert pods == config
     assert identities["base"] == identities["generator"]
     assert identities == cluster.identities(config)
     prefix.put("config.json", b'{"trained": "again"}')
-    assert submission.models_source(config) != task.source
+    assert submit.models_source(config) != task.source
 
 
 @pytest.mark.parametrize("revision", [None, "main", "0123456"])
@@ -210,7 +211,7 @@ def test_a_model_that_no_stage_of_the_run_uses_is_not_asked_for(cluster: Cluster
     config = cluster.config(revision=None)
     task = cluster.task(config, roles=["encoder"])
     assert cluster.work(task)[0] == 0
-    _, identities = submission.mirrored(config, submission.merged(cluster.store, MODELS, task, None))
+    _, identities = submit.with_mirrored_models(config, submit.merge_attempts(cluster.store, MODELS, task, None))
     assert list(identities) == ["encoder"]
 
 

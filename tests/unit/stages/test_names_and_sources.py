@@ -9,20 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from skutune import config as configuration
 from skutune import linking
-from skutune.engines.scripted_encoder import ScriptedEncoder
-from skutune.linking import Linker, fitting
+from skutune.config.load import parse_config
+from skutune.engines.scripted.encoder import ScriptedEncoder
+from skutune.linking import Linker
 from skutune.linking.calibration import prior
-from skutune.linking.classifier import Projection
-from skutune.linking.ruler import Ruler
-from skutune.manifests import Manifest, Stats
+from skutune.linking.fit import build_linker
+from skutune.linking.vectors.classifier import Projection
+from skutune.linking.vectors.cosine_scale import CosineScale
+from skutune.pipeline.manifests import Manifest, Stats
+from skutune.pipeline.stage_io import Inputs, Outputs
 from skutune.records import Expansion, Link, Name, Product, Recommendation
-from skutune.stages.base import Context, Inputs, Outputs
-from skutune.stages.checkpoints import Checkpoints
+from skutune.stages.base import Context
 from skutune.stages.distinct import Distinct
 from skutune.stages.link import Links
 from skutune.store.local import LocalStore
+from skutune.training.checkpoint_store import Checkpoints
 
 PRODUCTS = [Product(str(at), name, {}, "") for at, name in enumerate(("Baked Beans", "Green Beans", "Rose Soap"))]
 
@@ -52,7 +54,7 @@ class Shop:
     def context(self, **settings: Any) -> Context:
         models = {role: {"name": "scripted"} for role in ("generator", "encoder", "base")}
         document = {"run": "run", "catalog": {"source": "products.csv"}, "models": models, "stages": {"link": settings}}
-        config = configuration.parse(document, "test")
+        config = parse_config(document, "test")
         folders = {stage: f"run/{stage}/f" for stage in self.manifests}
         inputs = Inputs(self.store, folders, self.manifests, self.scratch)
         checkpoints = Checkpoints(self.store, "run/link/f")
@@ -80,14 +82,14 @@ def linker() -> Linker:
     encoder, identity = ScriptedEncoder(), Projection(None)
     vectors = encoder.encode([product.name for product in PRODUCTS])
     rows = np.arange(len(PRODUCTS))
-    ruler = Ruler.measure(encoder, identity)
-    return fitting.build(PRODUCTS, vectors, vectors, rows, identity, ruler, prior(len(PRODUCTS)))
+    ruler = CosineScale.measure(encoder, identity)
+    return build_linker(PRODUCTS, vectors, vectors, rows, identity, ruler, prior(len(PRODUCTS)))
 
 
 @pytest.fixture
 def shop(tmp_path: Path, linker: Linker) -> Shop:
     made = Shop(tmp_path)
-    linking.save(linker, tmp_path / "linker")
+    linking.save_linker(linker, tmp_path / "linker")
     outputs = made.outputs("classify")
     outputs.folder("linker", tmp_path / "linker")
     made.done("classify", outputs)

@@ -8,8 +8,8 @@ import pytest
 
 from skutune.records import Product
 from skutune.stages.compose import by_hash, how_many
-from skutune.stages.generation import MalformedError
 from skutune.stages.ingest import default_buckets
+from skutune.stages.llm import MalformedError
 from skutune.stages.question import fault_of, names_product
 from skutune.stages.recommend import distinct, may_be
 from skutune.text import words

@@ -3,14 +3,14 @@
 import pytest
 from llama2 import llama2_tokenizer
 
-from skutune.answers import AnswerText, Item, Reference, parse_reference, render
-from skutune.chat_template import DEFAULT_TEMPLATE
+from skutune.answer_format import AnswerItem, AnswerText, Reference, parse_reference, render
 from skutune.errors import InputError
-from skutune.training.encoding import Chat, Encoder
+from skutune.prompts.chat_template import DEFAULT_TEMPLATE
+from skutune.training.encoding import Chat, ExampleEncoder
 from skutune.training.tokens import IGNORED, fitting_length, load_tokenizer, prompt_tokens
 
 PRODUCTS = [Reference("32717", "Baked Beans"), Reference("43962", "Crème fraîche 😀")]
-ITEMS = [Item(f"item {number}", "Goes well.", product) for number, product in enumerate([*PRODUCTS, None])]
+ITEMS = [AnswerItem(f"item {number}", "Goes well.", product) for number, product in enumerate([*PRODUCTS, None])]
 ANSWER = render(AnswerText("Three of them.", tuple(ITEMS), "Enjoy."))
 
 
@@ -28,7 +28,7 @@ def chat(answer, question="What goes with steak?", **more):
 
 
 def encoded(tokenizer, *chats, max_length=4096, **settings):
-    return Encoder(tokenizer, max_length, **settings).encode(list(chats))
+    return ExampleEncoder(tokenizer, max_length, **settings).encode(list(chats))
 
 
 def read(tokenizer, example, weight):
@@ -139,7 +139,7 @@ def test_a_tokenizer_that_cannot_place_its_tokens_is_the_users_error(base):
         is_fast, name_or_path = False, "shop/slow"
 
     with pytest.raises(InputError, match=r"shop/slow.*tokenizer\.json"):
-        Encoder(Slow(), 64)
+        ExampleEncoder(Slow(), 64)
 
 
 def test_a_tokenizer_without_an_end_token_is_the_users_error(tmp_path):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from skutune.chat_template import DEFAULT_TEMPLATE
 from skutune.errors import InputError, RetryableError
-from skutune.pulse import PULSE
+from skutune.process.watchdog import WATCHDOG
+from skutune.prompts.chat_template import DEFAULT_TEMPLATE
 from skutune.training.encoding import Encoded
 from skutune.training.examples import _write_table, load_examples
 from skutune.training.tokens import load_tokenizer
@@ -70,9 +70,9 @@ def test_a_file_is_encoded_once_and_again_when_anything_of_it_is_another(base, c
 def test_a_process_that_waits_takes_what_another_encoded_and_lives_meanwhile(base, chat_file, tmp_path):
     path, tokenizer = chat_file([("q", "a")]), load_tokenizer(base)
     with ThreadPoolExecutor(1) as pool:
-        PULSE.restart()
+        WATCHDOG.restart()
         waiting = pool.submit(load_examples, path, tokenizer, 128, tmp_path / "cache", waits=True)
-        while not (beaten := PULSE._begun):
+        while not (beaten := WATCHDOG._begun):
             assert not waiting.done()
         assert beaten
         load_examples(path, load_tokenizer(base), 128, tmp_path / "cache")

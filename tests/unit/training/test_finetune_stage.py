@@ -9,21 +9,22 @@ from llama2 import llama2_tokenizer
 from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from skutune import manifests, submission
-from skutune.chat_template import DEFAULT_TEMPLATE, settled
-from skutune.config import FinetuneConfig, parse
+from skutune.config.load import parse_config
+from skutune.config.schema import FinetuneConfig
 from skutune.engines.pool import ModelPool
 from skutune.errors import InputError
-from skutune.graph import STAGES
-from skutune.manifests import Manifest
-from skutune.stages.base import Outputs
+from skutune.pipeline import manifests, submit
+from skutune.pipeline.graph import STAGES
+from skutune.pipeline.manifests import Manifest
+from skutune.pipeline.stage_io import Outputs
+from skutune.prompts.chat_template import DEFAULT_TEMPLATE, settled
 from skutune.store import open_store
-from skutune.training import figures
+from skutune.training import metrics
 from skutune.training.examples import load_examples
 from skutune.training.flops import training_flops
 from skutune.training.sft import finetune
 from skutune.training.tokens import load_tokenizer
-from skutune.worker import run_shard
+from skutune.worker.run_shard import run_shard
 
 STAGE = STAGES["finetune"]
 SETTINGS = {"learning_rate": 0.02, "batch_size": 4, "micro_batch_size": 4, "max_length": 128, "merge": True}
@@ -36,7 +37,7 @@ def tuned(base, chat_file, pairs, tmp_path):
     def run(examples=pairs, **settings):
         store, seen = open_store(str(tmp_path / "store")), []
         model = {"name": str(base)}
-        config = parse(
+        config = parse_config(
             {
                 "run": "fall-catalog",
                 "catalog": {"source": "products.csv", "buckets": 2},
@@ -52,12 +53,12 @@ def tuned(base, chat_file, pairs, tmp_path):
         compose = Manifest("compose", "f", 2, tuple(outputs.entries), figures=made)
         manifests.write_manifest(store, "fall-catalog/compose/f", compose)
         pool = ModelPool(config.models, tmp_path / "cache")
-        info = submission.open_run(store, config, None)
-        draft = submission.draft(config, info, STAGE, {"compose": compose}, {"base": pool.identity("base")}, "")
-        task = submission.numbered(store, info, STAGE, draft, [0], 1)
+        info = submit.open_run(store, config, None)
+        draft = submit.plan_task(config, info, STAGE, {"compose": compose}, {"base": pool.identity("base")}, "")
+        task = submit.next_attempt(store, info, STAGE, draft, [0], 1)
         manifests.write_task(store, task)
         run_shard(store, task, 0, pool, seen.append, progress_seconds=0.0)
-        return submission.merged(store, STAGE, task, None), tmp_path / "store" / task.folder, seen
+        return submit.merge_attempts(store, STAGE, task, None), tmp_path / "store" / task.folder, seen
 
     return run
 
@@ -112,7 +113,7 @@ def test_a_llama_2_without_template_and_pad_token_is_trained_and_its_adapter_bri
 
 
 def test_on_a_known_device_the_share_of_its_peak_is_told(base, chat_file, pairs, tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "device_name", lambda: "NVIDIA A100-SXM4-80GB")
+    monkeypatch.setattr(metrics, "device_name", lambda: "NVIDIA A100-SXM4-80GB")
     settings = FinetuneConfig(**{**SETTINGS, "merge": False, "epochs": 2})
     found = finetune(
         base, chat_file(pairs), None, settings, tmp_path / "out",

@@ -5,8 +5,8 @@ import logging
 import pytest
 import torch
 
-from skutune.config import FinetuneConfig
-from skutune.training import memory, planning, zero
+from skutune.config.schema import FinetuneConfig
+from skutune.training import memory, planning, zero_config
 from skutune.training.checkpoints import Split
 from skutune.training.planning import choose_plan
 
@@ -25,10 +25,10 @@ def test_training_without_packing_is_said_aloud(base, caplog):
 
 
 def test_whole_weights_of_several_processes_are_shared_where_deepspeed_is_there(base, caplog, monkeypatch):
-    monkeypatch.setattr(zero, "is_installed", lambda: True)
+    monkeypatch.setattr(zero_config, "is_installed", lambda: True)
     assert plan(base, 2, method="full").split.zero_stage == 2
     assert plan(base, 2, method="lora").split.zero_stage == 0
-    monkeypatch.setattr(zero, "is_installed", lambda: False)
+    monkeypatch.setattr(zero_config, "is_installed", lambda: False)
     assert plan(base, 2, method="full").split.zero_stage == 0
     assert "without ZeRO: deepspeed is not installed" in caplog.text
 
@@ -41,7 +41,7 @@ def test_a_micro_batch_is_no_larger_than_a_processs_share_of_a_step(base):
 @pytest.fixture
 def tight(base, monkeypatch):
     """Devices that hold the weights of an adapter's training whole beside 4 examples' activations, not beside 8."""
-    monkeypatch.setattr(zero, "is_installed", lambda: True)
+    monkeypatch.setattr(zero_config, "is_installed", lambda: True)
     shape = memory.shape_of(base, 16)
     small, large = (memory.needed(shape, "lora", memory.Fit(rows, 0, True), 128, 4, 8) for rows in (4, 8))
     monkeypatch.setattr(memory, "device_bytes", lambda here: int((small + large) / 2 / 0.9))

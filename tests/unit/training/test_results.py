@@ -12,18 +12,18 @@ from peft import LoraConfig, get_peft_model
 from tensorboardX.proto.event_pb2 import Event
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from skutune.answering import AnswerModel
-from skutune.config import FinetuneConfig
+from skutune.config.schema import FinetuneConfig
 from skutune.errors import InputError
+from skutune.serving.answer_model import AnswerModel
 from skutune.training.adapters import check_base, note_base
-from skutune.training.card import Provenance, render_card
-from skutune.training.curves import StepMetrics
-from skutune.training.events import write_events
-from skutune.training.figures import FinetuneFigures
 from skutune.training.merge import merge
+from skutune.training.metrics import FinetuneMetrics
+from skutune.training.metrics_callback import StepMetrics
+from skutune.training.model_card import Provenance, render_card
 from skutune.training.models import load_tuned
+from skutune.training.tensorboard import write_events
 
-FIGURES = FinetuneFigures(
+FIGURES = FinetuneMetrics(
     model="adapter", method="lora", dtype="bfloat16", examples=1234, cut=5, left_out=2, steps=77, kept_step=77,
     epochs=1.0, tokens=98765, seconds=12.0, tokens_per_second=8230.4, device="NVIDIA H100 80GB HBM3", utilisation=0.512,
     trainable_parameters=4321, first_loss=2.5, last_loss=0.5, validation_examples=64, validation_losses=[0.9, 0.7, 0.8],

@@ -12,14 +12,14 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from skutune.chat_template import settled
-from skutune.config import FinetuneConfig
+from skutune.config.schema import FinetuneConfig
 from skutune.errors import InputError
+from skutune.prompts.chat_template import settled
 from skutune.training import planning
-from skutune.training.checkpoints import Split, check_split, complete, write_split
-from skutune.training.curves import read_points
+from skutune.training.checkpoints import Split, check_split, complete_checkpoint, write_split
 from skutune.training.examples import load_examples
 from skutune.training.loss import held_out_losses
+from skutune.training.metrics_callback import read_points
 from skutune.training.sft import finetune
 from skutune.training.tokens import load_tokenizer
 
@@ -260,7 +260,7 @@ def test_qlora_needs_a_cuda_device_and_says_so_before_anything_is_loaded(tmp_pat
 def test_a_checkpoint_of_another_number_of_processes_can_be_gone_on_from_unless_its_optimizer_was_split(tmp_path):
     for step, stage in ((4, 0), (8, 2)):
         (tmp_path / f"checkpoint-{step}").mkdir()
-        complete(tmp_path, step, [write_split(tmp_path, Split(2, stage))])
+        complete_checkpoint(tmp_path, step, [write_split(tmp_path, Split(2, stage))])
     check_split(tmp_path / "checkpoint-4", Split(3, 0))
     check_split(tmp_path / "checkpoint-8", Split(2, 2))
     with pytest.raises(InputError, match=r"checkpoint-8 was written by 2 processes with ZeRO stage 2, and 3"):
@@ -277,7 +277,7 @@ def test_a_disk_that_is_full_ends_the_training_and_keeps_the_checkpoint_before(c
 ON_A_SMALL_DISK = """
 import sys
 from pathlib import Path
-from skutune.config import FinetuneConfig
+from skutune.config.schema import FinetuneConfig
 from skutune.errors import SkutuneError
 from skutune.training.checkpoints import newest_checkpoint
 from skutune.training.sft import finetune

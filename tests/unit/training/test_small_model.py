@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from skutune.answering import AnswerModel
-from skutune.config import FinetuneConfig
+from skutune.config.schema import FinetuneConfig
 from skutune.samples.models import prepare_generator
+from skutune.serving.answer_model import AnswerModel
 from skutune.training.sft import finetune
 
 pytestmark = pytest.mark.model

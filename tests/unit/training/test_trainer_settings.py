@@ -5,7 +5,7 @@ import torch
 from transformers import Trainer, TrainingArguments
 from trl import SFTConfig
 
-from skutune.config import FinetuneConfig
+from skutune.config.schema import FinetuneConfig
 from skutune.training import sft, trainer
 from skutune.training.loss import summed_loss
 from skutune.training.models import trainable_model

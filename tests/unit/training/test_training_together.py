@@ -11,8 +11,8 @@ import pytest
 from byte_model import broken_base
 from servers import steady_port
 
-from skutune.stages.tuned import base_name
-from skutune.training.curves import read_points
+from skutune.stages.finetune import base_name
+from skutune.training.metrics_callback import read_points
 from skutune.training.sft import finetune
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")

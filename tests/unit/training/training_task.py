@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from skutune import manifests, submission
-from skutune.config import Config, parse
+from skutune.config.load import parse_config
+from skutune.config.schema import Config
 from skutune.engines.pool import ModelPool
-from skutune.graph import STAGES
-from skutune.manifests import Manifest, Task
-from skutune.stages.base import Outputs
+from skutune.pipeline import manifests, submit
+from skutune.pipeline.graph import STAGES
+from skutune.pipeline.manifests import Manifest, Task
+from skutune.pipeline.stage_io import Outputs
 from skutune.store import ObjectStore, open_store
-from skutune.worker import run_shard
+from skutune.worker.run_shard import run_shard
 
 STAGE = STAGES["finetune"]
 SETTINGS = {
@@ -58,7 +59,7 @@ class Training:
         run_shard(self.store, self.task, 0, ModelPool(self.config.models, self.folder / "cache"))
 
     def manifest(self) -> Manifest:
-        return submission.merged(self.store, STAGE, self.task, None)
+        return submit.merge_attempts(self.store, STAGE, self.task, None)
 
     def losses(self) -> dict[int, float]:
         lines = self.store.get(f"{self.task.folder}/metrics.jsonl").decode().splitlines()
@@ -76,15 +77,15 @@ def make_training(folder, base, train, validation, **settings):
         "models": {"generator": model, "encoder": model, "base": {**model, "dtype": "float32"}},
         "stages": {"finetune": {**SETTINGS, **settings}},
     }
-    config = parse(document, "a test")
+    config = parse_config(document, "a test")
     outputs = Outputs(store, "sample/compose/f")
     outputs.file("train.jsonl", train)
     outputs.file("validation.jsonl", validation)
     compose = Manifest("compose", "f", 2, tuple(outputs.entries))
     manifests.write_manifest(store, "sample/compose/f", compose)
-    info = submission.open_run(store, config, None)
+    info = submit.open_run(store, config, None)
     identities = {"base": ModelPool(config.models, folder / "cache").identity("base")}
-    draft = submission.draft(config, info, STAGE, {"compose": compose}, identities, "")
-    task = submission.numbered(store, info, STAGE, draft, [0], 1)
+    draft = submit.plan_task(config, info, STAGE, {"compose": compose}, identities, "")
+    task = submit.next_attempt(store, info, STAGE, draft, [0], 1)
     manifests.write_task(store, task)
     return Training(store, task, folder, config, base)

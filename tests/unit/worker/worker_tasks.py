@@ -10,10 +10,10 @@ from pathlib import Path
 
 from scripted_run import Pipeline
 
-from skutune import manifests, runs, submission
-from skutune.graph import STAGES
-from skutune.manifests import Manifest, Task
-from skutune.runs import RunInfo
+from skutune.pipeline import manifests, runs, submit
+from skutune.pipeline.graph import STAGES
+from skutune.pipeline.manifests import Manifest, Task
+from skutune.pipeline.runs import RunInfo
 from skutune.store import ObjectStore, open_store
 
 BUCKETS = 6
@@ -63,7 +63,7 @@ def submitted(ingested: Pipeline, folder: Path, name: str) -> Submitted:
     info = runs.require_run(store, "sample")
     _, manifest = runs.stage_output(store, info, "ingest")
     identity = "scripted malformed=0.15"
-    draft = submission.draft(info.config, info, DESCRIBE, {"ingest": manifest}, {"generator": identity}, "")
-    task = submission.numbered(store, info, DESCRIBE, draft, range(BUCKETS), 1)
+    draft = submit.plan_task(info.config, info, DESCRIBE, {"ingest": manifest}, {"generator": identity}, "")
+    task = submit.next_attempt(store, info, DESCRIBE, draft, range(BUCKETS), 1)
     manifests.write_task(store, task)
     return Submitted(store, info, task, folder / f"{name}.asked", {"SKUTUNE_CACHE": str(folder / "cache")})

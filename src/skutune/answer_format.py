@@ -1,0 +1,150 @@
+"""The answer format: what the tuned model is taught to write, rendered and parsed.
+
+    <introduction>
+
+     * <name>: <paragraph>
+    (closest product: <product name>: id <product id>)
+
+
+     * <name>: <paragraph>
+    (no close product)
+
+
+    <conclusion>
+
+Both directions are exact: `parse(render(answer)) == answer` for every answer that `render` accepts, and `parse` accepts
+nothing else. A reference is split at its last `: id `, so a product's name may hold anything but a line break.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from skutune.errors import SkutuneError
+
+MARKER = "(closest product:"
+NO_PRODUCT = "(no close product)"
+BULLET = " * "
+GAP = "\n\n\n"
+_ID_SEPARATOR = ": id "
+_BREAKS = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+
+
+class FormatError(SkutuneError):
+    """A text is not an answer, or an answer cannot be written so that it can be read back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A product that an answer names."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerItem:
+    """One recommendation: its name, its prose, and its product (None: no close product)."""
+
+    name: str
+    paragraph: str
+    product: Reference | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerText:
+    """A whole answer."""
+
+    introduction: str
+    items: tuple[AnswerItem, ...]
+    conclusion: str
+
+
+def is_valid_id(product_id: str) -> bool:
+    """Whether a text can be an id: not empty, no white space, no control characters."""
+    return bool(product_id) and product_id.isprintable() and not any(character.isspace() for character in product_id)
+
+
+def holds_marker(prose: str) -> bool:
+    """Whether prose would be read as a reference."""
+    lowered = prose.lower()
+    return "closest product" in lowered or "no close product" in lowered
+
+
+def render_reference(product: Reference | None) -> str:
+    """`(closest product: NAME: id ID)`, or `(no close product)`."""
+    return NO_PRODUCT if product is None else f"{MARKER} {product.name}{_ID_SEPARATOR}{product.id})"
+
+
+def render(answer: AnswerText) -> str:
+    """The answer as text. Raises FormatError for what could not be read back."""
+    if not answer.items:
+        raise FormatError("an answer needs at least one recommendation")
+    _check_prose("introduction", answer.introduction)
+    _check_prose("conclusion", answer.conclusion)
+    blocks = []
+    for item in answer.items:
+        _check_prose("name", item.name)
+        _check_prose("paragraph", item.paragraph)
+        if ": " in item.name:
+            raise FormatError(f"the name {item.name!r} holds a colon and a space, which end a name")
+        if item.product is not None:
+            _check_product(item.product)
+        blocks.append(f"{BULLET}{item.name}: {item.paragraph}\n{render_reference(item.product)}")
+    return answer.introduction + "\n\n" + GAP.join(blocks) + GAP + answer.conclusion
+
+
+def parse(text: str) -> AnswerText:
+    """The answer that a text holds. Raises FormatError, saying what was expected and where."""
+    introduction, separator, rest = text.partition("\n\n")
+    if not separator:
+        raise FormatError("no blank line after an introduction")
+    _check_prose("introduction", introduction)
+    *blocks, conclusion = rest.split(GAP)
+    if not blocks:
+        raise FormatError("no recommendation")
+    _check_prose("conclusion", conclusion)
+    return AnswerText(introduction, tuple(_parse_item(block) for block in blocks), conclusion)
+
+
+def parse_reference(line: str) -> Reference | None:
+    """The product of a reference's line. Raises FormatError."""
+    if line == NO_PRODUCT:
+        return None
+    if not line.startswith(MARKER + " ") or not line.endswith(")"):
+        raise FormatError(f"not a reference: {line[:80]!r}")
+    name, separator, product_id = line[len(MARKER) + 1 : -1].rpartition(_ID_SEPARATOR)
+    if not separator:
+        raise FormatError(f"a reference without an id: {line[:80]!r}")
+    product = Reference(product_id, name)
+    _check_product(product)
+    return product
+
+
+def _parse_item(block: str) -> AnswerItem:
+    first, separator, reference = block.partition("\n")
+    if not first.startswith(BULLET) or not separator:
+        raise FormatError(f"not a recommendation with a reference: {block[:80]!r}")
+    name, separator, paragraph = first[len(BULLET) :].partition(": ")
+    if not separator:
+        raise FormatError(f"a recommendation without a name: {first[:80]!r}")
+    _check_prose("name", name)
+    _check_prose("paragraph", paragraph)
+    return AnswerItem(name, paragraph, parse_reference(reference))
+
+
+def _check_prose(part: str, prose: str) -> None:
+    if not prose or prose != prose.strip():
+        raise FormatError(f"the {part} is empty or has white space around it")
+    if _BREAKS.search(prose):
+        raise FormatError(f"the {part} holds a line break")
+    if holds_marker(prose):
+        raise FormatError(f"the {part} speaks of a closest product")
+
+
+def _check_product(product: Reference) -> None:
+    if not is_valid_id(product.id):
+        raise FormatError(f"{product.id!r} is not an id: ids are text without white space")
+    if not product.name or product.name != product.name.strip() or _BREAKS.search(product.name):
+        raise FormatError(f"{product.name!r} is not a product name: one line, without white space around it")

@@ -1,0 +1,1 @@
+"""The run's config: one YAML file, parsed once into pydantic models."""

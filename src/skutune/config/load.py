@@ -1,0 +1,116 @@
+"""Reading a config: parsed once, with all problems reported together and relative paths resolved."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from skutune.config.schema import Columns, Config
+from skutune.config.yaml_file import apply_overrides, read_document
+from skutune.errors import InputError, Problem
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a config file and apply overrides of the form `a.b=value` (value is YAML).
+
+    Relative paths of the catalog, of model folders and of the store are taken from the config file's folder, so that a
+    run does not depend on where it is started.
+
+    Raises:
+        InputError: the file cannot be read or parsed, or any value is wrong; all problems are named together.
+    """
+    document = read_document(path)
+    apply_overrides(document, overrides)
+    config = parse_config(document, f"config {path}")
+    return _anchored(config, path.parent)
+
+
+def parse_config(document: Mapping[str, Any], origin: str) -> Config:
+    """Build a Config from a parsed document; `origin` names it in errors."""
+    try:
+        return Config.model_validate(document)
+    except ValidationError as error:
+        problems = [_problem(item, document) for item in error.errors()]
+        many = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise InputError(f"{origin}: {many}", problems) from None
+
+
+def parse_columns(id_column: str, name: str, attributes: Sequence[str] | None) -> Columns:
+    """The column mapping of a command line. Raises InputError."""
+    document = {"id": id_column, "name": name, "attributes": tuple(attributes) if attributes else None}
+    try:
+        return Columns.model_validate(document)
+    except ValidationError as error:
+        problems = [
+            Problem(f"--{item['loc'][0]}", item["msg"].removeprefix("Value error, ")) for item in error.errors()
+        ]
+        raise InputError("the columns cannot be used", problems) from None
+
+
+def json_schema() -> dict[str, Any]:
+    """The config's JSON Schema."""
+    return Config.model_json_schema()
+
+
+def to_yaml(config: Config) -> str:
+    """The resolved config as YAML, defaults included."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _anchored(config: Config, folder: Path) -> Config:
+    """The config with relative paths resolved against the folder of its file."""
+
+    def anchor(name: str) -> str:
+        if "://" in name:
+            return name
+        path = folder / Path(name).expanduser()
+        return str(path.resolve())
+
+    store = anchor(config.store)
+    source = anchor(config.catalog.source)
+    models = config.models.model_copy(
+        update={
+            role: model.model_copy(update={"name": anchor(model.name)})
+            for role, model in config.models
+            if model is not None and _is_folder_name(model.name)
+        }
+    )
+    changed = {"store": store, "catalog": config.catalog.model_copy(update={"source": source}), "models": models}
+    labels = config.stages.evaluate.judge.labels
+    if labels is not None:
+        judge = config.stages.evaluate.judge.model_copy(update={"labels": anchor(labels)})
+        evaluate = config.stages.evaluate.model_copy(update={"judge": judge})
+        changed["stages"] = config.stages.model_copy(update={"evaluate": evaluate})
+    return config.model_copy(update=changed)
+
+
+def _is_folder_name(name: str) -> bool:
+    """A model's name that is meant as a path: a hub name is `owner/name` and starts with neither `.`, `/` nor `~`."""
+    return name.startswith((".", "/", "~"))
+
+
+def _problem(item: Any, document: Mapping[str, Any]) -> Problem:
+    path = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        return Problem(path, "unknown key" + _suggestion(item["loc"]))
+    if item["type"] == "missing":
+        return Problem(path, "is missing")
+    shown = "" if isinstance(item.get("input"), (dict, list)) else f" (it is {item.get('input')!r})"
+    return Problem(path, item["msg"].removeprefix("Value error, ") + shown)
+
+
+def _suggestion(location: Sequence[str | int]) -> str:
+    section: Any = Config
+    for part in location[:-1]:
+        fields = getattr(section, "model_fields", {})
+        if part not in fields:
+            return ""
+        section = fields[part].annotation
+    known = list(getattr(section, "model_fields", {}))
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(known)}"

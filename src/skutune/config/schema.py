@@ -1,0 +1,387 @@
+"""The run's config: one YAML file, parsed once.
+
+Unknown keys are errors, and all problems are reported together with their paths. A fingerprint takes the sections that
+a stage depends on from here, so a setting belongs in the section of the stage that it changes, and in no other.
+"""
+
+from __future__ import annotations
+
+import string
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+RUN_NAME = r"^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$"
+
+
+class Section(BaseModel):
+    """A part of the config: immutable, and strict about its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_default(cls, value: Any) -> Any:
+        return {} if value is None else value  # `coverage:` with nothing behind it
+
+
+class Columns(Section):
+    """Which columns of the catalog file hold what."""
+
+    id: str = Field("id", min_length=1, description="Column of the product's id; any text without white space.")
+    name: str = Field(
+        "name",
+        min_length=1,
+        description='Column of the name, or a template over columns: "{brand} {type} {size}".',
+    )
+    attributes: tuple[str, ...] | None = Field(
+        None, description="Columns that describe a product; without it, all columns that id and name do not use."
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _template_parses(cls, name: str) -> str:
+        try:
+            parts = list(string.Formatter().parse(name))
+        except ValueError as error:
+            raise ValueError(f"not a template: {error}") from error
+        if any(field == "" for _, field, _, _ in parts):
+            raise ValueError("a template names a column between its braces: {brand}")
+        if any(form or conversion for _, _, form, conversion in parts):
+            raise ValueError("a template holds only a column between its braces, no format: {brand}")
+        return name
+
+    @property
+    def name_fields(self) -> tuple[str, ...]:
+        """The columns that the name is made from: one, or those of the template."""
+        fields = tuple(field for _, field, _, _ in string.Formatter().parse(self.name) if field is not None)
+        return fields or (self.name,)
+
+
+class CatalogConfig(Section):
+    """Where the products come from."""
+
+    source: str = Field(description="csv, tsv, jsonl or parquet file: a local path or s3://bucket/key.")
+    columns: Columns = Columns()
+    buckets: int | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        description="Parts of every table; fixed when a run first ingests. Default: square root of the products.",
+    )
+    max_rejects: int = Field(
+        0, ge=0, description="Lines that may be left out with their reason; one more stops the run."
+    )
+
+
+class ModelConfig(Section):
+    """A model: a hub name, a local folder or an s3:// prefix."""
+
+    name: str = Field(min_length=1, description="Hub name, local folder or s3:// prefix.")
+    revision: str | None = Field(None, description="Commit of a hub model; pin it, or a later run may differ.")
+
+
+class GeneratorConfig(ModelConfig):
+    """The LLM that writes the training data."""
+
+    engine: Literal["auto", "vllm", "transformers", "scripted"] = Field(
+        "auto", description="auto: vllm where it is installed, else transformers. scripted: no model, for dry runs."
+    )
+    batch_size: int = Field(64, ge=1, le=4096, description="Sequences generated at the same time.")
+    context: int = Field(2048, ge=256, description="Longest prompt and answer together, in tokens.")
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    malformed_rate: float = Field(
+        0.0, ge=0, le=1, description="scripted only: share of answers that are made malformed."
+    )
+
+
+class EncoderConfig(ModelConfig):
+    """The model that turns texts into vectors."""
+
+    engine: Literal["auto", "sentence", "mean-pooled", "scripted"] = Field(
+        "auto",
+        description="auto: a sentence encoder where the folder is one, else mean-pooled hidden states of an LLM.",
+    )
+    batch_size: int = Field(64, ge=1, le=4096)
+    max_tokens: int = Field(256, ge=8, description="Longer texts are cut.")
+
+
+class BaseModelConfig(ModelConfig):
+    """The model that is fine-tuned."""
+
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+
+
+class ModelsConfig(Section):
+    """The models of a run."""
+
+    generator: GeneratorConfig
+    encoder: EncoderConfig
+    base: BaseModelConfig
+    judge: GeneratorConfig | None = Field(
+        None, description="An LLM of its own that judges answers; used where stages.evaluate.judge.model is judge."
+    )
+
+
+class SamplingConfig(Section):
+    """How texts are drawn."""
+
+    temperature: float = Field(0.7, ge=0, le=2)
+    top_p: float = Field(0.95, gt=0, le=1)
+    max_tokens: int = Field(160, ge=8, le=4096)
+
+
+class GenerationConfig(Section):
+    """What every stage that asks an LLM can be told."""
+
+    sampling: SamplingConfig = SamplingConfig()
+    attempts: int = Field(3, ge=1, le=10, description="Tries before an item is rejected with its reason.")
+
+
+class DescribeConfig(GenerationConfig):
+    """One description a product."""
+
+    method: Literal["llm", "template"] = Field("llm", description="template: from the attributes, without an LLM.")
+    min_sentences: int = Field(3, ge=1, description="Fewer whole sentences are rejected.")
+    max_sentences: int = Field(5, ge=1, description="What comes after is cut.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> DescribeConfig:
+        if self.min_sentences > self.max_sentences:
+            raise ValueError(f"min_sentences {self.min_sentences} is above max_sentences {self.max_sentences}")
+        return self
+
+
+class ParaphraseConfig(GenerationConfig):
+    """Variants of a description."""
+
+    variants: int = Field(5, ge=0, le=50)
+    sampling: SamplingConfig = SamplingConfig(temperature=0.9)
+
+
+class EmbedConfig(Section):
+    """Vectors of names, descriptions and variants."""
+
+
+class ClassifyConfig(Section):
+    """The classifier over products, and the calibration of P(acceptable)."""
+
+    epochs: int = Field(20, ge=0, le=1000, description="Passes to train the projection, at most; 0: none.")
+    learning_rate: float = Field(1e-4, gt=0, le=1)
+    batch_size: int = Field(1024, ge=2)
+    seed: int = 0
+
+
+Intent = Literal["pairing", "meal", "diet", "occasion", "substitute"]
+
+
+class QuestionConfig(GenerationConfig):
+    """Shoppers' questions."""
+
+    per_product: int = Field(12, ge=1, le=100)
+    intents: tuple[Intent, ...] = Field(("pairing", "meal", "diet", "occasion", "substitute"), min_length=1)
+    sampling: SamplingConfig = SamplingConfig(temperature=0.9, max_tokens=512)
+
+
+class RecommendConfig(GenerationConfig):
+    """Recommendations for a question."""
+
+    min_items: int = Field(2, ge=1, le=5)
+    max_items: int = Field(3, ge=1, le=5)
+    sampling: SamplingConfig = SamplingConfig(max_tokens=96)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> RecommendConfig:
+        if self.min_items > self.max_items:
+            raise ValueError(f"min_items {self.min_items} is above max_items {self.max_items}")
+        return self
+
+
+class ExpandConfig(GenerationConfig):
+    """A description for each distinct recommended name."""
+
+    sampling: SamplingConfig = SamplingConfig(max_tokens=96)
+
+
+class LinkConfig(Section):
+    """From a name to the closest product, or none."""
+
+    precision: float = Field(0.9, gt=0, lt=1, description="Wanted share of acceptable products among the linked.")
+    candidates: int = Field(10, ge=1, le=100, description="Near-ties kept for a name; those of one name count once.")
+
+
+class AnswerConfig(GenerationConfig):
+    """The prose of an answer."""
+
+    unlinked_share: float = Field(
+        0.1, ge=0, le=1, description="Share of names without a close product that stay, as `(no close product)`."
+    )
+    sampling: SamplingConfig = SamplingConfig(max_tokens=512)
+
+
+class ComposeConfig(Section):
+    """Training and validation examples."""
+
+    hold_out_products: float = Field(0.05, ge=0, le=0.5, description="Share of products kept wholly out of training.")
+    hold_out_questions: float = Field(0.05, ge=0, le=0.5, description="Share of the other questions kept out.")
+    description_examples: bool = Field(True, description="Also train description → NAME: id ID.")
+
+
+class CoverageConfig(Section):
+    """How often each product should be trained."""
+
+    min_examples: int = Field(10, ge=0, description="Trained questions a product; what is short is listed.")
+
+
+class FinetuneConfig(Section):
+    """Fine-tuning of the base model."""
+
+    method: Literal["lora", "full", "qlora"] = Field(
+        "lora",
+        description="lora: an adapter. full: all weights. qlora: an adapter on weights of 4 bits; needs a CUDA device "
+        "and bitsandbytes.",
+    )
+    epochs: float = Field(1.0, gt=0, le=100)
+    learning_rate: float = Field(2e-4, gt=0, le=1)
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="How the learning rate falls after the warm-up."
+    )
+    warmup_ratio: float = Field(0.03, ge=0, le=1, description="Share of the steps in which the learning rate rises.")
+    lora_rank: int = Field(16, ge=1, le=1024)
+    lora_alpha: int = Field(32, ge=1)
+    batch_size: int = Field(
+        8,
+        ge=1,
+        description="Examples an optimizer step, over all devices. 8 is for small catalogs; for eight GPUs 64 to 128.",
+    )
+    micro_batch_size: int = Field(
+        8, ge=1, description="Examples at the same time on one device, at most; halved where memory runs out."
+    )
+    max_length: int = Field(
+        1024,
+        ge=64,
+        description="Tokens of an example, at most those of the model's context; a longer one is cut after a whole "
+        "product or left out, and counted.",
+    )
+    packing: bool = Field(
+        True,
+        description="Several examples in a row, each seeing only itself, where a flash attention kernel is installed.",
+    )
+    reference_weight: float = Field(
+        1.0, gt=0, le=100, description="Weight in the loss of a token that names a product; one of prose weighs 1."
+    )
+    evaluate_steps: int | None = Field(
+        None, ge=1, description="Optimizer steps between validations; without it, at the end of each epoch."
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="End after so many validations without a lower loss, and keep the best weights; without it, train "
+        "to the end and keep the last.",
+    )
+    save_steps: int = Field(200, ge=1, description="Optimizer steps between checkpoints.")
+    seed: int = 0
+    merge: bool = Field(
+        False, description="Also write whole weights with the adapter merged in, for servers that load no adapters."
+    )
+
+    @model_validator(mode="after")
+    def _adapter_is_there_to_merge(self) -> FinetuneConfig:
+        if self.merge and not self.trains_adapter:
+            raise ValueError("merge: method full trains whole weights, so there is no adapter to merge")
+        return self
+
+    @property
+    def trains_adapter(self) -> bool:
+        """Whether the result is an adapter, and not a whole model."""
+        return self.method != "full"
+
+
+System = Literal["base", "base-constrained", "base-linked", "tuned", "tuned-constrained", "tuned-linked", "retrieval"]
+"""A way of answering: a model as it is, with ids that cannot be invented, with the linker's candidates; or a search."""
+SYSTEMS: tuple[System, ...] = get_args(System)
+
+
+class JudgeConfig(Section):
+    """Who says whether a recommended product answers the question."""
+
+    model: Literal["generator", "judge", "none"] = Field(
+        "generator", description="generator: models.generator. judge: models.judge. none: relevance is not judged."
+    )
+    labels: str | None = Field(
+        None,
+        description="JSONL file (local or s3://bucket/key) of verdicts by hand that the judge is compared with: "
+        "question, product (its name), verdict (yes or no).",
+    )
+
+
+class EvaluateConfig(Section):
+    """Ways of answering, compared on held-out questions."""
+
+    systems: tuple[System, ...] = Field(SYSTEMS, min_length=1, description="Which ways of answering are compared.")
+    questions: int = Field(200, ge=1, description="Held-out questions at most.")
+    max_tokens: int = Field(384, ge=48, description="Length of an answer at most; the shortest ones need 33 tokens.")
+    batch_size: int = Field(16, ge=1, le=4096, description="Questions answered at the same time.")
+    retrieval: Literal["bm25", "encoder"] = Field(
+        "bm25", description="What finds the products of the system retrieval: words, or the encoder's vectors of names."
+    )
+    recall: int = Field(
+        100, ge=0, description="Descriptions, of trained and of held-out products each, whose product is asked for."
+    )
+    judge: JudgeConfig = JudgeConfig()
+
+    @field_validator("systems")
+    @classmethod
+    def _each_once(cls, systems: tuple[System, ...]) -> tuple[System, ...]:
+        return tuple(dict.fromkeys(systems))
+
+
+class IngestConfig(Section):
+    """Reading the catalog; its settings are under `catalog`."""
+
+
+class DistinctConfig(Section):
+    """The distinct recommended names."""
+
+
+class ReportConfig(Section):
+    """The report."""
+
+    samples: int = Field(8, ge=1, le=100, description="Answers shown.")
+
+
+class StagesConfig(Section):
+    """The settings of each stage."""
+
+    ingest: IngestConfig = IngestConfig()
+    describe: DescribeConfig = DescribeConfig()
+    paraphrase: ParaphraseConfig = ParaphraseConfig()
+    embed: EmbedConfig = EmbedConfig()
+    classify: ClassifyConfig = ClassifyConfig()
+    question: QuestionConfig = QuestionConfig()
+    recommend: RecommendConfig = RecommendConfig()
+    distinct: DistinctConfig = DistinctConfig()
+    expand: ExpandConfig = ExpandConfig()
+    link: LinkConfig = LinkConfig()
+    answer: AnswerConfig = AnswerConfig()
+    compose: ComposeConfig = ComposeConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    report: ReportConfig = ReportConfig()
+
+
+class Config(Section):
+    """A run: what is taught, with which models, and where it is kept."""
+
+    run: Annotated[str, Field(pattern=RUN_NAME, description="Name of the run: a folder in the store.")]
+    store: str = Field("./runs", min_length=1, description="Local folder or s3://bucket/prefix.")
+    catalog: CatalogConfig
+    models: ModelsConfig
+    coverage: CoverageConfig = CoverageConfig()
+    stages: StagesConfig = StagesConfig()
+
+    @model_validator(mode="after")
+    def _judge_is_named(self) -> Config:
+        if self.stages.evaluate.judge.model == "judge" and self.models.judge is None:
+            raise ValueError("stages.evaluate.judge.model is judge: name the model under models.judge")
+        return self

@@ -1,0 +1,1 @@
+"""A deterministic engine and encoder that need no model: for tests, dry runs and the data path at full size."""

@@ -1,0 +1,67 @@
+"""Model folders that appear whole or not at all, in a cache that several processes fill at the same time."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from skutune.store.atomic_files import translate_os_errors
+
+_LEFTOVER_SECONDS = 24 * 3600
+
+
+@contextmanager
+def atomic_folder(folder: Path, doing: str) -> Iterator[Path]:
+    """A path to make a folder at, which takes the name `folder` when the block ends and is removed when it fails.
+
+    Where another process was faster, its folder stays: it holds the same. What killed processes left of such work is
+    removed once nothing in it has changed for a day.
+
+    Args:
+        folder: the name that the finished folder gets; its parents are made.
+        doing: what is done, for the name of the unfinished folder, as in "downloading".
+
+    Raises:
+        RetryableError: the disk of the cache is full.
+        InputError: the cache cannot be written.
+    """
+    start = f".{doing}-"
+    # Only what is done here: the block knows better what its own errors mean.
+    with translate_os_errors("write", folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(folder.parent, start)
+        unfinished = tempfile.TemporaryDirectory(dir=folder.parent, prefix=start)
+    with unfinished:
+        made = Path(unfinished.name) / folder.name
+        yield made
+        with translate_os_errors("write", folder):
+            _move(made, folder)
+
+
+def _move(made: Path, folder: Path) -> None:
+    try:
+        made.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+
+
+def _remove_leftovers(parent: Path, start: str) -> None:
+    oldest = time.time() - _LEFTOVER_SECONDS
+    for left in parent.glob(f"{start}*"):
+        if _last_change(left) < oldest:
+            # What another process removes at the same time, or this user may not, is no reason to stop.
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _last_change(folder: Path) -> float:
+    """The time of the last change of anything in a folder, in seconds: a slow download changes only its files."""
+    newest = 0.0
+    for path in (folder, *folder.rglob("*")):
+        with suppress(FileNotFoundError):
+            newest = max(newest, path.lstat().st_mtime)
+    return newest

@@ -1,0 +1,193 @@
+"""What is measured of the answers of one system to the questions of one split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from skutune.evaluation.intervals import Difference, difference, rate_of
+from skutune.evaluation.rates import Rate
+from skutune.records import EvaluatedAnswer
+
+Counting = Callable[[EvaluatedAnswer], tuple[int, int]]
+"""(hits, trials) of one answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A rate over answers or over what they recommend; `counts` gives (hits, trials) of one answer.
+
+    `better` says what is wanted: more, less, or "" where neither is better by itself.
+    """
+
+    name: str
+    title: str
+    better: str
+    counts: Counting
+
+
+METRICS = (
+    Metric("format", "answers in the format", "more", lambda row: (row.parses, 1)),
+    Metric(
+        "id_in_catalog", "references whose id is in the catalog", "more", lambda row: (row.ids_in_catalog, len(row.ids))
+    ),
+    Metric(
+        "name_agrees", "references whose name and id agree", "more", lambda row: (row.names_agree, len(row.ids))
+    ),
+    Metric(
+        "names_source", "answers that name the product the question was made from", "more",
+        lambda row: (row.names_source, 1),
+    ),
+    Metric(
+        "relevant", "recommended products that the judge finds relevant", "more",
+        lambda row: (len(row.relevant), len(row.relevant) + len(row.irrelevant)),
+    ),
+    # The share of relevant products is best for who names few; who names none has no part in it.
+    Metric(
+        "helps", "answers with at least one product that the judge finds relevant", "more",
+        lambda row: (bool(row.relevant), 1) if row.judged else (0, 0),
+    ),
+    Metric(
+        "breaks_constraint", "of answers that name a product: those that break a constraint of the question", "less",
+        lambda row: (bool(row.broken), 1) if row.constraints and row.ids_in_catalog else (0, 0),
+    ),
+    Metric(
+        "repeats_question", "of answers that name a product: those that name what the question has already", "less",
+        lambda row: (row.repeats, 1) if row.pairs_with and row.ids_in_catalog else (0, 0),
+    ),
+    Metric("refuses", "answers that recommend no product", "less", lambda row: (not row.ids, 1)),
+    Metric(
+        "no_close_product", "recommendations with no close product", "",
+        lambda row: (row.no_product, row.no_product + len(row.ids)),
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Diversity:
+    """How varied the recommended products are; ids that no product has do not count.
+
+    `covered` of the `catalog`'s products are recommended. `top_id` is recommended oftenest, `top` is its share. `gini`
+    is of how often each product of the catalog is recommended; where there are fewer recommendations than products it
+    is near 1 whatever is recommended. `crowding` is the same over as many products as there are recommendations, or all
+    where they are fewer: 0 where each recommendation is another product, near 1 where all are one. These describe the
+    answers that were given; `top` alone has an interval.
+    """
+
+    covered: int
+    catalog: int
+    top_id: str | None
+    top: Rate
+    gini: float | None
+    crowding: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SystemResult:
+    """One system on one split, ready for JSON. `rates` are by the names of MEASURES; `tokens` are those written."""
+
+    split: str
+    system: str
+    answers: int
+    rates: dict[str, Rate]
+    variety: Diversity
+    tokens: int
+    seconds: float
+    tokens_per_second: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What tuning adds to one way of answering on one split, by the names of MEASURES."""
+
+    split: str
+    base: str
+    tuned: str
+    differences: dict[str, Difference]
+
+
+def results(rows: Sequence[EvaluatedAnswer], systems: Sequence[str], catalog: Mapping[str, str]) -> list[SystemResult]:
+    """Each system on each split, splits in alphabetical order."""
+    found = []
+    for split, by_system in _grouped(rows).items():
+        found += [_result(split, system, by_system[system], catalog) for system in systems if system in by_system]
+    return found
+
+
+def gains(rows: Sequence[EvaluatedAnswer]) -> list[Gain]:
+    """Tuned minus base, for each way of answering that both were asked in."""
+    found = []
+    for split, by_system in _grouped(rows).items():
+        for base, before in by_system.items():
+            tuned = base.replace("base", "tuned")
+            if base.startswith("base") and tuned in by_system:
+                found.append(Gain(split, base, tuned, _differences(before, by_system[tuned])))
+    return found
+
+
+def gini(counts: Sequence[int]) -> float | None:
+    """The Gini coefficient of numbers that are not all zero, in [0, 1); None where they are, or where there is none."""
+    total, size = sum(counts), len(counts)
+    if not total:
+        return None
+    ranked = sum(place * count for place, count in enumerate(sorted(counts), start=1))
+    return 2 * ranked / (size * total) - (size + 1) / size
+
+
+def _grouped(rows: Sequence[EvaluatedAnswer]) -> dict[str, dict[str, list[EvaluatedAnswer]]]:
+    found: dict[str, dict[str, list[EvaluatedAnswer]]] = {split: {} for split in sorted({row.split for row in rows})}
+    for row in rows:
+        found[row.split].setdefault(row.system, []).append(row)
+    return found
+
+
+def _result(split: str, system: str, rows: list[EvaluatedAnswer], catalog: Mapping[str, str]) -> SystemResult:
+    tokens, seconds = sum(row.tokens for row in rows), sum(row.seconds for row in rows)
+    return SystemResult(
+        split=split,
+        system=system,
+        answers=len(rows),
+        rates={measure.name: rate_of(_by_product(rows, measure.counts)) for measure in METRICS},
+        variety=_variety(rows, catalog),
+        tokens=tokens,
+        seconds=seconds,
+        tokens_per_second=tokens / seconds if tokens and seconds else None,
+    )
+
+
+def _variety(rows: list[EvaluatedAnswer], catalog: Mapping[str, str]) -> Diversity:
+    counts = Counter(each for row in rows for each in row.ids if each in catalog)
+    top_id = min(counts, key=lambda each: (-counts[each], each), default=None)
+    slots = min(counts.total(), len(catalog))
+    return Diversity(
+        covered=len(counts),
+        catalog=len(catalog),
+        top_id=top_id,
+        top=rate_of(_by_product(rows, lambda row: _share_of(top_id, row, catalog))),
+        gini=gini([*counts.values(), *[0] * (len(catalog) - len(counts))]),
+        crowding=gini([*counts.values(), *[0] * (slots - len(counts))]),
+    )
+
+
+def _differences(before: list[EvaluatedAnswer], after: list[EvaluatedAnswer]) -> dict[str, Difference]:
+    answered = {row.question_id: row for row in after}
+    paired = [answered[row.question_id] for row in before]
+    return {
+        measure.name: difference(_by_product(before, measure.counts), _by_product(paired, measure.counts))
+        for measure in METRICS
+    }
+
+
+def _by_product(rows: Iterable[EvaluatedAnswer], counts: Counting) -> list[tuple[int, int]]:
+    """The counts of each product's questions together, products as they come: they share what went right or wrong."""
+    found: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        (hits, trials), (more_hits, more_trials) = found.get(row.product_id, (0, 0)), counts(row)
+        found[row.product_id] = hits + more_hits, trials + more_trials
+    return list(found.values())
+
+
+def _share_of(product_id: str | None, row: EvaluatedAnswer, catalog: Mapping[str, str]) -> tuple[int, int]:
+    real = [each for each in row.ids if each in catalog]
+    return real.count(product_id or ""), len(real)

@@ -1,0 +1,30 @@
+"""Which prompts leave room for an answer, known before a model is loaded: one that does not would end all others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from skutune.errors import InputError
+from skutune.prompts.asking import question_messages
+from skutune.records import Example
+from skutune.training.tokens import context_of, load_tokenizer, prompt_tokens
+
+
+def drop_long_prompts(base: Path, examples: Sequence[Example], max_tokens: int) -> list[Example]:
+    """Those examples whose prompt and an answer of `max_tokens` fit into the context of the base model.
+
+    Raises:
+        InputError: there are examples, and none fits; or the base model's tokenizer or config cannot be read.
+    """
+    context, tokenizer = context_of(base), load_tokenizer(base)
+    if context is None:
+        return list(examples)
+    lengths = [len(prompt_tokens(tokenizer, question_messages(example.prompt))) for example in examples]
+    found = [each for each, length in zip(examples, lengths, strict=True) if length + max_tokens <= context]
+    if examples and not found:
+        raise InputError(
+            f"stages.evaluate.max_tokens: an answer of {max_tokens} tokens behind a question of {min(lengths)} or more "
+            f"does not fit into the base model's {context} tokens; ask for fewer"
+        )
+    return found

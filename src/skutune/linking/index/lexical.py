@@ -1,0 +1,415 @@
+"""An inverted index over product names and attributes, and what the words say for or against a product.
+
+Vectors alone link "car battery" to C batteries: they always have a nearest. The words say which part of a name a
+product covers, whether the two heads agree, and whether a constraint is met. Terms are weighted by how rare they are
+in this catalog (idf). A word that the catalog does not hold is told apart from one that the product lacks: the first
+may be a brand that this shop does not carry, the second is mostly another thing.
+
+Compounds are brought to one form from the catalog's own vocabulary: where "coleslaw" is a word, the pair "cole slaw"
+is that word; where only the pair is in the catalog, the word is split.
+
+Names are asked in batches. What is computed for each pair of a name and a candidate is computed for all pairs of the
+batch at once, or a thousand names would take seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skutune.linking.index.postings import Ints, Lookup, Postings
+from skutune.linking.names import attributes, sizes
+from skutune.linking.names.phrase import ALL_CONSTRAINTS, WEAK, Phrase, read_phrase, satisfied
+from skutune.linking.names.sizes import Size
+from skutune.records import Product
+from skutune.text import normalise_name
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+WEAK_WEIGHT = 0.15
+_PART, _COMPOUND = 3, 6  # letters: shorter parts join by chance
+_CONSTRAINTS = ALL_CONSTRAINTS
+_BITS = range(len(_CONSTRAINTS))  # of a mask of constraints
+
+FEATURES = (
+    "query_coverage",
+    "unknown",
+    "covered",
+    "fits",
+    "name_coverage",
+    "same_words",
+    "head_agrees",
+    "head_elsewhere",
+    "attribute_coverage",
+    "constraint_extra",
+    "literal",
+)
+"""The columns of `LexicalIndex.features`, each in [0, 1]: the share of the query's words that the product has, of those
+that the catalog knows and its head; the share of its words that the catalog does not know; whether the product has all
+words that say what the thing is and is of no other size, and with the same head (it fits); the share of the product's
+words that the query has; the same words in any order; the same head; the query's head elsewhere in the name; the share
+of the query's words that only the attributes have; a constraint that was not asked for; the very same name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A name as the index sees it: `ids` are its distinct terms (-1: not in the catalog), `weights` their idf.
+
+    `strong` marks the terms that say what the thing is; all of them, where none does. `missed` marks those that a
+    product lacks if it does not hold them: a word that the catalog does not know may be a brand that this shop does not
+    carry, unless it is the head. `required` is a mask of constraints, `sizes` the measures asked for of which the
+    catalog tells. `signatures` are those that a product may have to be literally this name, `bag` that of its words.
+    """
+
+    ids: Ints
+    weights: Floats
+    strong: Bools
+    missed: Bools
+    head: int
+    required: int
+    signatures: tuple[int, ...]
+    bag: int
+    sizes: tuple[SizeTerm, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SizeTerm:
+    """A measure that a name asks for: the terms of its slot and of the values that will do, and if it says `little`."""
+
+    slot: int
+    values: Ints
+    little: bool
+
+
+class LexicalIndex:
+    """Words of a catalog's n products. Build once, then ask; nothing changes afterwards.
+
+    Args:
+        vocabulary: the terms of names and attributes.
+        names: which product's name holds which term.
+        attributes: the same of the attributes' values.
+        sizes: the same of measures: whose term "w" tells of watts, whose term "w=60" of 60.
+        products: arrays of length n: `head` (a term, -1 for none), `stated` and `met` (masks of constraints: in the
+            name; in name or attributes or implied), `signature`, `inverted` and `bag` (numbers of the phrase's), and
+            `twins` (a number that products of the very same name share; -1 for the others).
+    """
+
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        names: Postings,
+        attributes: Postings,
+        sizes: Postings,
+        products: dict[str, NDArray[np.generic]],
+    ) -> None:
+        self.vocabulary = list(vocabulary)
+        self.names, self.attributes, self.sizes, self.products = names, attributes, sizes, products
+        self.size = len(products["head"])
+        self._term_ids = {term: number for number, term in enumerate(self.vocabulary)}
+        self._head = products["head"].astype(np.int64)
+        self._stated, self._met = products["stated"].astype(np.int64), products["met"].astype(np.int64)
+        self.signatures = products["signature"].astype(np.int64)
+        self._bags = products["bag"].astype(np.int64)
+        self.twins = products["twins"].astype(np.int64)
+        self._literal = Lookup(self.signatures, products["inverted"].astype(np.int64))
+        frequency = np.diff(names.starts)
+        self._idf = _idf(frequency, self.size) * _weakness(self.vocabulary)
+        self._unknown = float(_idf(np.zeros(1), self.size)[0])
+        held = np.repeat(self._idf, frequency)
+        self._weight = np.bincount(names.products, weights=held, minlength=self.size).astype(np.float32)
+        self._constraint_idf = np.array(
+            [_idf(((self._stated >> bit) & 1).sum(), self.size) for bit in _BITS], np.float32
+        )
+
+    @classmethod
+    def build(cls, products: Sequence[Product]) -> LexicalIndex:
+        """Index the names, and the words of the attributes' values, of all products."""
+        read = [read_phrase(product.name) for product in products]
+        known = {term for phrase in read for term in phrase.terms}
+        read = [_merged(phrase, known) for phrase in read]
+        said = attributes.of(products)
+        told = [_size_terms(phrase.sizes | more.sizes) for phrase, more in zip(read, said, strict=True)]
+        vocabulary = sorted(
+            {term for phrase in read for term in phrase.terms}.union(*(more.terms for more in said), *told)
+        )
+        ids = {term: number for number, term in enumerate(vocabulary)}
+        of_names, of_attributes, of_sizes = (
+            Postings.build([[ids[term] for term in terms] for terms in all_terms], len(vocabulary))
+            for all_terms in ([phrase.terms for phrase in read], [more.terms for more in said], told)
+        )
+        met = [_met(phrase.constraints | more.stated, more.denied) for phrase, more in zip(read, said, strict=True)]
+        arrays: dict[str, NDArray[np.generic]] = {
+            "head": np.array([ids[phrase.terms[phrase.head]] if phrase.terms else -1 for phrase in read], np.int32),
+            "stated": np.array([_mask(phrase.constraints) for phrase in read], np.int64),
+            "met": np.array([_mask(held) for held in met], np.int64),
+            "signature": np.array([_number(phrase.signature) for phrase in read], np.int64),
+            "inverted": np.array([_number(phrase.inverted_signature) for phrase in read], np.int64),
+            "bag": np.array([_number(phrase.bag) for phrase in read], np.int64),
+            "twins": _twins(products),
+        }
+        return cls(vocabulary, of_names, of_attributes, of_sizes, arrays)
+
+    def query(self, name: str) -> Query:
+        """The name in the catalog's own words."""
+        phrase = self._split(_merged(read_phrase(name), self._term_ids))
+        distinct = list(dict.fromkeys(phrase.terms))
+        ids = np.array([self._term_ids.get(term, -1) for term in distinct], dtype=np.int64)
+        weakness = _weakness(distinct)
+        strong = weakness == 1
+        head = phrase.terms[phrase.head] if phrase.terms else ""
+        known = self._idf[ids] if len(self._idf) else np.zeros(len(ids), dtype=np.float32)
+        return Query(
+            ids=ids,
+            weights=np.where(ids >= 0, known, self._unknown * weakness).astype(np.float32),
+            strong=strong if strong.any() else np.ones(len(distinct), dtype=bool),
+            missed=(ids >= 0) | np.array([term == head for term in distinct], dtype=bool),
+            head=self._term_ids.get(head, -1),
+            required=_mask(phrase.constraints),
+            signatures=(_number(phrase.signature), _number(phrase.inverted_signature)) if phrase.terms else (),
+            bag=_number(phrase.bag) if phrase.terms else 0,
+            sizes=self._sizes(phrase),
+        )
+
+    def _sizes(self, phrase: Phrase) -> tuple[SizeTerm, ...]:
+        asked: dict[str, list[int]] = {}
+        for slot, value in sorted(phrase.sizes):
+            asked.setdefault(slot, []).append(self._term_ids.get(_size_term(slot, value), -1))
+        slots = {slot: self._term_ids.get(_size_term(slot), -1) for slot in asked}
+        return tuple(
+            SizeTerm(slots[slot], np.array(values, dtype=np.int64), sizes.tells_little(slot))
+            for slot, values in asked.items()
+            if slots[slot] >= 0
+        )
+
+    def violating(self, query: Query) -> Bools | None:
+        """The products that do not meet the query's constraints, or are of another size, strength or model: shape (n,).
+
+        None where the query asks for nothing of the kind.
+        """
+        mask = (query.required & ~self._met) != 0 if query.required else None
+        for size in query.sizes:
+            if not size.little:
+                mask = np.zeros(self.size, dtype=bool) if mask is None else mask
+                mask[self._of_other_size(size)] = True
+        return mask
+
+    def _of_other_size(self, size: SizeTerm) -> Ints:
+        """The products that tell of the slot and have none of the values."""
+        right = [self.sizes.of(value) for value in size.values.tolist() if value >= 0]
+        told = self.sizes.of(size.slot)
+        return np.asarray(np.setdiff1d(told, np.concatenate(right)) if right else told, dtype=np.int64)
+
+    def size_mismatch(self, queries: Sequence[Query], counts: Ints, products: Ints) -> Bools:
+        """Which candidates are of another size than asked for, however little that says; shapes as of `features`."""
+        found = np.zeros(len(products), dtype=bool)
+        end = 0
+        for query, count in zip(queries, counts.tolist(), strict=True):
+            part = slice(end, end := end + count)
+            for size in query.sizes:
+                found[part] |= np.isin(products[part], self._of_other_size(size))
+        return found
+
+    def candidates(self, query: Query, count: int, hidden: Bools | None = None) -> Ints:
+        """At most `count` products that share words with the query, and all that are literally it, ascending."""
+        touched = [self.names.of(term) for term in query.ids.tolist() if term >= 0]
+        if not touched:
+            return np.empty(0, dtype=np.int64)
+        scores = np.zeros(self.size, dtype=np.float32)
+        for products, weight in zip(touched, query.weights[query.ids >= 0].tolist(), strict=True):
+            scores[products] += weight
+        found = np.concatenate(touched)
+        reached = scores[found]
+        if hidden is not None:
+            kept = ~hidden[found]
+            found, reached = found[kept], reached[kept]
+        # Among equally covered products the shorter name says less that was not asked for.
+        value = reached * (1 + 0.3 / np.maximum(self._weight[found], 1)) + (self._head[found] == query.head)
+        if len(found) > count * len(touched):  # a product is there once for each of its terms
+            best = np.argpartition(-value, count * len(touched))[: count * len(touched)]
+            found, value = found[best], value[best]
+        found, first = np.unique(found, return_index=True)
+        if len(found) > count:
+            found = found[np.argpartition(-value[first], count)[:count]]
+        literal = self.literal(query)
+        return np.union1d(found, literal if hidden is None else literal[~hidden[literal]]).astype(np.int64)
+
+    def literal(self, query: Query) -> Ints:
+        """The products whose name is the query's, up to case, plural, spelling and the order about a comma."""
+        return self._literal.of(query.signatures)
+
+    def same_thing(self, query: Query) -> Ints:
+        """The products that the words alone make a fair answer: they hold every word of the query, and its head."""
+        found = np.flatnonzero(self._head == query.head) if query.head >= 0 else np.empty(0, dtype=np.int64)
+        held = self.names.holds(np.repeat(query.ids, len(found)), np.tile(found, len(query.ids)), self.size)
+        return found[held.reshape(len(query.ids), len(found)).all(axis=0)]
+
+    def features(self, queries: Sequence[Query], counts: Ints, products: Ints) -> Floats:
+        """What the words say about the candidates of each query.
+
+        Args:
+            queries: q queries.
+            counts: how many candidates each has, shape (q,).
+            products: the candidates of all queries, one query's after another's, shape (p,).
+
+        Returns:
+            Shape (p, len(FEATURES)).
+        """
+        words = _Words.of(queries, counts)
+        held = self.names.holds(words.ids, products[words.pair], self.size)
+        described = self.attributes.holds(words.ids, products[words.pair], self.size) & ~held
+        of = np.repeat(np.arange(len(queries)), counts)
+        query_head = np.array([query.head for query in queries], np.int64)[of]
+        required = np.array([query.required for query in queries], np.int64)
+        asked, stated = self._constraints_weight(required)[of], self._stated[products]
+        everything = np.maximum(words.sum(words.weights) + asked, 1e-6)
+        known = np.maximum(words.sum(words.weights * words.missed) + asked, 1e-6)
+        covered = words.sum(words.weights * held) + asked  # a candidate meets all constraints
+        named = self._weight[products] + self._constraints_weight(stated)
+        head = self._head[products]
+        agrees = (head == query_head) & (query_head >= 0)
+        same_size = ~self.size_mismatch(queries, counts, products)
+        whole = (words.sum(words.strong & ~held) == 0) & same_size
+        fits = whole & agrees
+        bags = np.array([query.bag for query in queries], np.int64)[of]
+        columns = (
+            covered / known,
+            words.sum(words.weights * (words.ids < 0)) / everything,
+            whole,
+            fits,
+            np.minimum(
+                (covered - asked + self._constraints_weight(stated & required[of])) / np.maximum(named, 1e-6), 1
+            ),
+            (self._bags[products] == bags) & (bags != 0) & same_size,
+            agrees,
+            self.names.holds(query_head, products, self.size) & ~agrees,
+            words.sum(words.weights * described) / everything,
+            (stated & ~required[of]) != 0,
+            self._is_literal(queries, of, products) & same_size,
+        )
+        return np.stack([np.asarray(column, dtype=np.float32) for column in columns], axis=1)
+
+    def _constraints_weight(self, masks: Ints) -> Floats:
+        """The weight of the constraints in each mask: they are words as well."""
+        weight = np.zeros(len(masks), dtype=np.float32)
+        for bit in _BITS:
+            if masks.any():
+                weight += ((masks >> bit) & 1) * self._constraint_idf[bit]
+        return weight
+
+    def _is_literal(self, queries: Sequence[Query], of: Ints, products: Ints) -> Bools:
+        found = np.zeros(len(products), dtype=bool)
+        inverted = self.products["inverted"].astype(np.int64)[products]
+        for place in (0, 1):
+            asked = np.array([query.signatures[place] if query.signatures else 0 for query in queries], np.int64)[of]
+            found |= (asked != 0) & ((self.signatures[products] == asked) | (inverted == asked))
+        return found
+
+    def _split(self, phrase: Phrase) -> Phrase:
+        """Words that the catalog only holds as a pair, split: coleslaw → cole slaw."""
+        for at, term in enumerate(phrase.terms):
+            if term in self._term_ids or len(term) < _COMPOUND:
+                continue
+            for cut in range(_PART, len(term) - _PART + 1):
+                left, right = self._term_ids.get(term[:cut]), self._term_ids.get(term[cut:])
+                if left is None or right is None:
+                    continue
+                if len(np.intersect1d(self.names.of(left), self.names.of(right))):
+                    terms = (*phrase.terms[:at], term[:cut], term[cut:], *phrase.terms[at + 1 :])
+                    later = int(phrase.head >= at)
+                    return replace(phrase, terms=terms, main=phrase.main + 1, head=phrase.head + later)
+        return phrase
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """The words of the queries of p pairs, one pair's after another's, shape (w,); `pair` is the pair of each."""
+
+    ids: Ints
+    weights: Floats
+    strong: Bools
+    missed: Bools
+    pair: Ints
+    pairs: int
+
+    @classmethod
+    def of(cls, queries: Sequence[Query], counts: Ints) -> _Words:
+        lengths = np.array([len(query.ids) for query in queries], dtype=np.int64)
+        starts = np.cumsum(lengths) - lengths
+        each = np.repeat(lengths, counts)  # words of each pair's query
+        pair = np.repeat(np.arange(len(each)), each)
+        within = np.arange(len(pair)) - np.repeat(np.cumsum(each) - each, each)
+        word = np.repeat(np.repeat(starts, counts), each) + within
+        ids = np.concatenate([query.ids for query in queries]) if queries else np.empty(0, np.int64)
+        weights = np.concatenate([query.weights for query in queries]) if queries else np.empty(0, np.float32)
+        strong = np.concatenate([query.strong for query in queries]) if queries else np.empty(0, bool)
+        missed = np.concatenate([query.missed for query in queries]) if queries else np.empty(0, bool)
+        return cls(ids[word], weights[word], strong[word], missed[word], pair, len(each))
+
+    def sum(self, values: NDArray[np.generic]) -> NDArray[np.float64]:
+        """The sum over each pair's words, shape (p,)."""
+        return np.asarray(np.bincount(self.pair, weights=values, minlength=self.pairs), dtype=np.float64)
+
+
+def _twins(products: Sequence[Product]) -> Ints:
+    # Numbered by a dict: an array of texts gives each the room of the longest, and one name may be 100,000 letters.
+    numbers: dict[str, int] = {}
+    names = [normalise_name(product.name) for product in products]
+    group = np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
+    shared = np.bincount(group)[group] > 1
+    named = np.array([bool(name) for name in names], dtype=bool)  # "!!!" and "?" are not one name
+    return np.asarray(np.where(shared & named, group, -1), dtype=np.int64)
+
+
+def _merged(phrase: Phrase, known: set[str] | dict[str, int]) -> Phrase:
+    """Neighbouring terms that are one word of the vocabulary, joined: cole slaw → coleslaw."""
+    if len(phrase.terms) < 2:
+        return phrase
+    terms, main, head, at = list(phrase.terms), phrase.main, phrase.head, 0
+    while at + 1 < len(terms):
+        left, right = terms[at : at + 2]
+        if min(len(left), len(right)) >= _PART and len(left + right) >= _COMPOUND and left + right in known:
+            terms[at : at + 2] = [left + right]
+            main -= at + 1 < phrase.main
+            head -= at < head
+        at += 1
+    return replace(phrase, terms=tuple(terms), main=main, head=head)
+
+
+def _met(stated: frozenset[str], denied: frozenset[str]) -> frozenset[str]:
+    """The constraints that hold: what implies something that is denied does not hold either."""
+    return frozenset(one for one in satisfied(stated) if not denied & satisfied(frozenset({one})))
+
+
+def _size_terms(told: Iterable[Size]) -> list[str]:
+    return [term for slot, value in told for term in (_size_term(slot), _size_term(slot, value))]
+
+
+def _size_term(slot: str, value: str = "") -> str:
+    """A measure in the vocabulary; the mark keeps it apart from the words of names."""
+    return f"={slot}={value}"
+
+
+def _idf(frequency: Any, size: int) -> Floats:
+    """Inverse document frequency, smoothed: 1 for a term that all products hold."""
+    return (np.log((size + 1) / (np.asarray(frequency, dtype=np.float64) + 1)) + 1).astype(np.float32)
+
+
+def _weakness(terms: Sequence[str]) -> Floats:
+    return np.array([WEAK_WEIGHT if term in WEAK or term[0].isdigit() else 1 for term in terms], np.float32)
+
+
+def _mask(constraints: frozenset[str]) -> int:
+    return sum(1 << place for place, constraint in enumerate(_CONSTRAINTS) if constraint in constraints)
+
+
+def _number(signature: str) -> int:
+    """A positive 62-bit number for a signature; 0 is kept for none."""
+    if not signature:
+        return 0
+    return (int.from_bytes(hashlib.blake2b(signature.encode(), digest_size=8).digest(), "big") >> 2) or 1

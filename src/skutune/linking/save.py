@@ -1,0 +1,97 @@
+"""A linker as files: `linker.json` holds words and numbers that a person may read, `linker.safetensors` the arrays.
+
+Vectors are kept in half precision, which moves a cosine by less than 0.001 and halves the file. Nothing is pickled: a
+linker comes from a store, and a pickle that is loaded may do anything.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skutune.errors import InputError
+from skutune.linking.calibration import Calibration
+from skutune.linking.features import Categories, Features
+from skutune.linking.index.lexical import LexicalIndex
+from skutune.linking.index.nearest import Nearest
+from skutune.linking.index.postings import Postings
+from skutune.linking.linker import Linker
+from skutune.linking.vectors.classifier import Projection
+from skutune.linking.vectors.cosine_scale import CosineScale, Scale
+
+_FORMAT = 3  # raised whenever what is saved, or what it means, changes
+
+
+def save_linker(linker: Linker, folder: Path) -> None:
+    """Write the linker's two files into a folder, which is made."""
+    from safetensors.numpy import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(_arrays(linker.evidence), folder / "linker.safetensors")
+    document = {
+        "format": _FORMAT,
+        "ruler": asdict(linker.evidence.ruler),
+        "calibration": asdict(linker.calibration),
+        "vocabulary": linker.evidence.index.vocabulary,
+        "ids": linker.ids,
+        "names": linker.names,
+    }
+    (folder / "linker.json").write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+
+
+def load_linker(folder: Path) -> Linker:
+    """Read what `save` wrote. Raises InputError where it is not there, or another version of skutune wrote it."""
+    from safetensors.numpy import load_file
+
+    if not all((folder / name).is_file() for name in ("linker.json", "linker.safetensors")):
+        raise InputError(f"{folder}: holds no linker; run the classify stage first")
+    document = json.loads((folder / "linker.json").read_text(encoding="utf-8"))
+    if document.get("format") != _FORMAT:
+        raise InputError(f"{folder}: a linker of another version of skutune; run the classify stage again")
+    evidence = _evidence(load_file(folder / "linker.safetensors"), document)
+    return Linker(document["ids"], document["names"], evidence, Calibration.restore(document["calibration"]))
+
+
+def _arrays(evidence: Features) -> dict[str, NDArray[Any]]:
+    index, kinds = evidence.index, evidence.kinds
+    arrays: dict[str, NDArray[Any]] = {
+        "names": evidence.names.astype(np.float16),
+        "prototypes": evidence.prototypes.astype(np.float16),
+        "kinds.codes": kinds.codes,
+        "kinds.centres": kinds.centres,
+        **{f"words.{name}": array for name, array in index.products.items()},
+    }
+    for part, postings in (("names", index.names), ("attributes", index.attributes), ("sizes", index.sizes)):
+        arrays |= {f"postings.{part}.starts": postings.starts, f"postings.{part}.products": postings.products}
+    if evidence.projection.weight is not None:
+        arrays["projection"] = evidence.projection.weight
+    if evidence.nearest.basis is not None:
+        arrays["basis"] = evidence.nearest.basis
+    # What was transposed or cut lies strided in memory, and safetensors writes memory as it lies.
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _evidence(arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> Features:
+    size = len(document["ids"])
+    # Taken out of the arrays, so that the halves do not lie in memory beside the whole.
+    names, prototypes = arrays.pop("names").astype(np.float32), arrays.pop("prototypes").astype(np.float32)
+    of_names, of_attributes, of_sizes = (
+        Postings.restore(arrays[f"postings.{part}.starts"], arrays[f"postings.{part}.products"], size)
+        for part in ("names", "attributes", "sizes")
+    )
+    words = {name.removeprefix("words."): array for name, array in arrays.items() if name.startswith("words.")}
+    ruler = document["ruler"]
+    return Features(
+        index=LexicalIndex(document["vocabulary"], of_names, of_attributes, of_sizes, words),
+        names=names,
+        prototypes=prototypes,
+        projection=Projection(arrays.get("projection")),
+        ruler=CosineScale(Scale(**ruler["name"]), Scale(**ruler["text"])),
+        kinds=Categories(arrays["kinds.codes"], arrays["kinds.centres"]),
+        nearest=Nearest.restore(names, prototypes, basis=arrays.get("basis")),
+    )

@@ -1,0 +1,147 @@
+"""Names as a shopper would say them, made from the catalog itself, and what its linker makes of them.
+
+Nobody has labelled which product of a new catalog answers which name, so names are made: a product's own short names
+("rigatoni", "mini rigatoni") are answered by its **neighbourhood**, the products that hold all their words with the
+same head and those nearly as close to it as another wording of it. Where a catalog holds *nothing* for a name must be
+learned as well: each name is asked again while that neighbourhood is hidden, and the best of what remains is wrong
+however well it looks. A constraint put before a name makes wrong what was right, unless the product states it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skutune.engines.base import Encoder
+from skutune.linking.calibration import Calibration
+from skutune.linking.features import Features
+from skutune.linking.index.postings import Ints
+from skutune.linking.names.phrase import WEAK, in_usual_words, read_phrase
+from skutune.linking.vectors.classifier import Floats
+from skutune.process.watchdog import heartbeat
+from skutune.records import Product
+
+SAMPLED = 1000  # products that are asked for: more move no coefficient, and each costs two texts to encode
+_WORDS = 3  # of a short name at most
+_CLOSE = 1.3  # on the ruler; with it made names and names that people labelled ask for the same scale and shift
+_CONSTRAINED = 0.2  # share of names that get a constraint
+_ASKED = ("gluten-free", "nut-free", "sugar-free", "vegan", "decaf", "dairy-free")
+_CHUNK = 128
+
+
+def query_text(name: str, expansion: str | None) -> str:
+    """The text whose vector stands for a name: the name in usual words, and what it means where that is described."""
+    usual = in_usual_words(name)
+    return f"{usual}. {expansion}" if expansion else usual
+
+
+def generic_names(name: str) -> list[str]:
+    """A product's name as shoppers shorten it: the last one to three words up to its head, shortest first.
+
+    >>> generic_names("Smart Ones Mini Rigatoni With Vodka Cream Sauce")
+    ['rigatoni', 'ones mini rigatoni']
+    """
+    phrase = read_phrase(name)
+    end = phrase.head + 1
+    starts = range(end - 1, max(end - _WORDS, 0) - 1, -1)
+    return [" ".join(phrase.surface[at:end]) for at in starts if phrase.terms[at] not in WEAK]
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticQuery:
+    """A name made from a product, and the text to encode for it."""
+
+    name: str
+    text: str
+    product: int
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledQueries:
+    """What was found for m askings, half of them with the neighbourhood hidden.
+
+    `odds` (m,) are the log-odds of the best candidate, `right` (m,) whether it answers the name, `product` (m,) the row
+    of the product that the name was made from, `retrieved` the share of names whose product was among the candidates.
+    """
+
+    odds: Floats
+    right: NDArray[np.bool_]
+    product: Ints
+    retrieved: float
+
+
+def sample_queries(products: Sequence[Product], seed: int) -> list[SyntheticQuery]:
+    """Up to two short names of SAMPLED products, some with a constraint, half with what the attributes say."""
+    generator = np.random.default_rng(seed)
+    asked = []
+    for place in generator.permutation(len(products))[:SAMPLED]:
+        product = products[place]
+        names = generic_names(product.name)
+        for number in generator.permutation(len(names))[:2]:
+            name = _constrained(names[number], product, generator)
+            kind = ", ".join(value for value in product.attributes.values() if value)
+            expansion = f"A product of the kind {kind}." if kind and generator.random() < 0.5 else None
+            asked.append(SyntheticQuery(name, query_text(name, expansion), int(place)))
+    return asked
+
+
+def label_queries(
+    asked: Sequence[SyntheticQuery], evidence: Features, judge: Calibration, encoder: Encoder
+) -> LabelledQueries:
+    """Ask each name twice, with and without its neighbourhood, and label the best candidate of each asking."""
+    odds: list[float] = []
+    right: list[bool] = []
+    of: list[int] = []
+    wanted = found = 0
+    for part in _chunks(asked):
+        vectors = encoder.encode([one.text for one in part])
+        names = [one.name for one in part]
+        hidden = _neighbourhoods(part, evidence)
+        whole, without = evidence.of(names, vectors), evidence.of(names, vectors, hidden)
+        for one, mask, (candidates, features), (_, rest) in zip(part, hidden, whole, without, strict=True):
+            forbidden = evidence.index.violating(evidence.index.query(one.name))
+            met = forbidden is None or not forbidden[one.product]
+            wanted += met
+            found += met and one.product in candidates
+            if len(candidates):
+                judged = judge.log_odds(features)
+                odds.append(float(judged.max()))
+                right.append(bool(mask[candidates[judged.argmax()]]))
+                of.append(one.product)
+            if len(rest):
+                odds.append(float(judge.log_odds(rest).max()))
+                right.append(False)
+                of.append(one.product)
+    rows = np.array(of, dtype=np.int64)
+    return LabelledQueries(np.array(odds, np.float32), np.array(right, dtype=bool), rows, found / max(wanted, 1))
+
+
+def _constrained(name: str, product: Product, generator: np.random.Generator) -> str:
+    own = sorted(read_phrase(product.name).constraints)
+    draw = generator.random()
+    if own and draw < 0.5:
+        return f"{own[0]} {name}"
+    if not own and draw < _CONSTRAINED:
+        return f"{_ASKED[generator.integers(len(_ASKED))]} {name}"
+    return name
+
+
+def _neighbourhoods(part: Sequence[SyntheticQuery], evidence: Features) -> list[NDArray[np.bool_]]:
+    """Of each name the products that answer it: with all of its words and its head, or close to its own product."""
+    cosines = evidence.ruler.text(evidence.prototypes[[one.product for one in part]] @ evidence.prototypes.T)
+    masks = []
+    for one, near in zip(part, cosines, strict=True):
+        mask = np.asarray(near >= _CLOSE)
+        mask[evidence.index.same_thing(evidence.index.query(one.name))] = True
+        mask[one.product] = True
+        masks.append(mask)
+    return masks
+
+
+def _chunks(asked: Sequence[SyntheticQuery]) -> Iterator[Sequence[SyntheticQuery]]:
+    for at in range(0, len(asked), _CHUNK):
+        heartbeat()
+        yield asked[at : at + _CHUNK]

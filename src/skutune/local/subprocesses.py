@@ -1,0 +1,80 @@
+"""The shards of one task as processes on this machine: what pods are on a cluster."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from skutune.errors import BY_EXIT_CODE, RetryableError, SkutuneError
+from skutune.pipeline.manifests import Task
+from skutune.process.error_log import last_error_message
+from skutune.process.progress import Progress
+from skutune.store.base import NotFoundError, ObjectStore
+
+_STOP_SECONDS = 20.0
+_PROGRESS_SECONDS = 1.0  # somebody may be watching bars, and the store is near
+
+
+class WorkerProcesses:
+    """The shards of one task, each as a process; ended with this one."""
+
+    def __init__(self, store: ObjectStore, task: Task, cache: Path) -> None:
+        self.store, self.task = store, task
+        self.started: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
+        self.cache = cache
+
+    def __enter__(self) -> WorkerProcesses:
+        for shard in range(len(self.task.shards)):
+            log = tempfile.TemporaryFile()
+            command = [sys.executable, "-m", "skutune", "--cache", str(self.cache), "worker"]
+            command += ["--task", f"{self.store.uri}/{self.task.key}", "--shard", str(shard), "--with-parent"]
+            command += ["--progress-seconds", str(_PROGRESS_SECONDS)]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+            self.started.append((process, log))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process, _log in self.started:
+            process.terminate()  # nothing happens to one that has ended
+        for process, log in self.started:
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            log.close()
+
+    def running(self) -> bool:
+        """Whether a shard still works, and none has failed."""
+        codes = [process.poll() for process, _ in self.started]
+        return any(code is None for code in codes) and not any(code for code in codes)
+
+    def check(self) -> None:
+        """Raise the error of the first shard that failed."""
+        for shard, (process, log) in enumerate(self.started):
+            if process.returncode < 0:
+                raise RetryableError(
+                    f"{self.task.stage}, shard {shard}: its process was killed by signal {-process.returncode} (often: "
+                    "out of memory); run again, with fewer --parallel"
+                )
+            if process.returncode:
+                log.seek(0)
+                words = log.read()[-4000:].decode("utf-8", "replace")
+                kind = BY_EXIT_CODE.get(process.returncode, SkutuneError)
+                raise kind(f"{self.task.stage}, shard {shard}: " + last_error_message(words, process.returncode))
+
+    def progress(self) -> list[Progress]:
+        """What the shards last said."""
+        found = []
+        for shard in range(len(self.started)):
+            try:
+                data = self.store.get(f"{self.task.folder}/progress-a{self.task.attempt}-{shard}.json")
+            except NotFoundError:
+                continue
+            document = json.loads(data)
+            found.append(Progress(**{name: document[name] for name in Progress.__dataclass_fields__}))
+        return found

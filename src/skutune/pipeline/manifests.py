@@ -1,0 +1,318 @@
+"""Fingerprints, tasks and manifests: what a stage is asked to make, and the proof that it was made.
+
+A stage's output lies in `<run>/<stage>/<fingerprint>/`. Whoever submits a stage writes `task-a<n>.json` there; each
+shard lists the parts that it has put in `shard-a<n>-<shard>.json`, again after every part, so that a killed worker
+loses only the parts that it was working on; when all parts are there, the submitter merges these lists into
+`manifest.json`. Only what a manifest lists exists. Nothing here reads a table, so a controller can use it without
+pyarrow.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from skutune.config.schema import Config
+from skutune.errors import InputError, SkutuneError
+from skutune.hashing import content_key
+from skutune.pipeline.graph import Stage, settings
+from skutune.store.base import NotFoundError, ObjectStore
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object of a stage: part `part` of a table, or (part -1) a file. `name` is relative to the stage's folder."""
+
+    table: str
+    part: int
+    name: str
+    rows: int
+    rejected: int
+    bytes: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What the work cost. Never part of a fingerprint."""
+
+    seconds: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    items: int = 0
+    reused: int = 0
+    peak_memory_bytes: int = 0
+
+    def plus(self, other: Stats) -> Stats:
+        """The sum of two shards' costs; memory is the larger one, as every process has its own."""
+        return Stats(
+            self.seconds + other.seconds,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.items + other.items,
+            self.reused + other.reused,
+            max(self.peak_memory_bytes, other.peak_memory_bytes),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What lies in a stage's folder; `figures` are the stage's own results (accuracies, counts)."""
+
+    stage: str
+    fingerprint: str
+    buckets: int
+    entries: tuple[Entry, ...]
+    stats: Stats = Stats()
+    figures: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def parts(self, table: str = "") -> dict[int, Entry]:
+        """The parts of a table by number; where two workers made the same part, the first listed is right."""
+        found: dict[int, Entry] = {}
+        for entry in self.entries:
+            if entry.table == table and entry.part >= 0:
+                found.setdefault(entry.part, entry)
+        return found
+
+    def file(self, name: str) -> Entry:
+        """The entry of a file. Raises SkutuneError where the stage wrote none of this name."""
+        for entry in self.entries:
+            if entry.part < 0 and entry.table == name:
+                return entry
+        raise SkutuneError(f"{self.stage} wrote no file {name!r}")
+
+    def files(self, prefix: str = "") -> list[Entry]:
+        """The entries of the files whose name starts so."""
+        return [entry for entry in self.entries if entry.part < 0 and entry.table.startswith(prefix)]
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Tokens that one worker generated a second, or that a training trained on; None where there were none."""
+        if self.stats.completion_tokens and self.stats.seconds:
+            return self.stats.completion_tokens / self.stats.seconds
+        return self.figures.get("tokens_per_second")
+
+    def rows(self, table: str = "") -> int:
+        """Rows of a table, rejected ones included."""
+        return sum(entry.rows for entry in self.parts(table).values())
+
+    def rejected(self, table: str = "") -> int:
+        """Rejected rows of a table."""
+        return sum(entry.rejected for entry in self.parts(table).values())
+
+    def digests(self) -> list[str]:
+        """What a reader's fingerprint takes from this stage: every object's name and digest, in a fixed order."""
+        listed = {(e.table, e.part): e.digest for e in reversed(self.entries)}
+        return [f"{table}/{part}:{digest}" for (table, part), digest in sorted(listed.items())]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One attempt at a stage, as the submitter (local runner or controller) writes it and workers read it.
+
+    `inputs` names the folder of each stage read; `reuse` lists folders of the same stage whose rows may be taken over
+    by key, best first; `shards[i]` are the parts of shard i; `models` are the identities of the models' weights;
+    `submitter` says who works on it (on a cluster the name of the Job).
+    """
+
+    run: str
+    stage: str
+    fingerprint: str
+    attempt: int
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    reuse: tuple[str, ...]
+    buckets: int | None
+    shards: tuple[tuple[int, ...], ...]
+    models: dict[str, str]
+    source: str = ""
+    submitter: str = ""
+
+    @property
+    def folder(self) -> str:
+        """The key prefix of the stage's output, without a slash at its end."""
+        return stage_folder(self.run, self.stage, self.fingerprint)
+
+    @property
+    def key(self) -> str:
+        """Where the task itself lies."""
+        return f"{self.folder}/task-a{self.attempt}.json"
+
+
+def stage_folder(run: str, stage: str, fingerprint: str) -> str:
+    """The key prefix of a stage's output."""
+    return f"{run}/{stage}/{fingerprint}"
+
+
+def fingerprint(
+    stage: Stage,
+    config: Config,
+    *,
+    prompts: str,
+    models: Mapping[str, str],
+    inputs: Mapping[str, Manifest],
+    source: str = "",
+) -> str:
+    """What a stage's output depends on, as 16 hexadecimal digits.
+
+    Args:
+        prompts: digest of the stage's prompts and code version.
+        models: identity of the weights of each model that the stage uses.
+        inputs: the manifests of the stages read.
+        source: digest of the catalog file, for ingest.
+    """
+    return content_key(
+        {
+            "stage": stage.name,
+            "settings": settings(stage, config),
+            "prompts": prompts,
+            "models": dict(models),
+            "inputs": {name: manifest.digests() for name, manifest in inputs.items()},
+            "source": source,
+        }
+    )[:16]
+
+
+def write_task(store: ObjectStore, task: Task) -> None:
+    """Put a task under its key."""
+    store.put(task.key, _dump(asdict(task)))
+
+
+def read_task(store: ObjectStore, key: str) -> Task:
+    """Get a task. Raises InputError where it is missing or of another version."""
+    try:
+        document = _load(store, key, "task")
+        document["shards"] = tuple(tuple(parts) for parts in document["shards"])
+        document["reuse"] = tuple(document["reuse"])
+        return Task(**document)
+    except NotFoundError:
+        raise InputError(f"{store.uri}/{key}: no such task; `skutune run` or the controller writes them") from None
+    except (KeyError, TypeError):
+        raise InputError(f"{store.uri}/{key}: is no task of this version of skutune") from None
+
+
+def latest_task(store: ObjectStore, folder: str) -> Task | None:
+    """The task that was submitted last in a folder, or None."""
+    attempt = next_attempt_number(store, folder) - 1
+    return read_task(store, f"{folder}/task-a{attempt}.json") if attempt else None
+
+
+def next_attempt_number(store: ObjectStore, folder: str) -> int:
+    """One more than the highest attempt whose task lies in the folder."""
+    attempts = [0]
+    for info in store.list(f"{folder}/task-a"):
+        number = info.key.removeprefix(f"{folder}/task-a").removesuffix(".json")
+        if number.isdecimal():
+            attempts.append(int(number))
+    return max(attempts) + 1
+
+
+def write_manifest(store: ObjectStore, folder: str, manifest: Manifest) -> None:
+    """Put the merged manifest: from now on the stage is done."""
+    store.put(f"{folder}/manifest.json", _dump(asdict(manifest)))
+
+
+def read_manifest(store: ObjectStore, folder: str) -> Manifest | None:
+    """The merged manifest of a folder, or None."""
+    try:
+        return _manifest(_load(store, f"{folder}/manifest.json", "manifest"))
+    except NotFoundError:
+        return None
+
+
+def write_shard_manifest(store: ObjectStore, task: Task, shard: int, manifest: Manifest) -> None:
+    """Put what a shard has made so far."""
+    store.put(_shard_key(task, shard), _dump(asdict(manifest)))
+
+
+def read_shard_manifest(store: ObjectStore, task: Task, shard: int) -> Manifest | None:
+    """What one shard has made so far, or None where it has not begun."""
+    try:
+        return _manifest(_load(store, _shard_key(task, shard), "manifest"))
+    except NotFoundError:
+        return None
+
+
+def read_shard_manifests(store: ObjectStore, folder: str, attempt: int | None = None) -> list[Manifest]:
+    """What the shards of one attempt, or of all, have made so far."""
+    prefix = f"{folder}/shard-a" if attempt is None else f"{folder}/shard-a{attempt}-"
+    keys = [info.key for info in store.list(prefix)]
+    return [_manifest(_load(store, key, "manifest")) for key in keys]
+
+
+def merge(stage: str, fingerprint_: str, buckets: int, manifests: Iterable[Manifest]) -> Manifest:
+    """One manifest of what several list; of two entries for the same object the first stays."""
+    entries: dict[tuple[str, int], Entry] = {}
+    stats = Stats()
+    figures: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    for manifest in manifests:
+        for entry in manifest.entries:
+            entries.setdefault((entry.table, entry.part), entry)
+        stats = stats.plus(manifest.stats)
+        figures = {**figures, **manifest.figures}
+        versions = {**versions, **manifest.versions}
+        buckets = manifest.buckets or buckets
+    ordered = tuple(entries[place] for place in sorted(entries))
+    return Manifest(stage, fingerprint_, buckets, ordered, stats, figures, versions)
+
+
+def merge_shards(store: ObjectStore, folder: str, stage: str, buckets: int) -> Manifest:
+    """All that shards have made so far in a folder, merged; objects that are gone do not count."""
+    sizes = _sizes(store, folder)
+    shards = [_present(manifest, folder, sizes) for manifest in read_shard_manifests(store, folder)]
+    return merge(stage, folder.rpartition("/")[2], buckets, shards)
+
+
+def without_missing_objects(store: ObjectStore, folder: str, manifest: Manifest) -> Manifest:
+    """The manifest without the entries whose object is missing or has another size, seen by one listing."""
+    return _present(manifest, folder, _sizes(store, folder))
+
+
+def load_if_complete(store: ObjectStore, folder: str) -> Manifest | None:
+    """The stage's manifest where the stage is done: the manifest is there and so is every object that it lists."""
+    manifest = read_manifest(store, folder)
+    if manifest is None or len(without_missing_objects(store, folder, manifest).entries) != len(manifest.entries):
+        return None
+    return manifest
+
+
+def _shard_key(task: Task, shard: int) -> str:
+    return f"{task.folder}/shard-a{task.attempt}-{shard}.json"
+
+
+def _sizes(store: ObjectStore, folder: str) -> dict[str, int]:
+    return {info.key: info.size for info in store.list(f"{folder}/")}
+
+
+def _present(manifest: Manifest, folder: str, sizes: Mapping[str, int]) -> Manifest:
+    kept = tuple(entry for entry in manifest.entries if sizes.get(f"{folder}/{entry.name}") == entry.bytes)
+    return replace(manifest, entries=kept)
+
+
+def _dump(document: Mapping[str, Any]) -> bytes:
+    return json.dumps({"version": FORMAT_VERSION, **document}, ensure_ascii=False, indent=1).encode()
+
+
+def _load(store: ObjectStore, key: str, kind: str) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(store.get(key))
+    except json.JSONDecodeError:
+        raise InputError(f"{store.uri}/{key}: not a {kind}: it is no JSON; delete it and run again") from None
+    if document.pop("version", None) != FORMAT_VERSION:
+        raise InputError(
+            f"{store.uri}/{key}: this {kind} was written by another version of skutune; "
+            "use that version, or another run name"
+        )
+    return document
+
+
+def _manifest(document: dict[str, Any]) -> Manifest:
+    document["entries"] = tuple(Entry(**entry) for entry in document["entries"])
+    document["stats"] = Stats(**document["stats"])
+    return Manifest(**document)

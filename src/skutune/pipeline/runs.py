@@ -1,0 +1,135 @@
+"""What a run's folder says of the run itself: `run.yaml`, `status.json`, and `latest` beside the runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import yaml
+
+from skutune.config.load import parse_config
+from skutune.config.schema import Config
+from skutune.errors import InputError
+from skutune.pipeline.graph import downstream
+from skutune.pipeline.manifests import Manifest, latest_task, read_manifest
+from skutune.store.base import NotFoundError, ObjectStore
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A run as `run.yaml` keeps it.
+
+    `buckets` is fixed by the first ingest; `stages` maps each stage that is done to its current fingerprint; `owner`
+    is the release that runs it on a cluster.
+    """
+
+    run: str
+    config: Config
+    base: str | None = None
+    buckets: int | None = None
+    stages: Mapping[str, str] | None = None
+    owner: str | None = None
+
+    def fingerprint(self, stage: str) -> str | None:
+        """The current output of a stage, or None."""
+        return (self.stages or {}).get(stage)
+
+
+def load_run(store: ObjectStore, run: str) -> RunInfo | None:
+    """The run of this name, or None. Raises InputError where its folder is of another version or damaged."""
+    where = f"{store.uri}/{run}/run.yaml"
+    try:
+        document = yaml.safe_load(store.get(f"{run}/run.yaml"))
+    except NotFoundError:
+        return None
+    except yaml.YAMLError:
+        raise InputError(f"{where}: is not YAML; restore it, or use another run name") from None
+    if not isinstance(document, dict) or document.get("version") != FORMAT_VERSION:
+        found = document.get("version") if isinstance(document, dict) else None
+        raise InputError(
+            f"{where}: this run was written by another version of skutune (format {found}, here {FORMAT_VERSION}); "
+            "use that version, or another run name with --run"
+        )
+    config = parse_config(document["config"], where)
+    kept = {name: document.get(name) for name in ("base", "buckets", "stages", "owner")}
+    return RunInfo(run, config, **kept)
+
+
+def require_run(store: ObjectStore, run: str) -> RunInfo:
+    """The run of this name. Raises InputError that lists the runs that are there."""
+    info = load_run(store, run)
+    if info is None:
+        there = ", ".join(list_runs(store)) or "none"
+        raise InputError(f"no run {run!r} in {store.uri}; runs there: {there}")
+    return info
+
+
+def save_run(store: ObjectStore, info: RunInfo) -> None:
+    """Put `run.yaml`."""
+    document = {
+        "version": FORMAT_VERSION,
+        "run": info.run,
+        "base": info.base,
+        "owner": info.owner,
+        "buckets": info.buckets,
+        "stages": dict(info.stages or {}),
+        "config": json.loads(info.config.model_dump_json()),
+    }
+    store.put(f"{info.run}/run.yaml", yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode())
+
+
+def with_stage(info: RunInfo, stage: str, fingerprint: str, buckets: int | None) -> RunInfo:
+    """The run with one more stage done. What was made from another output of that stage is current no more."""
+    stages = dict(info.stages or {})
+    if stages.get(stage, fingerprint) != fingerprint:
+        stages = {name: made for name, made in stages.items() if name not in downstream([stage])}
+    return replace(info, stages={**stages, stage: fingerprint}, buckets=buckets)
+
+
+def list_runs(store: ObjectStore) -> list[str]:
+    """The names of the runs in a store."""
+    return sorted(name for name in store.folders() if store.head(f"{name}/run.yaml") is not None)
+
+
+def stage_output(store: ObjectStore, info: RunInfo, stage: str) -> tuple[str, Manifest]:
+    """Folder and manifest of a stage that is done. Raises InputError where it is not."""
+    fingerprint = info.fingerprint(stage)
+    folder = f"{info.run}/{stage}/{fingerprint}"
+    manifest = read_manifest(store, folder) if fingerprint else None
+    if manifest is None:
+        raise InputError(
+            f"run {info.run!r} has not finished the stage {stage}; `skutune status` shows how far it is, and "
+            "`skutune run` with the same config goes on"
+        )
+    return folder, manifest
+
+
+def stage_config(store: ObjectStore, info: RunInfo, stage: str) -> Config:
+    """The config that a finished stage was made with; the run's own may have changed since."""
+    folder, _ = stage_output(store, info, stage)
+    task = latest_task(store, folder)
+    return parse_config(task.config, f"{store.uri}/{folder}") if task else info.config
+
+
+def set_latest(store: ObjectStore, run: str) -> None:
+    """Name the run that passed its gate last."""
+    store.put("latest", json.dumps({"run": run, "time": time.time()}).encode())
+
+
+def latest(store: ObjectStore) -> str | None:
+    """The run that passed its gate last, or None."""
+    try:
+        return str(json.loads(store.get("latest"))["run"])
+    except NotFoundError:
+        return None
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise InputError(f"{store.uri}/latest: is damaged; delete it, or name a run with --run") from None
+
+
+def lease_key(run: str) -> str:
+    """Where the object lies that keeps two runners from one run."""
+    return f"{run}/lease.json"

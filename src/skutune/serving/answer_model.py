@@ -1,0 +1,167 @@
+"""The model that answers: base model, adapter and the catalog's trie."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from skutune.answer_format import AnswerText, parse
+from skutune.decoding.answer_matcher import Allowed
+from skutune.decoding.generate import ConstrainedDecoder, generate_tokens
+from skutune.decoding.trie import TokenTrie, build_trie
+from skutune.decoding.vocabulary import Vocabulary, load_vocabulary
+from skutune.errors import InputError
+from skutune.prompts.asking import question_messages
+from skutune.training.adapters import check_base
+from skutune.training.tokens import load_tokenizer
+
+_log = logging.getLogger(__name__)
+
+Dtype = Literal["auto", "bfloat16", "float16", "float32"]
+MAX_TOKENS = 384
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer as text, and what it holds."""
+
+    text: str
+    answer: AnswerText
+
+
+class AnswerModel:
+    """Answers shoppers' questions with products of a catalog."""
+
+    def __init__(self, model: Any, tokenizer: Any, vocabulary: Vocabulary, trie: TokenTrie) -> None:
+        """Raises InputError where the trie was built for another tokenizer."""
+        self.model = model
+        self.tokenizer = tokenizer
+        self.vocabulary = vocabulary
+        self.trie = trie
+        self._decoder = ConstrainedDecoder(vocabulary, trie)
+
+    @classmethod
+    def load(
+        cls,
+        base: Path,
+        adapter: Path | None,
+        products: TokenTrie | Iterable[tuple[str, str]],
+        dtype: Dtype = "auto",
+        device: str | None = None,
+        trie: TokenTrie | None = None,
+    ) -> AnswerModel:
+        """The base model of a folder with a PEFT adapter, or without one, and a trie or the (id, name) pairs for one.
+
+        Without `device` it is the first GPU where there is one, else the CPU. `trie` spares reading the products and
+        building one of them; one of another tokenizer is not taken, which is said.
+
+        Raises:
+            InputError: a folder is missing or is no model, the adapter belongs to another base, or a product cannot be
+                named in an answer.
+        """
+        model, tokenizer = _load_model(base, adapter, dtype, device)
+        vocabulary = load_vocabulary(tokenizer, _end_tokens(model))
+        if isinstance(products, TokenTrie):
+            return cls(model, tokenizer, vocabulary, products)
+        if trie is not None and trie.vocabulary_digest != vocabulary.digest:
+            _log.warning("the kept trie of the catalog is of another tokenizer; building it again")
+            trie = None
+        return cls(model, tokenizer, vocabulary, trie or build_trie(products, tokenizer, vocabulary))
+
+    def ask(
+        self,
+        question: str,
+        *,
+        unavailable: Collection[str] = (),
+        linked: Allowed | None = None,
+        max_tokens: int = MAX_TOKENS,
+        temperature: float = 0.0,
+    ) -> Answered:
+        """The answer to one question. Arguments and errors as of `ask_many`."""
+        (answered,) = self.ask_many(
+            [question], unavailable=unavailable, linked=linked, max_tokens=max_tokens, temperature=temperature
+        )
+        return answered
+
+    def ask_many(
+        self,
+        questions: Sequence[str],
+        *,
+        unavailable: Collection[str] = (),
+        linked: Allowed | None = None,
+        max_tokens: int = MAX_TOKENS,
+        temperature: float = 0.0,
+        batch_size: int = 16,
+    ) -> list[Answered]:
+        """The answers to many questions, in their order; they name only available products of the catalog.
+
+        Without `linked` the model chooses them out of all; with it (a `NameResolver`) the model names what it
+        recommends, and the product is one of those that the name stands for, or none where it stands for none.
+
+        Raises:
+            InputError: an answer does not fit into `max_tokens`, or a prompt and it into the model's context.
+        """
+        texts = self._decoder.generate(
+            self.model,
+            self.tokenizer,
+            [question_messages(question) for question in questions],
+            max_tokens=max_tokens,
+            temperature=temperature,
+            unavailable=unavailable,
+            allowed=linked,
+            batch_size=batch_size,
+        )
+        return [Answered(text, parse(text)) for text in texts]
+
+    def unconstrained(
+        self, questions: Sequence[str], *, max_tokens: int = MAX_TOKENS, temperature: float = 0.0, batch_size: int = 16
+    ) -> list[str]:
+        """What the model writes by itself: may be no answer at all, may be cut, and its ids may be invented."""
+        texts: list[str] = []
+        for start in range(0, len(questions), batch_size):
+            prompts = [question_messages(question) for question in questions[start : start + batch_size]]
+            tokens = generate_tokens(
+                self.model,
+                self.tokenizer,
+                prompts,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                ends=self.vocabulary.ends,
+            )
+            written = self.tokenizer.batch_decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            texts += [text.strip() for text in written]
+        return texts
+
+
+def _load_model(base: Path, adapter: Path | None, dtype: Dtype, device: str | None) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    _check_folder(base, "config.json", "the base model")
+    # The adapter's folder holds the tokenizer it was trained with, and with it the template of a base without one.
+    tokenizer = load_tokenizer(adapter or base)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+    if adapter is not None:
+        from peft import PeftModel
+
+        _check_folder(adapter, "adapter_config.json", "the adapter")
+        check_base(adapter, base)
+        try:
+            model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+        except (OSError, ValueError, KeyError, RuntimeError) as error:  # other shapes are a RuntimeError of torch
+            raise InputError(f"adapter {adapter}: does not fit base model {base}: {error}") from error
+    return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval(), tokenizer
+
+
+def _check_folder(folder: Path, file: str, what: str) -> None:
+    if not (folder / file).is_file():
+        raise InputError(f"{folder} is not {what}: it holds no {file}")
+
+
+def _end_tokens(model: Any) -> tuple[int, ...]:
+    """The tokens that end a text by the model's own account: some chat models have several."""
+    ends = model.generation_config.eos_token_id
+    return () if ends is None else tuple(ends) if isinstance(ends, list) else (ends,)

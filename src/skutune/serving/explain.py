@@ -1,0 +1,161 @@
+"""Why an example says what it says: the chain of rows behind it, or all rows that were made of one product."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from skutune.errors import InputError
+from skutune.hashing import bucket_hash
+from skutune.pipeline import runs
+from skutune.pipeline.runs import RunInfo
+from skutune.pipeline.stage_io import Inputs
+from skutune.records import (
+    Answer,
+    Coverage,
+    Description,
+    Example,
+    Expansion,
+    Link,
+    Product,
+    Question,
+    Recommendation,
+    Variant,
+)
+from skutune.serving.finished_run import inputs_of
+from skutune.store.base import ObjectStore
+from skutune.text import normalise_name
+
+_BY_PRODUCT: dict[str, tuple[str, type]] = {
+    "description": ("describe", Description),
+    "variants": ("paraphrase", Variant),
+    "questions": ("question", Question),
+    "recommendations": ("recommend", Recommendation),
+    "answers": ("answer", Answer),
+    "examples": ("compose", Example),
+}
+_BY_QUESTION = ("questions", "recommendations", "answers", "examples")
+
+
+def explain_product(store: ObjectStore, info: RunInfo, product_id: str) -> dict[str, Any]:
+    """All rows made of a product, as far as the run has come. Raises InputError for an unknown product."""
+    with _opened(store, info) as (inputs, buckets):
+        part = bucket_hash(product_id) % buckets
+        product = _product(inputs, part, product_id, info)
+        chain: dict[str, Any] = {"product": asdict(product)}
+        for title, (stage, record) in _BY_PRODUCT.items():
+            if stage in inputs.manifests:
+                chain[title] = [_shown(row) for row in inputs.part(stage, record, part) if row.product_id == product_id]
+        if "compose" in inputs.manifests:
+            ledger = inputs.rows("compose", Coverage, "coverage")
+            chain["coverage"] = [asdict(row) for row in ledger if row.product_id == product_id]
+        return chain
+
+
+def explain_example(store: ObjectStore, info: RunInfo, example_id: str) -> dict[str, Any]:
+    """The chain behind one example: product, question, recommendation, links, answer. Raises InputError."""
+    with _opened(store, info) as (inputs, buckets):
+        if "compose" not in inputs.manifests:
+            raise InputError(
+                f"run {info.run!r} has not composed its examples yet; `skutune status` shows how far it is"
+            )
+        part, example = _example(inputs, buckets, example_id, info)
+        chain: dict[str, Any] = {"product": asdict(_product(inputs, part, example.product_id, info))}
+        if example.question_id:
+            names: list[str] = []
+            for title in _BY_QUESTION[:-1]:
+                stage, record = _BY_PRODUCT[title]
+                for row in inputs.part(stage, record, part):
+                    if (row.id if title == "questions" else row.question_id) == example.question_id:
+                        chain[title] = [_shown(row)]
+                        names = row.names if title == "recommendations" else names
+            chain["links"] = [_link(inputs, buckets, name, example.product_id) for name in names]
+        else:
+            texts = {"description": ("describe", Description), "variants": ("paraphrase", Variant)}
+            for title, (stage, record) in texts.items():
+                chain[title] = [
+                    _shown(row) for row in inputs.part(stage, record, part) if row.product_id == example.product_id
+                ]
+        chain["examples"] = [_shown(example)]
+        return chain
+
+
+def render(chain: dict[str, Any]) -> str:
+    """A chain as indented text for a person."""
+    lines: list[str] = []
+    for title, value in chain.items():
+        lines.append(title)
+        for row in value if isinstance(value, list) else [value]:
+            lines += [f"    {name}: {_one_line(field)}" for name, field in row.items()]
+            lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+class _opened:  # noqa: N801 - used as a function
+    """The outputs that are there, and the number of buckets, while their files are needed."""
+
+    def __init__(self, store: ObjectStore, info: RunInfo) -> None:
+        self.store, self.info = store, info
+
+    def __enter__(self) -> tuple[Inputs, int]:
+        self.scratch = tempfile.TemporaryDirectory(prefix="skutune-")
+        runs.stage_output(self.store, self.info, "ingest")
+        done = list(self.info.stages or {})
+        return inputs_of(self.store, self.info, done, Path(self.scratch.name)), self.info.buckets or 1
+
+    def __exit__(self, *_: object) -> None:
+        self.scratch.cleanup()
+
+
+def _product(inputs: Inputs, part: int, product_id: str, info: RunInfo) -> Product:
+    for product in inputs.part("ingest", Product, part):
+        if product.id == product_id:
+            return product
+    raise InputError(f"run {info.run!r} has no product with the id {product_id!r}")
+
+
+def _example(inputs: Inputs, buckets: int, example_id: str, info: RunInfo) -> tuple[int, Example]:
+    """An example's id is `<product id>/<number>` or `<product id>#<text>`; a product's id may hold `/` and `#` too."""
+    for product_id in _prefixes(example_id):
+        part = bucket_hash(product_id) % buckets
+        for example in inputs.part("compose", Example, part):
+            if example.id == example_id:
+                return part, example
+    raise InputError(
+        f"run {info.run!r} has no example {example_id!r}; ids look like 32717/1 or 32717#description, and "
+        "`skutune explain --product ID` lists a product's"
+    )
+
+
+def _prefixes(example_id: str) -> Iterator[str]:
+    for place in range(len(example_id) - 1, 0, -1):
+        if example_id[place] in "/#":
+            yield example_id[:place]
+
+
+def _link(inputs: Inputs, buckets: int, name: str, source_id: str) -> dict[str, Any]:
+    """What a name was linked to, and how its source was judged, where it was written for that."""
+    normalised = normalise_name(name)
+    part = bucket_hash(normalised) % buckets
+    found: dict[str, Any] = {"name": name}
+    for expansion in inputs.part("expand", Expansion, part):
+        if expansion.normalised == normalised:
+            found["expansion"] = expansion.text
+    for link in inputs.part("link", Link, part):
+        if link.normalised == normalised:
+            found |= {"candidates": [asdict(candidate) for candidate in link.candidates], "best_p": link.best_p}
+            judged = [asdict(source) for source in link.sources if source.id == source_id]
+            found |= {"source": judged[0]} if judged else {}
+    return found
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    return {name: value for name, value in asdict(row).items() if name != "key"}
+
+
+def _one_line(value: Any) -> str:
+    text = value if isinstance(value, str) else str(value)
+    return text.replace("\n", "\n        ")

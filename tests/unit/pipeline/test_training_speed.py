@@ -1,0 +1,59 @@
+"""How fast a training trains is told while it goes on, and afterwards, where others tell how fast they generate."""
+
+import pytest
+
+from skutune.cluster.progress import ProgressReader
+from skutune.config.load import parse_config
+from skutune.pipeline import manifests, runs, submit
+from skutune.pipeline.graph import STAGES
+from skutune.pipeline.manifests import Manifest, Stats
+from skutune.process.progress import Progress
+from skutune.store import open_store
+from skutune.worker.shard import Shard
+
+MODEL = {"name": "scripted", "engine": "scripted"}
+
+
+@pytest.fixture
+def working(tmp_path):
+    """The finetune task of a run that waits for nothing else, with its store."""
+    store = open_store(str(tmp_path))
+    config = parse_config(
+        {
+            "run": "sample",
+            "catalog": {"source": "products.csv", "buckets": 1},
+            "models": {"generator": MODEL, "encoder": MODEL, "base": {"name": "shop/base"}},
+        },
+        "a test",
+    )
+    info = submit.open_run(store, config, None)
+    compose = Manifest("compose", "f", 1, ())
+    draft = submit.plan_task(config, info, STAGES["finetune"], {"compose": compose}, {"base": "shop/base@1"}, "")
+    task = submit.next_attempt(store, info, STAGES["finetune"], draft, [0], 1)
+    manifests.write_task(store, task)
+    return store, task
+
+
+def test_a_training_tells_its_tokens_a_second_to_whoever_watches(working):
+    store, task = working
+    seen = []
+    Shard(store, task, 0, seen.append, progress_seconds=0.0).tell("epochs", 0.5, 1.0, 321.0)
+    assert seen[0].tokens_per_second == 321.0
+    assert ProgressReader(store).read(task, 0.0).tokens_per_second == 321.0
+
+
+def test_a_generating_shard_tells_what_it_generated():
+    progress = Progress("describe", 0, 1, 2, completion_tokens=50, seconds=10.0)
+    assert progress.tokens_per_second == 5.0
+
+
+def test_a_finished_training_is_shown_with_its_own_speed(working):
+    _, task = working
+    figures = {"tokens_per_second": 123.0}
+    manifest = Manifest("finetune", task.fingerprint, 1, (), Stats(seconds=10.0), figures)
+    assert manifest.tokens_per_second == 123.0
+    assert runs._of_manifests("finetune", "done", [manifest], 1, ()).tokens_per_second == 123.0
+
+
+def test_what_neither_generates_nor_trains_has_no_speed():
+    assert Manifest("ingest", "f", 1, (), Stats(seconds=3.0)).tokens_per_second is None
