@@ -165,11 +165,15 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The prose of one answer; `paragraphs[i]` is about `names[i]`. Holds no product names or ids of the catalog."""
+    """One answer: `paragraphs[i]` is about `names[i]`, which stands for the product with the id `products[i]`.
+
+    "" stands for no close product. The prose itself holds no names and ids of the catalog.
+    """
 
     question_id: str
     product_id: str
     names: list[str]
+    products: list[str]
     introduction: str
     paragraphs: list[str]
     conclusion: str

@@ -54,6 +54,7 @@ import json, sys, tempfile
 from skutune.config.load import parse_config
 from skutune.pipeline import graph, manifests, submit
 from skutune.pipeline.manifests import Entry, Manifest
+from skutune.pipeline.stage_folder import StageFolder
 from skutune.store import open_store
 
 store = open_store(tempfile.mkdtemp(dir=sys.argv[1]))
@@ -62,13 +63,14 @@ config = parse_config({"run": "light", "catalog": {"source": "c.csv", "buckets":
 info, done = submit.open_run(store, config, None), {}
 for stage in graph.CLUSTER_STAGES.values():
     plan = submit.plan_task(config, info, stage, done, dict.fromkeys(models, "identity"), "")
-    task = submit.next_attempt(store, info, stage, plan, submit.missing(store, stage, plan, 64), 8)
+    folder = StageFolder.read(store, plan.folder)
+    task = submit.next_attempt(folder, info, stage, plan, submit.missing_parts(folder, stage, 64), 8)
     manifests.write_task(store, task)
     entries = tuple(Entry("", part, f"{part}", 1, 0, 1, "d") for part in range(64))
     for entry in entries:
         store.put(f"{task.folder}/{entry.name}", b"x")
     manifests.write_shard_manifest(store, task, 0, Manifest(stage.name, task.fingerprint, 64, entries))
-    done[stage.name] = submit.merge_attempts(store, stage, task, 64)
+    done[stage.name] = submit.merge_attempts(StageFolder.read(store, task.folder), stage, 64)
     manifests.write_manifest(store, task.folder, done[stage.name])
     info = submit.record_done(store, info, stage, task, done[stage.name])
 # Not ru_maxrss, which a process inherits from the one that started it.

@@ -11,14 +11,12 @@ import typer
 
 from skutune.cli.console import event, is_terminal, watcher
 from skutune.cli.shutdown import end_with_parent, exit_on_stall
-from skutune.config.load import parse_config
 from skutune.errors import InputError
 
 if TYPE_CHECKING:
     from skutune.engines.pool import ModelPool
-    from skutune.pipeline.manifests import Task
     from skutune.process.launcher import ProcessGroup, Topology
-    from skutune.store import ObjectStore
+    from skutune.worker.run_shard import OpenTask
 
 _TRAINED_TOGETHER = ("finetune",)
 _DNS_SECONDS = 300.0
@@ -62,36 +60,35 @@ def worker(
     place = Topology(processes, nodes, node_rank, meet)
     # Of processes that train together the first is watched: the others are silent while it writes.
     with exit_on_stall(0 if rank else stall_seconds):
-        store, found = open_task(task)
-        pool = ModelPool(parse_config(found.config, f"task {task}").models, context.obj)
+        opened = open_task(task)
+        pool = ModelPool(opened.config.models, context.obj)
         if devices:
             check_devices(devices)
         if place.is_alone:
-            _work(store, found, shard, pool, progress_seconds, ProcessGroup(rank, ranks, ranks_here))
+            _work(opened, shard, pool, progress_seconds, ProcessGroup(rank, ranks, ranks_here))
             return
-        if found.stage not in _TRAINED_TOGETHER:
+        if opened.task.stage not in _TRAINED_TOGETHER:
             raise InputError(
-                f"--processes, --nodes: the stage {found.stage} runs in one process; only a training takes more"
+                f"--processes, --nodes: the stage {opened.task.stage} runs in one process; only a training takes more"
             )
         place.wait_for_first(_DNS_SECONDS)
-        fetch_models(found, pool)  # once, and not by all of them at the same time
+        fetch_models(opened, pool)  # once, and not by all of them at the same time
     with exit_on_stall(0):
         _train_together(context.obj, task, place, stall_seconds, progress_seconds)
 
 
-def _work(
-    store: ObjectStore, task: Task, shard: int, pool: ModelPool, progress_seconds: float, team: ProcessGroup
-) -> None:
+def _work(opened: OpenTask, shard: int, pool: ModelPool, progress_seconds: float, team: ProcessGroup) -> None:
     from skutune.worker.run_shard import run_shard
 
+    task = opened.task
     if team.rank:
-        run_shard(store, task, shard, pool, team=team)
+        run_shard(opened, shard, pool, team=team)
         return
     parts = len(task.shards[shard]) if shard < len(task.shards) else 0
     event("worker_started", stage=task.stage, shard=shard, parts=parts)
     with watcher() as seen:
         listener = seen.progressed if not is_terminal() else lambda progress: None
-        run_shard(store, task, shard, pool, listener, progress_seconds, team)
+        run_shard(opened, shard, pool, listener, progress_seconds, team)
     event("worker_finished", stage=task.stage, shard=shard)
 
 

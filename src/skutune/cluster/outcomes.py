@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from skutune.errors import InputError
+from skutune.pipeline.stage_folder import StageFolder
 from skutune.store.base import ObjectStore
 
 
@@ -35,13 +36,13 @@ def write_outcome(store: ObjectStore, folder: str, outcome: AttemptOutcome) -> N
     store.put(f"{folder}/outcome-a{outcome.attempt}.json", json.dumps(asdict(outcome), ensure_ascii=False).encode())
 
 
-def read_outcomes(store: ObjectStore, folder: str) -> list[AttemptOutcome]:
+def read_outcomes(folder: StageFolder) -> list[AttemptOutcome]:
     """The outcomes in a stage's folder, oldest first. Raises InputError where one is damaged."""
     found = []
-    for info in store.list(f"{folder}/outcome-a"):
+    for key in folder.names("outcome-a"):
         try:
-            document = json.loads(store.get(info.key))
+            document = json.loads(folder.store.get(key))
             found.append(AttemptOutcome(**{**document, "avoid": tuple(document["avoid"])}))
         except (ValueError, TypeError, KeyError):
-            raise InputError(f"{store.uri}/{info.key}: is damaged; delete it and try again") from None
+            raise InputError(f"{folder.store.uri}/{key}: is damaged; delete it and try again") from None
     return sorted(found, key=lambda outcome: outcome.attempt)

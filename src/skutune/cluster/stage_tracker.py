@@ -17,6 +17,7 @@ from skutune.pipeline import manifests, submit
 from skutune.pipeline.graph import CLUSTER_STAGES, Stage, models_of
 from skutune.pipeline.manifests import Manifest, Task
 from skutune.pipeline.runs import RunInfo
+from skutune.pipeline.stage_folder import StageFolder
 from skutune.pipeline.user_files import labels_digest, source_digest
 from skutune.store.base import ObjectStore
 
@@ -83,13 +84,14 @@ class StageTracker:
         if self._is_open(entry) and entry.task is not None:
             return entry.task
         stage = CLUSTER_STAGES[name]
+        folder = StageFolder.read(self.store, entry.draft.folder)
         if entry.attempt:
-            if self._merge(name, entry.draft):
+            entry.missing = self._merge(name, entry.draft, folder)
+            if not entry.missing:
                 return None
-            entry.missing = submit.missing(self.store, stage, entry.draft, self.info.buckets)
         shards = min(self.plan.stages[name].shards, len(entry.missing)) if stage.kind == "map" else 1
         task = submit.next_attempt(
-            self.store, self.info, stage, entry.draft, entry.missing, max(1, shards), submitter=self.uid
+            folder, self.info, stage, entry.draft, entry.missing, max(1, shards), submitter=self.uid
         )
         manifests.write_task(self.store, task)
         entry.task, entry.attempt = task, task.attempt
@@ -105,7 +107,7 @@ class StageTracker:
         if name in self.done:
             return self.done[name]
         entry = self._entries[name]
-        if self._merge(name, entry.draft):
+        if not self._merge(name, entry.draft, StageFolder.read(self.store, entry.draft.folder)):
             self.read()
             return self.done[name]
         outcome = AttemptOutcome(attempt, ending.code, ending.reason, ending.final, ending.avoid, self.uid, time)
@@ -123,29 +125,26 @@ class StageTracker:
 
     def _enter(self, name: str) -> None:
         """Find out whether a stage is done, and what was tried. Kept only once all of it is read."""
-        stage = CLUSTER_STAGES[name]
-        draft = self._draft(stage)
-        finished = manifests.load_if_complete(self.store, draft.folder)
-        if finished is not None:
-            self._finish(name, draft, finished)
+        draft = self._draft(CLUSTER_STAGES[name])
+        folder = StageFolder.read(self.store, draft.folder)
+        if folder.manifest is not None:
+            self._finish(name, draft, folder.manifest)
             return
-        missing = submit.missing(self.store, stage, draft, self.info.buckets)
-        if not missing and self._merge(name, draft):  # a controller ended between the last part and the manifest
+        missing = self._merge(name, draft, folder)
+        if not missing:  # a controller ended between the last part and the manifest
             return
-        attempt = manifests.next_attempt_number(self.store, draft.folder) - 1
-        task = manifests.read_task(self.store, f"{draft.folder}/task-a{attempt}.json") if attempt else None
-        outcomes = [each for each in read_outcomes(self.store, draft.folder) if each.submitter == self.uid]
-        self._entries[name] = _Entry(draft, attempt, task, outcomes, missing)
+        outcomes = [each for each in read_outcomes(folder) if each.submitter == self.uid]
+        self._entries[name] = _Entry(draft, folder.attempt, folder.task, outcomes, missing)
 
-    def _merge(self, name: str, draft: Task) -> bool:
-        """Write the stage's manifest where nothing is missing."""
+    def _merge(self, name: str, draft: Task, folder: StageFolder) -> list[int]:
+        """The missing parts; where there are none, the stage's manifest is written."""
         stage = CLUSTER_STAGES[name]
-        if submit.missing(self.store, stage, draft, self.info.buckets):
-            return False
-        merged = submit.merge_attempts(self.store, stage, draft, self.info.buckets)
-        manifests.write_manifest(self.store, draft.folder, merged)
-        self._finish(name, draft, merged)
-        return True
+        missing = submit.missing_parts(folder, stage, self.info.buckets)
+        if not missing:
+            merged = submit.merge_attempts(folder, stage, self.info.buckets)
+            manifests.write_manifest(self.store, draft.folder, merged)
+            self._finish(name, draft, merged)
+        return missing
 
     def _finish(self, name: str, draft: Task, manifest: Manifest) -> None:
         """A stage is done once the run's record says so; what reads it is entered by the next `read`."""

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from skutune.config.model_name import is_folder
 from skutune.config.schema import Columns, Config
 from skutune.config.yaml_file import apply_overrides, read_document
 from skutune.errors import InputError, Problem
@@ -77,7 +78,7 @@ def _anchored(config: Config, folder: Path) -> Config:
         update={
             role: model.model_copy(update={"name": anchor(model.name)})
             for role, model in config.models
-            if model is not None and _is_folder_name(model.name)
+            if model is not None and is_folder(model.name)
         }
     )
     changed = {"store": store, "catalog": config.catalog.model_copy(update={"source": source}), "models": models}
@@ -87,11 +88,6 @@ def _anchored(config: Config, folder: Path) -> Config:
         evaluate = config.stages.evaluate.model_copy(update={"judge": judge})
         changed["stages"] = config.stages.model_copy(update={"evaluate": evaluate})
     return config.model_copy(update=changed)
-
-
-def _is_folder_name(name: str) -> bool:
-    """A model's name that is meant as a path: a hub name is `owner/name` and starts with neither `.`, `/` nor `~`."""
-    return name.startswith((".", "/", "~"))
 
 
 def _problem(item: Any, document: Mapping[str, Any]) -> Problem:

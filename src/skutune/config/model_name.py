@@ -22,7 +22,7 @@ def is_prefix(name: str) -> bool:
 
 
 def is_folder(name: str) -> bool:
-    """Whether the weights lie in a folder of this machine, or of a volume that every pod mounts."""
+    """Whether the name is a local path. A hub name is `owner/name` and starts with none of `.`, `/` and `~`."""
     return name.startswith((".", "/", "~"))
 
 

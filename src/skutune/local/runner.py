@@ -20,13 +20,14 @@ from skutune.pipeline import graph, manifests, runs, submit
 from skutune.pipeline.graph import Stage
 from skutune.pipeline.manifests import Manifest, Task
 from skutune.pipeline.runs import RunInfo
+from skutune.pipeline.stage_folder import StageFolder
 from skutune.pipeline.status import save_status
 from skutune.pipeline.user_files import labels_digest, source_digest
 from skutune.process.progress import Progress
 from skutune.store import check_writable
 from skutune.store.base import ObjectStore
 from skutune.store.lease import Lease, hold
-from skutune.worker.run_shard import run_shard
+from skutune.worker.run_shard import OpenTask, run_shard
 
 _POLL_SECONDS = 0.5
 
@@ -68,7 +69,6 @@ def run_pipeline(
     """
     wanted = graph.selected(options.until)
     done_before = {stage.name for stage in graph.selected(options.first)} - {options.first} if options.first else set()
-    runs.load_run(store, config.run)  # one of another version is told of before anything is written beside it
     check_writable(store)
     with hold(store, runs.lease_key(config.run)) as lease:
         info = submit.open_run(store, config, options.base)
@@ -128,14 +128,15 @@ class _Pipeline:
         """Bring one stage to its manifest."""
         started = time.monotonic()
         task = self._task(stage)
-        manifest = manifests.load_if_complete(self.store, task.folder)
+        folder = StageFolder.read(self.store, task.folder)
+        manifest = folder.manifest
         resumed = manifest is not None
         if manifest is None:
             if not may_work:
                 raise InputError(
                     f"--from: it needs the stage {stage.name}, which is not done; leave --from away to run it"
                 )
-            manifest = self._work(stage, task)
+            manifest = self._work(stage, task, folder)
         self.info = submit.record_done(self.store, self.info, stage, task, manifest)
         self.working.pop(stage.name, None)
         self.done[stage.name] = manifest
@@ -153,23 +154,26 @@ class _Pipeline:
             source = labels_digest(self.config)
         return submit.plan_task(self.config, self.info, stage, self.done, models, source)
 
-    def _work(self, stage: Stage, task: Task) -> Manifest:
-        """Submit what is missing, and merge what came out."""
+    def _work(self, stage: Stage, task: Task, folder: StageFolder) -> Manifest:
+        """Submit what is missing, and merge the results."""
         self.working[stage.name] = task.fingerprint
         save_status(self.store, self.config.run, "running", self.working)
-        parts = submit.missing(self.store, stage, task, self.info.buckets)
+        parts = submit.missing_parts(folder, stage, self.info.buckets)
         self.observer.stage_started(stage, len(parts))
         if parts:
-            task = submit.next_attempt(self.store, self.info, stage, task, parts, self.shards)
+            task = submit.next_attempt(folder, self.info, stage, task, parts, self.shards)
             manifests.write_task(self.store, task)
-            self._submit(task)
-        manifest = submit.merge_attempts(self.store, stage, task, self.info.buckets)
+            self._submit(task, folder)
+            folder = StageFolder.read(self.store, task.folder)
+        manifest = submit.merge_attempts(folder, stage, self.info.buckets)
         manifests.write_manifest(self.store, task.folder, manifest)
         return manifest
 
-    def _submit(self, task: Task) -> None:
+    def _submit(self, task: Task, folder: StageFolder) -> None:
         if len(task.shards) == 1:
-            run_shard(self.store, task, 0, self.pool, self.observer.progressed)
+            inputs = {name: self.done[name] for name in task.inputs}
+            opened = OpenTask(self.store, task, self.config, folder, inputs)
+            run_shard(opened, 0, self.pool, self.observer.progressed)
             return
         self.pool.close()  # each worker loads its own
         with WorkerProcesses(self.store, task, self.cache) as processes:

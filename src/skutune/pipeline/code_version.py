@@ -45,8 +45,7 @@ def version_of(stage: str) -> int:
 
 def prompts_digest(stage: str) -> str:
     """A digest of the stage's prompt templates and code version, for its fingerprint."""
-    templates = {
-        module.__name__.rpartition(".")[2]: {key: value for key, value in vars(module).items() if key.isupper()}
-        for module in _PROMPTS.get(stage, ())
-    }
+    templates = [
+        {key: value for key, value in vars(module).items() if key.isupper()} for module in _PROMPTS.get(stage, ())
+    ]
     return content_key([stage, version_of(stage), templates])

@@ -112,7 +112,7 @@ STAGES: dict[str, Stage] = {
             "compose",
             3,
             "fit",
-            ("ingest", "describe", "paraphrase", "question", "recommend", "link", "answer"),
+            ("ingest", "describe", "paraphrase", "question", "recommend", "answer"),
             sections=("coverage",),
             title="compose examples",
         ),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from skutune.config.schema import Config
@@ -196,22 +196,6 @@ def read_task(store: ObjectStore, key: str) -> Task:
         raise InputError(f"{store.uri}/{key}: is no task of this version of skutune") from None
 
 
-def latest_task(store: ObjectStore, folder: str) -> Task | None:
-    """The task that was submitted last in a folder, or None."""
-    attempt = next_attempt_number(store, folder) - 1
-    return read_task(store, f"{folder}/task-a{attempt}.json") if attempt else None
-
-
-def next_attempt_number(store: ObjectStore, folder: str) -> int:
-    """One more than the highest attempt whose task lies in the folder."""
-    attempts = [0]
-    for info in store.list(f"{folder}/task-a"):
-        number = info.key.removeprefix(f"{folder}/task-a").removesuffix(".json")
-        if number.isdecimal():
-            attempts.append(int(number))
-    return max(attempts) + 1
-
-
 def write_manifest(store: ObjectStore, folder: str, manifest: Manifest) -> None:
     """Put the merged manifest: from now on the stage is done."""
     store.put(f"{folder}/manifest.json", _dump(asdict(manifest)))
@@ -230,19 +214,9 @@ def write_shard_manifest(store: ObjectStore, task: Task, shard: int, manifest: M
     store.put(_shard_key(task, shard), _dump(asdict(manifest)))
 
 
-def read_shard_manifest(store: ObjectStore, task: Task, shard: int) -> Manifest | None:
-    """What one shard has made so far, or None where it has not begun."""
-    try:
-        return _manifest(_load(store, _shard_key(task, shard), "manifest"))
-    except NotFoundError:
-        return None
-
-
-def read_shard_manifests(store: ObjectStore, folder: str, attempt: int | None = None) -> list[Manifest]:
-    """What the shards of one attempt, or of all, have made so far."""
-    prefix = f"{folder}/shard-a" if attempt is None else f"{folder}/shard-a{attempt}-"
-    keys = [info.key for info in store.list(prefix)]
-    return [_manifest(_load(store, key, "manifest")) for key in keys]
+def read_shard_manifest(store: ObjectStore, key: str) -> Manifest:
+    """The shard manifest under this key. Raises InputError where it is damaged or of another version."""
+    return _manifest(_load(store, key, "manifest"))
 
 
 def merge(stage: str, fingerprint_: str, buckets: int, manifests: Iterable[Manifest]) -> Manifest:
@@ -262,37 +236,8 @@ def merge(stage: str, fingerprint_: str, buckets: int, manifests: Iterable[Manif
     return Manifest(stage, fingerprint_, buckets, ordered, stats, figures, versions)
 
 
-def merge_shards(store: ObjectStore, folder: str, stage: str, buckets: int) -> Manifest:
-    """All that shards have made so far in a folder, merged; objects that are gone do not count."""
-    sizes = _sizes(store, folder)
-    shards = [_present(manifest, folder, sizes) for manifest in read_shard_manifests(store, folder)]
-    return merge(stage, folder.rpartition("/")[2], buckets, shards)
-
-
-def without_missing_objects(store: ObjectStore, folder: str, manifest: Manifest) -> Manifest:
-    """The manifest without the entries whose object is missing or has another size, seen by one listing."""
-    return _present(manifest, folder, _sizes(store, folder))
-
-
-def load_if_complete(store: ObjectStore, folder: str) -> Manifest | None:
-    """The stage's manifest where the stage is done: the manifest is there and so is every object that it lists."""
-    manifest = read_manifest(store, folder)
-    if manifest is None or len(without_missing_objects(store, folder, manifest).entries) != len(manifest.entries):
-        return None
-    return manifest
-
-
 def _shard_key(task: Task, shard: int) -> str:
     return f"{task.folder}/shard-a{task.attempt}-{shard}.json"
-
-
-def _sizes(store: ObjectStore, folder: str) -> dict[str, int]:
-    return {info.key: info.size for info in store.list(f"{folder}/")}
-
-
-def _present(manifest: Manifest, folder: str, sizes: Mapping[str, int]) -> Manifest:
-    kept = tuple(entry for entry in manifest.entries if sizes.get(f"{folder}/{entry.name}") == entry.bytes)
-    return replace(manifest, entries=kept)
 
 
 def _dump(document: Mapping[str, Any]) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import yaml
 
@@ -13,7 +13,8 @@ from skutune.config.load import parse_config
 from skutune.config.schema import Config
 from skutune.errors import InputError
 from skutune.pipeline.graph import downstream
-from skutune.pipeline.manifests import Manifest, latest_task, read_manifest
+from skutune.pipeline.manifests import Manifest, read_manifest
+from skutune.pipeline.stage_folder import StageFolder
 from skutune.store.base import NotFoundError, ObjectStore
 
 FORMAT_VERSION = 1
@@ -24,7 +25,7 @@ class RunInfo:
     """A run as `run.yaml` keeps it.
 
     `buckets` is fixed by the first ingest; `stages` maps each stage that is done to its current fingerprint; `owner`
-    is the release that runs it on a cluster.
+    is the release that runs it on a cluster. `base_run` is the record of `base`, in a run that was opened for work.
     """
 
     run: str
@@ -33,6 +34,7 @@ class RunInfo:
     buckets: int | None = None
     stages: Mapping[str, str] | None = None
     owner: str | None = None
+    base_run: RunInfo | None = field(default=None, compare=False)
 
     def fingerprint(self, stage: str) -> str | None:
         """The current output of a stage, or None."""
@@ -77,7 +79,7 @@ def save_run(store: ObjectStore, info: RunInfo) -> None:
         "owner": info.owner,
         "buckets": info.buckets,
         "stages": dict(info.stages or {}),
-        "config": json.loads(info.config.model_dump_json()),
+        "config": info.config.model_dump(mode="json"),
     }
     store.put(f"{info.run}/run.yaml", yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode())
 
@@ -111,7 +113,7 @@ def stage_output(store: ObjectStore, info: RunInfo, stage: str) -> tuple[str, Ma
 def stage_config(store: ObjectStore, info: RunInfo, stage: str) -> Config:
     """The config that a finished stage was made with; the run's own may have changed since."""
     folder, _ = stage_output(store, info, stage)
-    task = latest_task(store, folder)
+    task = StageFolder.read(store, folder).task
     return parse_config(task.config, f"{store.uri}/{folder}") if task else info.config
 
 

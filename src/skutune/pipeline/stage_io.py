@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from skutune.errors import SkutuneError
+from skutune.hashing import file_digest
 from skutune.pipeline import tables
 from skutune.pipeline.manifests import Entry, Manifest
 from skutune.store.base import ObjectStore
@@ -60,7 +60,7 @@ class Inputs:
         if not path.exists():
             key = f"{self._folders[stage]}/{entry.name}"
             self._store.get_file(key, path)
-            if _file_digest(path) != (entry.digest, entry.bytes):
+            if file_digest(path) != entry.digest:
                 path.unlink()
                 raise tables.changed_object(self._store, key)
         return path
@@ -101,10 +101,9 @@ class Outputs:
 
     def file(self, name: str, path: Path) -> None:
         """Write one file under this name."""
-        digest, size = _file_digest(path)
         self._before_file()
         self.store.put_file(f"{self._folder}/{name}", path)
-        self.entries.append(Entry(name, -1, name, 0, 0, size, digest))
+        self.entries.append(Entry(name, -1, name, 0, 0, path.stat().st_size, file_digest(path)))
 
     def publish(self, name: str, path: Path) -> None:
         """Put a file into the run's own folder too, under a name that people know; no manifest lists it."""
@@ -115,8 +114,3 @@ class Outputs:
         for found in sorted(path.rglob("*")):
             if found.is_file():
                 self.file(f"{prefix}/{found.relative_to(path).as_posix()}", found)
-
-
-def _file_digest(path: Path) -> tuple[str, int]:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size

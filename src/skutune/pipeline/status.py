@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from skutune.pipeline.graph import STAGES
-from skutune.pipeline.manifests import Manifest, latest_task, load_if_complete, read_shard_manifests
+from skutune.pipeline.manifests import Manifest
 from skutune.pipeline.runs import FORMAT_VERSION, RunInfo, lease_key
+from skutune.pipeline.stage_folder import StageFolder
 from skutune.store.base import NotFoundError, ObjectStore
 from skutune.store.lease import is_held
 
@@ -47,26 +48,23 @@ def _stage_status(
     store: ObjectStore, info: RunInfo, name: str, waits_for: tuple[str, ...], is_running: bool
 ) -> StageStatus:
     fingerprint = info.fingerprint(name)
-    manifest = load_if_complete(store, f"{info.run}/{name}/{fingerprint}") if fingerprint else None
-    if manifest is not None:
-        return _of_manifests(name, "done", [manifest], info.buckets or 0, ())
-    folder = _working_folder(store, info, name) if not waits_for else None
-    if folder is None:
+    current = StageFolder.read(store, f"{info.run}/{name}/{fingerprint}") if fingerprint else None
+    if current is not None and current.manifest is not None:
+        return _of_manifests(name, "done", [current.manifest], info.buckets or 0, ())
+    path = _working_folder(store, info, name) if not waits_for else None
+    if path is None:
         return StageStatus(name, "waiting", 0, info.buckets or 0, 0, 0, 0, 0, 0.0, waits_for)
-    shards = read_shard_manifests(store, folder)
+    folder = StageFolder.read(store, path)
+    shards = list(folder.shard_manifests.values())
     shown = _of_manifests(name, "running" if is_running else "partial", shards, info.buckets or 0, waits_for)
-    progress = _progress(store, folder)
+    progress = _progress(folder)
     trained = sum(each.get("trained_per_second", 0.0) for each in progress)
     return replace(shown, progress=progress, tokens_per_second=trained or shown.tokens_per_second)
 
 
-def _progress(store: ObjectStore, folder: str) -> tuple[dict[str, Any], ...]:
-    """What the shards of the newest attempt last said."""
-    task = latest_task(store, folder)
-    if task is None:
-        return ()
-    found = store.list(f"{folder}/progress-a{task.attempt}-")
-    return tuple(json.loads(store.get(info.key)) for info in found)
+def _progress(folder: StageFolder) -> tuple[dict[str, Any], ...]:
+    """The latest progress of each shard of the latest attempt."""
+    return tuple(json.loads(folder.store.get(key)) for key in folder.names(f"progress-a{folder.attempt}-"))
 
 
 @dataclass(frozen=True, slots=True)

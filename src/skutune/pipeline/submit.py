@@ -6,7 +6,6 @@ controller is a small process, so nothing here loads a stage, an engine or a tab
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -19,6 +18,7 @@ from skutune.pipeline.code_version import prompts_digest
 from skutune.pipeline.graph import Stage
 from skutune.pipeline.manifests import Manifest, Task
 from skutune.pipeline.runs import RunInfo
+from skutune.pipeline.stage_folder import StageFolder
 from skutune.store import open_store
 from skutune.store.base import ObjectStore
 
@@ -34,12 +34,16 @@ def open_run(store: ObjectStore, config: Config, base: str | None) -> RunInfo:
             asks for; or the record is of another version.
     """
     earlier = runs.load_run(store, config.run)
-    if base is not None and runs.require_run(store, base).buckets is None:
-        raise InputError(f"base run {base!r}: has not read its catalog yet; let it finish, or name another one")
-    base = base or (earlier.base if earlier else None)
-    buckets = _buckets(store, config, base, earlier.buckets if earlier else None)
+    if base is not None:
+        base_run: RunInfo | None = runs.require_run(store, base)
+        if base_run is None or base_run.buckets is None:
+            raise InputError(f"base run {base!r}: has not read its catalog yet; let it finish, or name another one")
+    else:  # the record's own base may have been removed since
+        base = earlier.base if earlier else None
+        base_run = runs.load_run(store, base) if base else None
+    buckets = _buckets(config, base_run, earlier.buckets if earlier else None)
     done = dict(earlier.stages or {}) if earlier else {}
-    info = RunInfo(config.run, config, base, buckets, done, earlier.owner if earlier else None)
+    info = RunInfo(config.run, config, base, buckets, done, earlier.owner if earlier else None, base_run)
     runs.save_run(store, info)
     return info
 
@@ -62,22 +66,22 @@ def plan_task(
         stage, config, prompts=prompts_digest(stage.name), models=used, inputs=inputs, source=source
     )
     folders = {name: manifests.stage_folder(config.run, name, found.fingerprint) for name, found in inputs.items()}
-    document = json.loads(config.model_dump_json())
+    document = config.model_dump(mode="json")
     return Task(config.run, stage.name, fingerprint, 0, document, folders, (), info.buckets, (), used, source)
 
 
-def missing(store: ObjectStore, stage: Stage, task: Task, buckets: int | None) -> list[int]:
-    """The parts that no attempt has made yet, ascending; for a fit stage `[0]`, or none where an attempt is whole."""
+def missing_parts(folder: StageFolder, stage: Stage, buckets: int | None) -> list[int]:
+    """The parts that no attempt has written, ascending; for a fit stage `[0]`, or none where an attempt is complete."""
     if stage.kind == "fit":
-        return [] if _newest_whole(store, task) else [0]
+        return [] if folder.latest_complete else [0]
     if not buckets:  # an empty range of parts would count as done
         raise SkutuneError(f"{stage.name}: the run's record holds no number of buckets, which ingest fixes")
-    made = manifests.merge_shards(store, task.folder, stage.name, buckets).parts()
-    return [part for part in range(buckets) if part not in made]
+    written = folder.merged(stage.name, buckets).parts()
+    return [part for part in range(buckets) if part not in written]
 
 
 def next_attempt(
-    store: ObjectStore,
+    folder: StageFolder,
     info: RunInfo,
     stage: Stage,
     task: Task,
@@ -85,36 +89,41 @@ def next_attempt(
     shards: int,
     submitter: str = "",
 ) -> Task:
-    """The draft as the next attempt: parts dealt to at most this many shards, earlier outputs named. Not written."""
+    """The planned task as the next attempt: parts dealt to at most this many shards, earlier outputs named.
+
+    Nothing is written.
+    """
     width = min(shards, len(parts)) if stage.kind == "map" else 1
     return replace(
         task,
-        attempt=manifests.next_attempt_number(store, task.folder),
+        attempt=folder.attempt + 1,
         shards=tuple(tuple(parts[shard::width]) for shard in range(width)),
-        reuse=tuple(_reusable(store, info, task)) if stage.kind == "map" else (),
+        reuse=tuple(_reusable(folder.store, info, task)) if stage.kind == "map" else (),
         submitter=submitter,
     )
 
 
-def merge_attempts(store: ObjectStore, stage: Stage, task: Task, buckets: int | None) -> Manifest:
-    """The stage's manifest, of all that its attempts made. Not written.
+def merge_attempts(folder: StageFolder, stage: Stage, buckets: int | None) -> Manifest:
+    """The stage's manifest, of everything that its attempts wrote. Nothing is written.
 
-    Of a fit stage the files of one attempt belong together: the newest that is whole counts.
+    The files of a fit stage belong together, so that the latest complete attempt counts.
 
     Raises:
-        RetryableError: objects are missing; it says how many.
+        RetryableError: objects are missing.
     """
     if stage.kind == "fit":
-        whole = _newest_whole(store, task)
-        if whole is None:
+        complete = folder.latest_complete
+        if complete is None:
             raise RetryableError(
-                f"{stage.name}: no attempt left all its objects in {store.uri}/{task.folder}; run again"
+                f"{stage.name}: no attempt left all its objects in {folder.store.uri}/{folder.path}; run again"
             )
-        return whole
-    manifest = manifests.merge_shards(store, task.folder, stage.name, buckets or 0)
-    gone = (buckets or 0) - len(manifest.parts())
-    if gone:
-        raise RetryableError(f"{stage.name}: {gone} objects are missing in {store.uri}/{task.folder}; run again")
+        return complete
+    manifest = folder.merged(stage.name, buckets or 0)
+    missing = (buckets or 0) - len(manifest.parts())
+    if missing:
+        raise RetryableError(
+            f"{stage.name}: {missing} objects are missing in {folder.store.uri}/{folder.path}; run again"
+        )
     return manifest
 
 
@@ -153,17 +162,15 @@ def models_source(config: Config) -> str:
     return content_key(listed) if listed else ""
 
 
-def _buckets(store: ObjectStore, config: Config, base: str | None, earlier: int | None) -> int | None:
+def _buckets(config: Config, base: RunInfo | None, earlier: int | None) -> int | None:
     if base is None:
         return config.catalog.buckets or earlier
-    record = runs.load_run(store, base)
-    inherited = record.buckets if record else None
-    if config.catalog.buckets not in (None, inherited):
+    if config.catalog.buckets not in (None, base.buckets):
         raise InputError(
-            f"catalog.buckets is {config.catalog.buckets}, but the base run {base!r} has {inherited}: its rows "
-            "could not be taken over; leave catalog.buckets away"
+            f"catalog.buckets is {config.catalog.buckets}, but the base run {base.run!r} has {base.buckets}: its rows "
+            "cannot be reused; leave out catalog.buckets"
         )
-    return earlier or inherited
+    return earlier or base.buckets
 
 
 def _reusable(store: ObjectStore, info: RunInfo, task: Task) -> list[str]:
@@ -172,18 +179,9 @@ def _reusable(store: ObjectStore, info: RunInfo, task: Task) -> list[str]:
     for run in (info.run, info.base):
         if run is None:
             continue
-        record = info if run == info.run else runs.load_run(store, run)
+        record = info if run == info.run else info.base_run
         current = record.fingerprint(task.stage) if record else None
         names = store.folders(f"{run}/{task.stage}/")
         ordered = sorted(names, key=lambda name: (name != current, name))
         found += [f"{run}/{task.stage}/{name}" for name in ordered if (run, name) != (task.run, task.fingerprint)]
     return found
-
-
-def _newest_whole(store: ObjectStore, task: Task) -> Manifest | None:
-    """What the newest attempt at a fit stage made of which nothing is missing."""
-    for attempt in range(manifests.next_attempt_number(store, task.folder) - 1, 0, -1):
-        for whole in manifests.read_shard_manifests(store, task.folder, attempt):
-            if len(manifests.without_missing_objects(store, task.folder, whole).entries) == len(whole.entries):
-                return whole
-    return None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from pathlib import Path
 
 from skutune.config.schema import Config
 from skutune.errors import InputError, RetryableError
-from skutune.hashing import content_key
+from skutune.hashing import content_key, file_digest
 from skutune.store import open_store
 
 LABELS = "stages.evaluate.judge.labels"
@@ -30,13 +29,13 @@ def labels_digest(config: Config) -> str:
     if labels is None:
         return ""
     with tempfile.TemporaryDirectory(prefix="skutune-") as scratch:
-        return _file_digest(labels_file(labels, Path(scratch)), LABELS)
+        return _identity(labels_file(labels, Path(scratch)), LABELS)
 
 
 def source_digest(source: str) -> str:
     """What the catalog is, for ingest's fingerprint: its content, and its format, which its name says."""
     with tempfile.TemporaryDirectory(prefix="skutune-") as scratch:
-        return _file_digest(source_file(source, Path(scratch)))
+        return _identity(source_file(source, Path(scratch)))
 
 
 def _local(what: str, source: str, scratch: Path) -> Path:
@@ -53,10 +52,9 @@ def _local(what: str, source: str, scratch: Path) -> Path:
     return path
 
 
-def _file_digest(path: Path, what: str = "catalog.source") -> str:
+def _identity(path: Path, what: str = "catalog.source") -> str:
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_digest(path)
     except FileNotFoundError:
         raise InputError(f"{what} {path}: no such file") from None
     except IsADirectoryError:
@@ -69,6 +67,6 @@ def _file_digest(path: Path, what: str = "catalog.source") -> str:
 def checked_source(source: str, digest: str, scratch: Path) -> Path:
     """The catalog that a task is about. Raises RetryableError where the file was replaced since."""
     path = source_file(source, scratch)
-    if _file_digest(path) != digest:
+    if _identity(path) != digest:
         raise RetryableError(f"catalog.source {source}: was replaced while the run began; run again")
     return path

@@ -1,62 +1,63 @@
-"""Write the prose of each answer, about the names that survived linking; product names and ids come in later."""
+"""Pick the products of each answer, and write its prose about the names that survived linking."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from skutune.engines.base import Result
-from skutune.linking.pick_products import LinkTable, choose
+from skutune.linking.pick_products import Chosen, LinkTable, Pick, choose
 from skutune.prompts.answer import answer, schema, slots
 from skutune.prompts.cleaning import clean_prose, fault_of
 from skutune.records import Answer, Link, Question, Recommendation
-from skutune.stages.base import Context, ItemResult, WorkItem
-from skutune.stages.llm import MalformedError, Prompt, generate_rows, sampling_of
+from skutune.stages.base import Context, Prompt, WorkItem
+from skutune.stages.llm import Ask, LlmStage, MalformedError
 
 _MAX_SENTENCES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    question: Question
-    names: list[str]
+    question_id: str
+    product_id: str
+    picks: tuple[Pick, ...]
+
+    @property
+    def names(self) -> list[str]:
+        return [pick.name for pick in self.picks]
+
+    @property
+    def products(self) -> list[str]:
+        return [pick.product.id if pick.product else "" for pick in self.picks]
 
 
-class Answers:
-    """Question + surviving names → Answer."""
+class Answers(LlmStage):
+    """Question + surviving names → Answer.
 
-    record = Answer
+    The products are picked here, once. The prompt holds the names alone, so that a product that changes leaves the
+    prose as it is: a reused row gets the products that are picked now.
+    """
+
+    name, record = "answer", Answer
 
     def __init__(self, context: Context) -> None:
-        self.context, self.config = context, context.config.stages.answer
-        self.attempts = self.config.attempts
-        self._links: LinkTable | None = None
+        super().__init__(context)
+        self.config = context.config.stages.answer
 
-    def items(self, part: int) -> Iterator[WorkItem]:
-        model, inputs = self.context.identity("generator"), self.context.inputs
-        questions = {question.id: question for question in inputs.part("question", Question, part)}
-        for recommendation in inputs.part("recommend", Recommendation, part):
+    def asks(self, part: int) -> Iterator[Ask]:
+        questions = {question.id: question for question in self.inputs.part("question", Question, part)}
+        for recommendation in self.inputs.part("recommend", Recommendation, part):
             if recommendation.rejected is not None:
                 continue
-            chosen = choose(recommendation, self.links(), self.config.unlinked_share)
+            question, chosen = questions[recommendation.question_id], self._choose(recommendation)
+            asked = _Asked(question.id, question.product_id, chosen.picks)
             if chosen.rejected is not None:
-                continue
-            asked = _Asked(questions[recommendation.question_id], [pick.name for pick in chosen.picks])
-            key = self._prompt(asked).key("answer", recommendation.question_id, model)
-            yield WorkItem(recommendation.question_id, key, asked)
-
-    def rows(self, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
-        return generate_rows(self.context.engine(), self, items, self.config.attempts)
-
-    def links(self) -> LinkTable:
-        """Link's whole table, loaded once."""
-        if self._links is None:
-            self._links = LinkTable(self.context.inputs.rows("link", Link))
-        return self._links
-
-    def prompt(self, item: WorkItem) -> Prompt:
-        return self._prompt(item.content)
+                yield Ask(question.id, asked, rejected=f"link: {chosen.rejected}")
+            else:
+                prompt = Prompt(answer(question.text, asked.names), schema(len(asked.names)))
+                yield Ask(question.id, asked, prompt)
 
     def accept(self, item: WorkItem, result: Result, attempt: int) -> list[Answer]:
         introduction, *paragraphs, conclusion = _parts(result, len(item.content.names))
@@ -64,6 +65,17 @@ class Answers:
 
     def reject(self, item: WorkItem, reason: str, result: Result, attempt: int) -> list[Answer]:
         return [self._row(item, result.text, [], "", attempt, reason)]
+
+    def refresh(self, item: WorkItem, rows: list[Answer]) -> list[Answer]:
+        return [replace(row, products=item.content.products) for row in rows]
+
+    def _choose(self, recommendation: Recommendation) -> Chosen:
+        return choose(recommendation, self._links, self.config.unlinked_share)
+
+    @cached_property
+    def _links(self) -> LinkTable:
+        """Link's whole table, loaded once."""
+        return LinkTable(self.inputs.rows("link", Link))
 
     def _row(
         self,
@@ -76,20 +88,17 @@ class Answers:
     ) -> Answer:
         asked: _Asked = item.content
         return Answer(
-            asked.question.id,
-            asked.question.product_id,
-            asked.names,
-            introduction,
-            paragraphs,
-            conclusion,
-            attempt,
-            rejected,
-            item.key,
+            question_id=asked.question_id,
+            product_id=asked.product_id,
+            names=asked.names,
+            products=asked.products,
+            introduction=introduction,
+            paragraphs=paragraphs,
+            conclusion=conclusion,
+            attempts=attempt,
+            rejected=rejected,
+            key=item.key,
         )
-
-    def _prompt(self, asked: _Asked) -> Prompt:
-        messages = answer(asked.question.text, asked.names)
-        return Prompt(messages, sampling_of(self.config.sampling), schema(len(asked.names)))
 
 
 def _parts(result: Result, names: int) -> list[str]:

@@ -6,29 +6,46 @@ here, one entry in `graph.STAGES`, one section in `config.StagesConfig` and one 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from skutune.config.schema import Config
 from skutune.engines.base import Encoder, TextEngine
 from skutune.pipeline.graph import Role
 from skutune.pipeline.stage_io import Inputs, Outputs
 from skutune.process.launcher import SINGLE, ProcessGroup
+from skutune.prompts.chat_template import Messages
 from skutune.training.checkpoint_store import Checkpoints
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The messages that an LLM is asked, and the JSON Schema of its answer; None: free text."""
+
+    messages: Messages
+    schema: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
     """One unit of a map stage's work: what one call makes rows of.
 
-    `id` is unique in the stage; `key` is a hash of all that the rows are made from; `content` is the stage's own.
+    Attributes:
+        id: unique in the stage.
+        key: a hash of everything that the rows are made from.
+        content: the stage's own.
+        prompt: what an LLM is asked, in a stage that asks one.
+        rejected: why the item is rejected without being asked.
     """
 
     id: str
     key: str
     content: Any
+    prompt: Prompt | None = None
+    rejected: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +92,26 @@ class Context:
         return self.models.get(role, "")
 
 
-class MapStage(Protocol):
+class MapStage(ABC):
     """Makes part k of its table from part k of what it reads.
 
-    `attempts` is how often an item is tried; one that was rejected after fewer tries is not taken over.
+    `attempts` bounds how often an item is tried; one that was rejected after fewer attempts is not reused.
     """
 
-    record: type
-    attempts: int
+    record: ClassVar[type]
+    attempts: int = 1
 
+    @abstractmethod
     def items(self, part: int) -> Iterator[WorkItem]:
         """The units of work of one part, in the order in which their rows are written."""
-        ...
 
+    @abstractmethod
     def rows(self, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
         """The rows of each item, in any order, taking items lazily."""
-        ...
+
+    def refresh(self, item: WorkItem, rows: list[Any]) -> list[Any]:
+        """Rows that are reused for an item by its key; columns that the key does not cover are updated."""
+        return rows
 
 
 class FitStage(Protocol):

@@ -10,12 +10,11 @@ from typing import Any, TextIO
 
 from skutune.answer_format import AnswerItem, AnswerText, FormatError, Reference, parse, render
 from skutune.hashing import content_key, unit_hash
-from skutune.linking.pick_products import Chosen, LinkTable, choose
 from skutune.pipeline.stage_io import Outputs
 from skutune.prompts.asking import question_messages
 from skutune.prompts.chat_template import Messages
 from skutune.prompts.identify import identify_messages, render_identity
-from skutune.records import Answer, Coverage, Description, Example, Link, Product, Question, Recommendation, Variant
+from skutune.records import Answer, Coverage, Description, Example, Product, Question, Recommendation, Variant
 from skutune.stages.base import Context
 
 _ENOUGH = 4  # of fewer, one is too many to hold out
@@ -34,13 +33,12 @@ class _Ledger:
 class Compose:
     """All of step 3 → examples (Parquet and JSONL), and the coverage ledger.
 
-    Streams part by part; holds the catalog's ids and names (about 250 bytes a product) and the table of links.
+    Streams part by part; holds the catalog's ids and names, about 250 bytes a product.
     """
 
     def __init__(self, context: Context) -> None:
         self.context, self.inputs = context, context.inputs
         self.config, self.coverage = context.config.stages.compose, context.config.coverage
-        self.unlinked_share = context.config.stages.answer.unlinked_share
         self.names: dict[str, str] = {}
         self.references: Counter[str] = Counter()
         self.splits: Counter[str] = Counter()
@@ -51,13 +49,12 @@ class Compose:
         held = how_many(len(self.names), self.config.hold_out_products)
         held_products = set(by_hash(self.names, "product")[:held])
         held_questions = self._held_questions(held_products)
-        links = LinkTable(self.inputs.rows("link", Link))
         train, validation = self.context.scratch / "train.jsonl", self.context.scratch / "validation.jsonl"
         ledgers: dict[str, _Ledger] = {}
         outputs.buckets = self.inputs.manifest("ingest").buckets
         with train.open("w", encoding="utf-8") as train_file, validation.open("w", encoding="utf-8") as other_file:
             for done, part in enumerate(self.inputs.part_numbers("ingest"), start=1):
-                examples = list(self._examples(part, links, held_products, held_questions, ledgers))
+                examples = list(self._examples(part, held_products, held_questions, ledgers))
                 for example in examples:
                     self._write(example, train_file if example.split == TRAIN else other_file)
                 outputs.part(Example, part, examples)
@@ -69,12 +66,11 @@ class Compose:
     def _examples(
         self,
         part: int,
-        links: LinkTable,
         held_products: set[str],
         held_questions: set[str],
         ledgers: dict[str, _Ledger],
     ) -> Iterator[Example]:
-        for example in self._answers(part, links):
+        for example in self._answers(part):
             ledger = ledgers.setdefault(example.product_id, _Ledger())
             ledger.questions += 1
             if example.rejected is not None:
@@ -92,33 +88,33 @@ class Compose:
             for example in self._descriptions(part):
                 yield _with_split(example, HELD_OUT_PRODUCT if example.product_id in held_products else TRAIN)
 
-    def _answers(self, part: int, links: LinkTable) -> Iterator[Example]:
+    def _answers(self, part: int) -> Iterator[Example]:
         recommendations = {row.question_id: row for row in self.inputs.part("recommend", Recommendation, part)}
         answers = {row.question_id: row for row in self.inputs.part("answer", Answer, part)}
         for question in self.inputs.part("question", Question, part):
-            yield self._example(question, recommendations.get(question.id), answers.get(question.id), links)
+            yield self._example(question, recommendations.get(question.id), answers.get(question.id))
 
-    def _example(
-        self, question: Question, recommendation: Recommendation | None, answer: Answer | None, links: LinkTable
-    ) -> Example:
+    def _example(self, question: Question, recommendation: Recommendation | None, answer: Answer | None) -> Example:
         if question.rejected is not None:
             return _rejected(question, f"question: {question.rejected}")
         if recommendation is None or recommendation.rejected is not None:
             reason = "missing" if recommendation is None else recommendation.rejected
             return _rejected(question, f"recommendation: {reason}")
-        chosen = choose(recommendation, links, self.unlinked_share)
-        if chosen.rejected is not None:
-            return _rejected(question, f"link: {chosen.rejected}")
         if answer is None or answer.rejected is not None:
-            return _rejected(question, f"answer: {'missing' if answer is None else answer.rejected}")
+            reason = "answer: missing" if answer is None else answer.rejected or ""
+            return _rejected(question, reason if reason.startswith("link: ") else f"answer: {reason}")
         try:
-            completion = render(_answer_text(answer, chosen))
+            completion = render(self._answer_text(answer))
             self._check(completion, question.product_id)
         except FormatError as error:
             return _rejected(question, f"format: {error}")
         prompt = question_messages(question.text)[-1]["content"]
-        references = [pick.product.id if pick.product else "" for pick in chosen.picks]
-        return _example(question.id, "answer", question.product_id, question.id, prompt, completion, references)
+        return _example(question.id, "answer", question.product_id, question.id, prompt, completion, answer.products)
+
+    def _answer_text(self, answer: Answer) -> AnswerText:
+        references = [Reference(each, self.names.get(each, "")) if each else None for each in answer.products]
+        items = [AnswerItem(*each) for each in zip(answer.names, answer.paragraphs, references, strict=True)]
+        return AnswerText(answer.introduction, tuple(items), answer.conclusion)
 
     def _check(self, completion: str, source_id: str) -> None:
         """The gate: what is trained parses, and each id in it is in the catalog, under the name beside it."""
@@ -226,15 +222,6 @@ def by_hash(ids: Iterable[str], salt: str) -> list[str]:
 def how_many(count: int, share: float) -> int:
     """This share of a number, rounded; at least 1 where there are enough to spare one."""
     return max(round(share * count), 1 if share > 0 and count >= _ENOUGH else 0)
-
-
-def _answer_text(answer: Answer, chosen: Chosen) -> AnswerText:
-    prose = dict(zip(answer.names, answer.paragraphs, strict=True))
-    items = []
-    for pick in chosen.picks:
-        product = Reference(pick.product.id, pick.product.name) if pick.product else None
-        items.append(AnswerItem(pick.name, prose[pick.name], product))
-    return AnswerText(answer.introduction, tuple(items), answer.conclusion)
 
 
 def _example(

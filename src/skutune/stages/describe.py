@@ -10,50 +10,38 @@ from skutune.pipeline.code_version import version_of
 from skutune.prompts.cleaning import clean_prose, fault_of
 from skutune.prompts.describe import describe, describe_by_template
 from skutune.records import Description, Product
-from skutune.stages.base import Context, ItemResult, WorkItem
-from skutune.stages.llm import MalformedError, Prompt, generate_rows, sampling_of
+from skutune.stages.base import Context, ItemResult, MapStage, Prompt, WorkItem
+from skutune.stages.llm import Ask, LlmStage, MalformedError
 
 
-class Describe:
+class Describe(LlmStage):
     """Product → Description, by an LLM."""
 
-    record = Description
+    name, record = "describe", Description
 
     def __init__(self, context: Context) -> None:
-        self.context, self.config = context, context.config.stages.describe
-        self.attempts = self.config.attempts
+        super().__init__(context)
+        config = context.config.stages.describe
+        self.min_sentences, self.max_sentences = config.min_sentences, config.max_sentences
 
-    def items(self, part: int) -> Iterator[WorkItem]:
-        model = self.context.identity("generator")
-        for product in self.context.inputs.part("ingest", Product, part):
-            key = self._prompt(product).key("describe", product.id, model)
-            yield WorkItem(product.id, key, product)
-
-    def rows(self, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
-        return generate_rows(self.context.engine(), self, items, self.config.attempts)
-
-    def prompt(self, item: WorkItem) -> Prompt:
-        return self._prompt(item.content)
+    def asks(self, part: int) -> Iterator[Ask]:
+        for product in self.inputs.part("ingest", Product, part):
+            yield Ask(product.id, product, Prompt(describe(product, self.min_sentences, self.max_sentences)))
 
     def accept(self, item: WorkItem, result: Result, attempt: int) -> list[Description]:
-        text = clean_prose(result.text, cut=result.finish_reason == "length", max_sentences=self.config.max_sentences)
-        if fault := fault_of(text, min_sentences=self.config.min_sentences):
+        text = clean_prose(result.text, cut=result.finish_reason == "length", max_sentences=self.max_sentences)
+        if fault := fault_of(text, min_sentences=self.min_sentences):
             raise MalformedError(fault)
         return [Description(item.content.id, text, result.finish_reason, attempt, None, item.key)]
 
     def reject(self, item: WorkItem, reason: str, result: Result, attempt: int) -> list[Description]:
         return [Description(item.content.id, result.text, result.finish_reason, attempt, reason, item.key)]
 
-    def _prompt(self, product: Product) -> Prompt:
-        messages = describe(product, self.config.min_sentences, self.config.max_sentences)
-        return Prompt(messages, sampling_of(self.config.sampling))
 
-
-class DescribeByTemplate:
+class DescribeByTemplate(MapStage):
     """Product → Description, from name and attributes alone."""
 
     record = Description
-    attempts = 1
 
     def __init__(self, context: Context) -> None:
         self.context = context

@@ -9,7 +9,7 @@ from itertools import islice
 from skutune.hashing import content_key
 from skutune.pipeline.code_version import version_of
 from skutune.records import Description, Embedding, Product, Variant
-from skutune.stages.base import Context, ItemResult, WorkItem
+from skutune.stages.base import Context, ItemResult, MapStage, WorkItem
 
 _WINDOW = 2048  # texts sorted by length before they are encoded together
 
@@ -22,11 +22,10 @@ class _Text:
     text: str
 
 
-class Embed:
+class Embed(MapStage):
     """Texts of a product → Embeddings; rejected texts are left out."""
 
     record = Embedding
-    attempts = 1
 
     def __init__(self, context: Context) -> None:
         self.context = context

@@ -11,7 +11,7 @@ from skutune.hashing import content_key
 from skutune.linking import Linker, SourceScorer, query_text
 from skutune.pipeline.code_version import version_of
 from skutune.records import Expansion, Link, Name
-from skutune.stages.base import Context, ItemResult, WorkItem
+from skutune.stages.base import Context, ItemResult, MapStage, WorkItem
 
 _WINDOW = 1024
 
@@ -22,14 +22,13 @@ class _Query:
     text: str
 
 
-class Links:
+class Links(MapStage):
     """Name + Expansion → Link. Pure: which of several candidates an answer gets is decided where it is composed.
 
     The products that a name was written for are judged as well; a row is made anew when there is another of them.
     """
 
     record = Link
-    attempts = 1
 
     def __init__(self, context: Context) -> None:
         self.context, self.config = context, context.config.stages.link

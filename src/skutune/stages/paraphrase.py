@@ -9,45 +9,36 @@ from skutune.engines.base import Result
 from skutune.prompts.cleaning import clean_prose, fault_of
 from skutune.prompts.paraphrase import paraphrase
 from skutune.records import Description, Product, Variant
-from skutune.stages.base import Context, ItemResult, WorkItem
-from skutune.stages.llm import MalformedError, Prompt, generate_rows, sampling_of
+from skutune.stages.base import Context, ItemResult, MapStage, Prompt, WorkItem
+from skutune.stages.llm import Ask, LlmStage, MalformedError
 from skutune.text import normalise_name
 
 _MAX_SENTENCES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Source:
     product: Product
     description: str
     number: int
 
 
-class Paraphrase:
+class Paraphrase(LlmStage):
     """Description → Variants, one call each. A product whose description was rejected gets none."""
 
-    record = Variant
+    name, record = "paraphrase", Variant
 
-    def __init__(self, context: Context) -> None:
-        self.context, self.config = context, context.config.stages.paraphrase
-        self.attempts = self.config.attempts
-
-    def items(self, part: int) -> Iterator[WorkItem]:
-        model = self.context.identity("generator")
-        products = {product.id: product for product in self.context.inputs.part("ingest", Product, part)}
-        for description in self.context.inputs.part("describe", Description, part):
+    def asks(self, part: int) -> Iterator[Ask]:
+        variants = self.context.config.stages.paraphrase.variants
+        products = {product.id: product for product in self.inputs.part("ingest", Product, part)}
+        for description in self.inputs.part("describe", Description, part):
             if description.rejected is not None:
                 continue
-            for number in range(1, self.config.variants + 1):
-                wanted = _Wanted(products[description.product_id], description.text, number)
-                item_id = f"{description.product_id}/{number}"
-                yield WorkItem(item_id, self._prompt(wanted).key("paraphrase", item_id, model), wanted)
-
-    def rows(self, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
-        return generate_rows(self.context.engine(), self, items, self.config.attempts)
-
-    def prompt(self, item: WorkItem) -> Prompt:
-        return self._prompt(item.content)
+            product = products[description.product_id]
+            for number in range(1, variants + 1):
+                source = _Source(product, description.text, number)
+                prompt = Prompt(paraphrase(product, description.text, number))
+                yield Ask(f"{product.id}/{number}", source, prompt)
 
     def accept(self, item: WorkItem, result: Result, attempt: int) -> list[Variant]:
         text = clean_prose(result.text, cut=result.finish_reason == "length", max_sentences=_MAX_SENTENCES)
@@ -61,19 +52,14 @@ class Paraphrase:
         return [self._row(item, result.text, result, attempt, reason)]
 
     def _row(self, item: WorkItem, text: str, result: Result, attempt: int, rejected: str | None) -> Variant:
-        wanted: _Wanted = item.content
-        return Variant(wanted.product.id, wanted.number, text, result.finish_reason, attempt, rejected, item.key)
-
-    def _prompt(self, wanted: _Wanted) -> Prompt:
-        messages = paraphrase(wanted.product, wanted.description, wanted.number)
-        return Prompt(messages, sampling_of(self.config.sampling))
+        source: _Source = item.content
+        return Variant(source.product.id, source.number, text, result.finish_reason, attempt, rejected, item.key)
 
 
-class NoVariants:
+class NoVariants(MapStage):
     """Description → nothing: `variants: 0` needs no LLM, not even one that is there."""
 
     record = Variant
-    attempts = 1
 
     def __init__(self, context: Context) -> None:
         self.context = context

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from skutune.answer_format import holds_marker
@@ -11,8 +11,8 @@ from skutune.engines.base import Result
 from skutune.prompts.cleaning import clean_question
 from skutune.prompts.question import deal, question, schema
 from skutune.records import Product, Question
-from skutune.stages.base import Context, ItemResult, WorkItem
-from skutune.stages.llm import MalformedError, Prompt, generate_rows, sampling_of
+from skutune.stages.base import Context, Prompt, WorkItem
+from skutune.stages.llm import Ask, LlmStage, MalformedError
 from skutune.text import normalise_name, words
 
 _MIN_WORDS, _MAX_WORDS = 4, 60
@@ -27,26 +27,20 @@ class _Asked:
     bad: dict[str, str] = field(default_factory=dict)
 
 
-class Questions:
+class Questions(LlmStage):
     """Product → Questions. A question that names the product, or repeats another, is rejected."""
 
-    record = Question
+    name, record = "question", Question
 
     def __init__(self, context: Context) -> None:
-        self.context, self.config = context, context.config.stages.question
-        self.attempts = self.config.attempts
+        super().__init__(context)
+        self.config = context.config.stages.question
 
-    def items(self, part: int) -> Iterator[WorkItem]:
-        model = self.context.identity("generator")
-        for product in self.context.inputs.part("ingest", Product, part):
-            key = self._prompt(product).key("question", product.id, model)
-            yield WorkItem(product.id, key, _Asked(product))
-
-    def rows(self, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
-        return generate_rows(self.context.engine(), self, items, self.config.attempts)
-
-    def prompt(self, item: WorkItem) -> Prompt:
-        return self._prompt(item.content.product)
+    def asks(self, part: int) -> Iterator[Ask]:
+        intents = deal(self.config.intents, self.config.per_product)
+        answer_schema = schema(len(intents))
+        for product in self.inputs.part("ingest", Product, part):
+            yield Ask(product.id, _Asked(product), Prompt(question(product, intents), answer_schema))
 
     def accept(self, item: WorkItem, result: Result, attempt: int) -> list[Question]:
         asked: _Asked = item.content
@@ -83,10 +77,6 @@ class Questions:
     def _row(self, item: WorkItem, number: int, intent: str, text: str, attempt: int, rejected: str | None) -> Question:
         product_id = item.content.product.id
         return Question(f"{product_id}/{number}", product_id, number, intent, text, attempt, rejected, item.key)
-
-    def _prompt(self, product: Product) -> Prompt:
-        intents = deal(self.config.intents, self.config.per_product)
-        return Prompt(question(product, intents), sampling_of(self.config.sampling), schema(len(intents)))
 
 
 def fault_of(text: str, product: Product) -> str | None:

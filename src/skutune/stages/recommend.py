@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from skutune.answer_format import holds_marker
@@ -12,8 +12,8 @@ from skutune.hashing import unit_hash
 from skutune.prompts.cleaning import clean_name
 from skutune.prompts.recommend import recommend, schema, slots
 from skutune.records import Product, Question, Recommendation
-from skutune.stages.base import Context, ItemResult, WorkItem
-from skutune.stages.llm import MalformedError, Prompt, generate_rows, sampling_of
+from skutune.stages.base import Context, Prompt, WorkItem
+from skutune.stages.llm import Ask, LlmStage, MalformedError
 from skutune.text import normalise_name, words
 
 _MAX_WORDS = 8
@@ -27,29 +27,23 @@ class _Asked:
     count: int
 
 
-class Recommend:
+class Recommend(LlmStage):
     """Question → Recommendation; how many names is dealt out by the question's hash."""
 
-    record = Recommendation
+    name, record = "recommend", Recommendation
 
     def __init__(self, context: Context) -> None:
-        self.context, self.config = context, context.config.stages.recommend
-        self.attempts = self.config.attempts
+        super().__init__(context)
+        self.config = context.config.stages.recommend
 
-    def items(self, part: int) -> Iterator[WorkItem]:
-        model = self.context.identity("generator")
-        names = {product.id: product.name for product in self.context.inputs.part("ingest", Product, part)}
-        for question in self.context.inputs.part("question", Question, part):
+    def asks(self, part: int) -> Iterator[Ask]:
+        names = {product.id: product.name for product in self.inputs.part("ingest", Product, part)}
+        for question in self.inputs.part("question", Question, part):
             if question.rejected is not None:
                 continue
-            asked = _Asked(question, names[question.product_id], self._count(question.id))
-            yield WorkItem(question.id, self._prompt(asked).key("recommend", question.id, model), asked)
-
-    def rows(self, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
-        return generate_rows(self.context.engine(), self, items, self.config.attempts)
-
-    def prompt(self, item: WorkItem) -> Prompt:
-        return self._prompt(item.content)
+            name, count = names[question.product_id], self._count(question.id)
+            prompt = Prompt(recommend(name, question.text, count), schema(count))
+            yield Ask(question.id, _Asked(question, name, count), prompt)
 
     def accept(self, item: WorkItem, result: Result, attempt: int) -> list[Recommendation]:
         names = distinct(_named(result, item.content.count))
@@ -67,10 +61,6 @@ class Recommend:
     def _count(self, question_id: str) -> int:
         span = self.config.max_items - self.config.min_items + 1
         return self.config.min_items + int(unit_hash("recommend", question_id) * span)
-
-    def _prompt(self, asked: _Asked) -> Prompt:
-        messages = recommend(asked.product_name, asked.question.text, asked.count)
-        return Prompt(messages, sampling_of(self.config.sampling), schema(asked.count))
 
 
 def distinct(names: list[str]) -> list[str]:

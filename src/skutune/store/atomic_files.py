@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -62,20 +63,35 @@ def translate_os_errors(action: str, path: Path) -> Iterator[None]:
         raise _explain(error, action, path) from error
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left half-written in a folder, where nothing else is left and it is a day old.
+def remove_leftovers(folder: Path, prefix: str) -> None:
+    """Remove the unfinished files and folders of killed processes, once nothing in them has changed for a day.
+
+    Args:
+        prefix: what the names of unfinished files and folders start with.
 
     Raises:
-        OSError: the folder cannot be read, or a file in it not be removed.
+        OSError: the folder cannot be read.
     """
-    with os.scandir(folder) as found:
-        entries = []
-        for entry in found:
-            if not entry.name.startswith(TEMPORARY) or time.time() - entry.stat().st_mtime < _LEFTOVER_SECONDS:
-                return
-            entries.append(entry)
-    for entry in entries:
-        os.unlink(entry)
+    oldest = time.time() - _LEFTOVER_SECONDS
+    with os.scandir(folder) as entries:
+        leftovers = [Path(entry.path) for entry in entries if entry.name.startswith(prefix)]
+    for path in leftovers:
+        if _last_change(path) < oldest:
+            # Another process may remove it at the same time, and this user may not be allowed to: no reason to stop.
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    path.unlink()
+
+
+def _last_change(path: Path) -> float:
+    """The time of the last change of a file or of anything in a folder, in seconds since the epoch."""
+    newest = 0.0
+    for each in (path, *path.rglob("*")):
+        with suppress(FileNotFoundError):
+            newest = max(newest, each.lstat().st_mtime)
+    return newest
 
 
 def _created(path: Path) -> BinaryIO:

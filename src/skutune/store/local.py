@@ -149,7 +149,7 @@ class LocalStore:
         # rmdir refuses a folder that holds anything, also what another process has put meanwhile.
         with suppress(OSError):
             while folder != self.root:
-                remove_leftovers(folder)
+                remove_leftovers(folder, TEMPORARY)
                 folder.rmdir()
                 folder = folder.parent
 

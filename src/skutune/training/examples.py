@@ -10,7 +10,6 @@ machine one encodes and the others wait for its file.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,7 @@ import numpy as np
 
 from skutune.engines.weights.folders import atomic_folder
 from skutune.errors import InputError
-from skutune.hashing import content_key
+from skutune.hashing import content_key, file_digest
 from skutune.process.watchdog import heartbeat
 from skutune.store.atomic_files import translate_os_errors
 from skutune.training.encoding import Chat, Encoded, ExampleEncoder
@@ -123,10 +122,8 @@ def messages_of(row: Mapping[str, Any]) -> list[dict[str, str]]:
 def _key(path: Path, encoder: ExampleEncoder, limit: int | None) -> str:
     """A hash of all that the encoded examples are made from."""
     tokenizer = encoder.tokenizer
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     words = [tokenizer.backend_tokenizer.to_str(), tokenizer.chat_template, tokenizer.special_tokens_map]
-    return content_key([digest, words, encoder.max_length, encoder.reference_weight, limit])
+    return content_key([file_digest(path), words, encoder.max_length, encoder.reference_weight, limit])
 
 
 def _encode(path: Path, encoder: ExampleEncoder, limit: int | None, folder: Path) -> None:

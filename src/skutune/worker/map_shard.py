@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skutune.errors import InputError, ShardError
-from skutune.pipeline import manifests, tables
+from skutune.pipeline import tables
 from skutune.pipeline.manifests import Manifest, Stats
+from skutune.pipeline.stage_folder import StageFolder
 from skutune.stages.base import ItemResult, MapStage, WorkItem
 from skutune.worker.shard import Shard
 
@@ -38,14 +39,14 @@ class _Part:
 class MapShard:
     """Makes the parts of a shard that an earlier process of it did not leave; the stage is built only for these."""
 
-    def __init__(self, shard: Shard, build: Callable[[], MapStage]) -> None:
-        self.shard, self.build = shard, build
+    def __init__(self, shard: Shard, folder: StageFolder, build: Callable[[], MapStage]) -> None:
+        self.shard, self.folder, self.build = shard, folder, build
         self.open: dict[int, _Part] = {}
         self.part_of: dict[str, int] = {}
 
     def work(self) -> None:
         """Make them. Raises ShardError where the stage gives back other items than it took."""
-        self.shard.resume()
+        self.shard.resume(self.folder)
         self.shard.keep()
         made = {entry.part for entry in self.shard.entries}
         missing = [number for number in self.shard.parts if number not in made]
@@ -71,8 +72,8 @@ class MapShard:
         for item in items:
             part.order.append(item.id)
             if item.key in known:
-                part.rows[item.id] = known[item.key]
-                self._count(part, known[item.key], Stats(items=1, reused=1))
+                rows = part.rows[item.id] = self.stage.refresh(item, known[item.key])
+                self._count(part, rows, Stats(items=1, reused=1))
                 continue
             if item.id in self.part_of:
                 raise ShardError(f"{self.shard.task.stage}: two items have the id {item.id!r}")
@@ -117,12 +118,8 @@ def _reusable(shard: Shard) -> Iterator[tuple[str, Manifest]]:
     """What earlier outputs hold, finished or not. Their parts are those of this task only with as many buckets."""
     for folder in shard.task.reuse:
         try:
-            whole = manifests.read_manifest(shard.store, folder)
-            found = (
-                manifests.without_missing_objects(shard.store, folder, whole)
-                if whole
-                else manifests.merge_shards(shard.store, folder, "", 0)
-            )
+            listed = StageFolder.read(shard.store, folder)
+            found = listed.manifest or listed.merged("", 0)
         except InputError as error:  # of another version: reuse only saves work
             _log.warning("%s is not reused: %s", folder, error)
             continue

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +20,8 @@ from skutune.engines.pool import ModelPool
 from skutune.errors import InputError, RetryableError, SkutuneError
 from skutune.pipeline import graph, manifests
 from skutune.pipeline.code_version import prompts_digest
-from skutune.pipeline.manifests import Stats, Task
+from skutune.pipeline.manifests import Manifest, Stats, Task
+from skutune.pipeline.stage_folder import StageFolder
 from skutune.pipeline.stage_io import Inputs, Outputs
 from skutune.pipeline.user_files import checked_source
 from skutune.process import accelerators
@@ -35,66 +38,88 @@ from skutune.worker.shard import Shard
 PROGRESS_SECONDS = 1.0
 
 
-def open_task(uri: str) -> tuple[ObjectStore, Task]:
-    """The store and the task of `<store>/<run>/<stage>/<fingerprint>/task-a<n>.json`. Raises InputError."""
+@dataclass(frozen=True)
+class OpenTask:
+    """A task with everything that is read from the store before its work begins.
+
+    `folder` is the task's own as one listing shows it; `inputs` are the manifests of the stages that it reads.
+    """
+
+    store: ObjectStore
+    task: Task
+    config: Config
+    folder: StageFolder
+    inputs: Mapping[str, Manifest]
+
+
+def open_task(uri: str) -> OpenTask:
+    """Read the task of `<store>/<run>/<stage>/<fingerprint>/task-a<n>.json`.
+
+    Raises:
+        InputError: the address is not a task's, the task or its config is damaged, or an input is not complete.
+    """
     pieces = uri.rsplit("/", 4)
     if len(pieces) != 5 or not pieces[4].startswith("task-a"):
         raise InputError(
-            f"--task {uri}: is not the address of a task, <store>/<run>/<stage>/<fingerprint>/task-a1.json"
+            f"--task {uri}: not the address of a task; write <store>/<run>/<stage>/<fingerprint>/task-a<n>.json"
         )
     store = open_store(pieces[0])
-    return store, manifests.read_task(store, "/".join(pieces[1:]))
+    task = manifests.read_task(store, "/".join(pieces[1:]))
+    inputs = {}
+    for name, folder in task.inputs.items():
+        manifest = manifests.read_manifest(store, folder)
+        if manifest is None:
+            raise InputError(f"task {task.key}: its input {name} is not complete; submit the stages in order")
+        inputs[name] = manifest
+    config = parse_config(task.config, f"task {task.key}")
+    return OpenTask(store, task, config, StageFolder.read(store, task.folder), inputs)
 
 
 def run_shard(
-    store: ObjectStore,
-    task: Task,
+    opened: OpenTask,
     shard: int,
     pool: ModelPool,
     listener: Listener = lambda progress: None,
     progress_seconds: float = PROGRESS_SECONDS,
     team: ProcessGroup = SINGLE,
 ) -> None:
-    """Work one shard of a task to its end, going on from what an earlier process of this shard left.
+    """Run one shard of a task to its end, resuming what an earlier process of this shard left.
 
     Args:
-        team: which of the processes that train together this one is; only the first writes what comes out.
+        team: which of the processes that train together this one is; only the first writes the results.
 
     Raises:
-        InputError: the shard does not exist, an input is not complete, or this program would compute another
-            fingerprint than the submitter did.
+        InputError: the shard does not exist, or this program would compute another fingerprint than the submitter did.
         ShardError, RetryableError, DeviceError: see errors.
     """
+    task = opened.task
     if not 0 <= shard < len(task.shards):
         raise InputError(f"shard {shard} does not exist: the task has {len(task.shards)}")
-    if manifests.load_if_complete(store, task.folder) is not None:
-        return  # nothing is left to do, whoever did it
-    config = parse_config(task.config, f"task {task.key}")
+    if opened.folder.manifest is not None:
+        return
     scratch = Path(tempfile.mkdtemp(prefix="skutune-"))
     try:
-        inputs = _inputs(store, task, scratch)
-        _check_fingerprint(task, config, inputs, pool)
-        work = Shard(store, task, shard, listener, progress_seconds, is_silent=team.rank > 0)
-        context = _context(config, inputs, task, pool, scratch, work, team)
+        _check_fingerprint(opened, pool)
+        work = Shard(opened.store, task, shard, listener, progress_seconds, is_silent=team.rank > 0)
+        context = _context(opened, pool, scratch, work, team)
         with accelerators.translate_device_errors():
-            _work(work, context)
+            _work(work, opened.folder, context)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def fetch_models(task: Task, pool: ModelPool) -> None:
-    """Have the weights of a task's models on this machine, before several processes look for them at the same time."""
-    config = parse_config(task.config, f"task {task.key}")
-    for role in graph.models_of(graph.CLUSTER_STAGES[task.stage], config):
+def fetch_models(opened: OpenTask, pool: ModelPool) -> None:
+    """Download the weights of a task's models, before several processes look for them at the same time."""
+    for role in graph.models_of(graph.CLUSTER_STAGES[opened.task.stage], opened.config):
         pool.weights(role)
 
 
-def _work(work: Shard, context: Context) -> None:
+def _work(work: Shard, folder: StageFolder, context: Context) -> None:
     task = work.task
     if graph.CLUSTER_STAGES[task.stage].kind == "map":
         work.expected = stages.expected_items(task.stage, context.config, context.inputs.manifests) * _share(work)
-        MapShard(work, lambda: stages.build_map(task.stage, context)).work()
-    elif work.resume() is None:  # or it was killed after all was done
+        MapShard(work, folder, lambda: stages.build_map(task.stage, context)).work()
+    elif work.resume(folder) is None:  # or it was killed after all was done
         _fit(work, stages.build_fit(task.stage, context, task.buckets))
 
 
@@ -108,26 +133,17 @@ def _fit(work: Shard, stage: FitStage) -> None:
 
 
 def _check_not_done(store: ObjectStore, task: Task) -> None:
-    """A worker that was given up may live on: what another one finished meanwhile, it must not write over."""
-    if manifests.load_if_complete(store, task.folder) is not None:
+    """A worker that was given up on may live on; it must not overwrite what another one has finished meanwhile."""
+    has_manifest = store.head(f"{task.folder}/manifest.json") is not None
+    if has_manifest and StageFolder.read(store, task.folder).manifest is not None:
         raise RetryableError(f"task {task.key}: another worker has finished this stage meanwhile; its output stays")
 
 
-def _inputs(store: ObjectStore, task: Task, scratch: Path) -> Inputs:
-    found = {}
-    for name, folder in task.inputs.items():
-        manifest = manifests.read_manifest(store, folder)
-        if manifest is None:
-            raise InputError(f"task {task.key}: its input {name} is not complete; submit the stages in order")
-        found[name] = manifest
-    return Inputs(store, task.inputs, found, scratch)
-
-
-def _check_fingerprint(task: Task, config: Config, inputs: Inputs, pool: ModelPool) -> None:
-    """A worker of another version would write other rows under the same name: refuse."""
+def _check_fingerprint(opened: OpenTask, pool: ModelPool) -> None:
+    """Refuse a task of another version: its rows would be written under the same name."""
+    task, config = opened.task, opened.config
     stage = graph.CLUSTER_STAGES[task.stage]
-    used = graph.models_of(stage, config)
-    models: dict[str, str] = {role: pool.identity(role) for role in used}
+    models: dict[str, str] = {role: pool.identity(role) for role in graph.models_of(stage, config)}
     if stage is graph.MODELS:  # only which roles it places; it is there to find out the identities
         models = dict(task.models)
     computed = manifests.fingerprint(
@@ -135,7 +151,7 @@ def _check_fingerprint(task: Task, config: Config, inputs: Inputs, pool: ModelPo
         config,
         prompts=prompts_digest(stage.name),
         models=models,
-        inputs=inputs.manifests,
+        inputs=opened.inputs,
         source=task.source,
     )
     if computed != task.fingerprint:
@@ -145,9 +161,10 @@ def _check_fingerprint(task: Task, config: Config, inputs: Inputs, pool: ModelPo
         )
 
 
-def _context(
-    config: Config, inputs: Inputs, task: Task, pool: ModelPool, scratch: Path, work: Shard, team: ProcessGroup
-) -> Context:
+def _context(opened: OpenTask, pool: ModelPool, scratch: Path, work: Shard, team: ProcessGroup) -> Context:
+    task, config = opened.task, opened.config
+    inputs = Inputs(opened.store, task.inputs, opened.inputs, scratch)
+
     def names() -> list[str]:
         if "ingest" not in inputs.manifests:
             return []

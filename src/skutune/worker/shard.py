@@ -17,6 +17,7 @@ from typing import Any
 
 from skutune.pipeline import manifests
 from skutune.pipeline.manifests import Entry, Manifest, Stats, Task
+from skutune.pipeline.stage_folder import StageFolder
 from skutune.pipeline.stage_io import MODEL_VERSION
 from skutune.process import watchdog
 from skutune.process.progress import Listener, Progress, Throttle
@@ -55,12 +56,12 @@ class Shard:
         """The parts that the task gives to this shard."""
         return self.task.shards[self.number]
 
-    def resume(self) -> Manifest | None:
+    def resume(self, folder: StageFolder) -> Manifest | None:
         """Take over what an earlier process of this shard listed and the store still holds; None for a first one."""
-        earlier = manifests.read_shard_manifest(self.store, self.task, self.number)
+        earlier = folder.read_shard(self.task.attempt, self.number)
         if earlier is None:
             return None
-        kept = manifests.without_missing_objects(self.store, self.task.folder, earlier)
+        kept = folder.present(earlier)
         self.entries, self.stats, self.seen = list(kept.entries), kept.stats, kept.stats
         self.rows, self.rejected = kept.rows(), kept.rejected()
         return kept if len(kept.entries) == len(earlier.entries) else None

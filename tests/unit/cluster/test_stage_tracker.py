@@ -17,6 +17,7 @@ from skutune.errors import RetryableError, SkutuneError
 from skutune.pipeline import manifests, runs, submit
 from skutune.pipeline.graph import CLUSTER_STAGES
 from skutune.pipeline.manifests import Entry, Manifest, Task
+from skutune.pipeline.stage_folder import StageFolder
 from skutune.store.base import ObjectInfo
 from skutune.store.local import LocalStore
 
@@ -212,7 +213,7 @@ def test_a_run_whose_buckets_are_not_known_is_never_taken_for_done(tmp_path: Pat
     draft = books.begin("question")
     assert draft is not None
     with pytest.raises(SkutuneError, match="buckets"):
-        submit.missing(store, CLUSTER_STAGES["question"], draft, None)
+        submit.missing_parts(StageFolder.read(store, draft.folder), CLUSTER_STAGES["question"], None)
 
 
 def _with_question_ready(store: FailingStore, folder: Path, **changes: Any) -> StageTracker:

@@ -15,6 +15,7 @@ from skutune.pipeline import manifests, runs, submit
 from skutune.pipeline.graph import CLUSTER_STAGES, MODELS, STAGES, downstream, settings
 from skutune.pipeline.manifests import Entry, Manifest, Task
 from skutune.pipeline.runs import RunInfo
+from skutune.pipeline.stage_folder import StageFolder
 from skutune.store import ObjectStore, open_store
 
 BUCKETS = 5
@@ -67,38 +68,46 @@ def test_a_draft_holds_only_the_models_that_its_stage_uses(describe: Task) -> No
 
 def test_attempts_deal_only_the_parts_that_are_missing(store: ObjectStore, info: RunInfo, describe: Task) -> None:
     stage = STAGES["describe"]
-    assert submit.missing(store, stage, describe, BUCKETS) == [0, 1, 2, 3, 4]
-    first = submit.next_attempt(store, info, stage, describe, [0, 1, 2, 3, 4], 2)
+    assert submit.missing_parts(StageFolder.read(store, describe.folder), stage, BUCKETS) == [0, 1, 2, 3, 4]
+    first = submit.next_attempt(StageFolder.read(store, describe.folder), info, stage, describe, [0, 1, 2, 3, 4], 2)
     assert first.shards == ((0, 2, 4), (1, 3))
     manifests.write_task(store, first)
     make(store, first, 0, 0, 4)
     make(store, first, 1, 1, 3)
-    assert submit.missing(store, stage, describe, BUCKETS) == [2]
-    second = submit.next_attempt(store, info, stage, describe, [2], 2, submitter="sample-describe-a2")
+    assert submit.missing_parts(StageFolder.read(store, describe.folder), stage, BUCKETS) == [2]
+    second = submit.next_attempt(
+        StageFolder.read(store, describe.folder), info, stage, describe, [2], 2, submitter="sample-describe-a2"
+    )
     assert (second.attempt, second.shards, second.submitter) == (2, ((2,),), "sample-describe-a2")
     manifests.write_task(store, second)
     assert manifests.read_task(store, second.key) == second
     with pytest.raises(RetryableError, match="1 objects are missing"):
-        submit.merge_attempts(store, stage, describe, BUCKETS)
+        submit.merge_attempts(StageFolder.read(store, describe.folder), stage, BUCKETS)
     make(store, second, 0, 2)
-    assert sorted(submit.merge_attempts(store, stage, describe, BUCKETS).parts()) == [0, 1, 2, 3, 4]
+    assert sorted(submit.merge_attempts(StageFolder.read(store, describe.folder), stage, BUCKETS).parts()) == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]
 
 
 def test_a_fit_stage_takes_the_newest_attempt_that_is_whole(store: ObjectStore, info: RunInfo) -> None:
     stage = STAGES["ingest"]
     draft = submit.plan_task(config(), info, stage, {}, {}, "digest")
-    assert submit.missing(store, stage, draft, BUCKETS) == [0]
+    assert submit.missing_parts(StageFolder.read(store, draft.folder), stage, BUCKETS) == [0]
     with pytest.raises(RetryableError, match="run again"):
-        submit.merge_attempts(store, stage, draft, BUCKETS)
+        submit.merge_attempts(StageFolder.read(store, draft.folder), stage, BUCKETS)
     made = {}
     for attempt in (1, 2, 3):
-        task = submit.next_attempt(store, info, stage, draft, [0], 8)
+        task = submit.next_attempt(StageFolder.read(store, draft.folder), info, stage, draft, [0], 8)
         assert (task.attempt, task.shards, task.reuse) == (attempt, ((0,),), ())
         manifests.write_task(store, task)
         made[attempt] = make(store, task, 0, 0, 1)
     store.delete(f"{draft.folder}/1.a3")
-    assert submit.merge_attempts(store, stage, draft, BUCKETS) == made[2]
-    assert submit.missing(store, stage, draft, BUCKETS) == []
+    assert submit.merge_attempts(StageFolder.read(store, draft.folder), stage, BUCKETS) == made[2]
+    assert submit.missing_parts(StageFolder.read(store, draft.folder), stage, BUCKETS) == []
 
 
 def test_outputs_under_other_fingerprints_are_named_for_reuse(
@@ -107,7 +116,7 @@ def test_outputs_under_other_fingerprints_are_named_for_reuse(
     for fingerprint in ("old", "current"):
         make(store, replace(describe, fingerprint=fingerprint, attempt=1), 0, 0)
     info = replace(info, stages={"describe": "current"})
-    task = submit.next_attempt(store, info, STAGES["describe"], describe, [0], 1)
+    task = submit.next_attempt(StageFolder.read(store, describe.folder), info, STAGES["describe"], describe, [0], 1)
     assert task.reuse == ("sample/describe/current", "sample/describe/old")
 
 

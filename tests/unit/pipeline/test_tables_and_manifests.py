@@ -14,6 +14,7 @@ from skutune.config.load import parse_config
 from skutune.errors import InputError, SkutuneError
 from skutune.pipeline import graph, manifests, tables
 from skutune.pipeline.manifests import Manifest, Stats, Task
+from skutune.pipeline.stage_folder import StageFolder
 from skutune.records import Candidate, Description, Embedding, Link, Product
 from skutune.store import open_store
 
@@ -87,11 +88,11 @@ def test_only_what_is_there_in_its_size_counts(tmp_path: Path) -> None:
     entries = tuple(tables.write_part(store, "f", Product, part, []) for part in range(3))
     manifest = Manifest("describe", "f", 3, entries)
     manifests.write_manifest(store, "f", manifest)
-    assert manifests.load_if_complete(store, "f") == manifest
+    assert StageFolder.read(store, "f").manifest == manifest
     store.put(f"f/{entries[1].name}", b"short")
     store.delete(f"f/{entries[2].name}")
-    assert manifests.load_if_complete(store, "f") is None
-    assert list(manifests.without_missing_objects(store, "f", manifest).parts()) == [0]
+    assert StageFolder.read(store, "f").manifest is None
+    assert list(StageFolder.read(store, "f").present(manifest).parts()) == [0]
 
 
 def test_merging_keeps_the_first_of_two_workers_on_one_part(tmp_path: Path) -> None:
@@ -111,11 +112,11 @@ def test_merging_keeps_the_first_of_two_workers_on_one_part(tmp_path: Path) -> N
 def test_a_task_comes_back_as_it_was_and_attempts_count_up(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     task = Task("r", "describe", "f", 1, {"a": 1}, {"ingest": "x"}, ("y",), 4, ((0, 2), (1, 3)), {"generator": "m"})
-    assert manifests.next_attempt_number(store, task.folder) == 1
+    assert StageFolder.read(store, task.folder).attempt == 0
     manifests.write_task(store, task)
     manifests.write_task(store, replace(task, attempt=11))
     assert manifests.read_task(store, task.key) == task
-    assert manifests.next_attempt_number(store, task.folder) == 12
+    assert StageFolder.read(store, task.folder).attempt == 11
 
 
 def test_a_document_of_another_version_or_no_json_is_refused(tmp_path: Path) -> None:
@@ -183,5 +184,5 @@ def test_a_part_that_was_lost_and_made_anew_counts_once_more(tmp_path: Path) -> 
     store.delete(f"{task.folder}/{lost.name}")
     again = tables.write_part(store, task.folder, Product, 0, [Product("1", "b", {}, "")])
     manifests.write_shard_manifest(store, replace(task, attempt=2), 0, Manifest("describe", "f", 1, (again,)))
-    assert manifests.merge_shards(store, task.folder, "describe", 1).entries == (again,)
-    assert manifests.read_shard_manifests(store, task.folder, 1)[0].entries == (lost,)
+    assert StageFolder.read(store, task.folder).merged("describe", 1).entries == (again,)
+    assert StageFolder.read(store, task.folder).read_shard(1, 0).entries == (lost,)

@@ -4,9 +4,10 @@ import pytest
 
 from skutune.cluster.progress import ProgressReader
 from skutune.config.load import parse_config
-from skutune.pipeline import manifests, runs, submit
+from skutune.pipeline import manifests, submit
 from skutune.pipeline.graph import STAGES
 from skutune.pipeline.manifests import Manifest, Stats
+from skutune.pipeline.stage_folder import StageFolder
 from skutune.process.progress import Progress
 from skutune.store import open_store
 from skutune.worker.shard import Shard
@@ -29,7 +30,7 @@ def working(tmp_path):
     info = submit.open_run(store, config, None)
     compose = Manifest("compose", "f", 1, ())
     draft = submit.plan_task(config, info, STAGES["finetune"], {"compose": compose}, {"base": "shop/base@1"}, "")
-    task = submit.next_attempt(store, info, STAGES["finetune"], draft, [0], 1)
+    task = submit.next_attempt(StageFolder.read(store, draft.folder), info, STAGES["finetune"], draft, [0], 1)
     manifests.write_task(store, task)
     return store, task
 
@@ -52,7 +53,7 @@ def test_a_finished_training_is_shown_with_its_own_speed(working):
     figures = {"tokens_per_second": 123.0}
     manifest = Manifest("finetune", task.fingerprint, 1, (), Stats(seconds=10.0), figures)
     assert manifest.tokens_per_second == 123.0
-    assert runs._of_manifests("finetune", "done", [manifest], 1, ()).tokens_per_second == 123.0
+    assert run_status._of_manifests("finetune", "done", [manifest], 1, ()).tokens_per_second == 123.0
 
 
 def test_what_neither_generates_nor_trains_has_no_speed():

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from skutune.engines.base import Request, Result, Sampling
-from skutune.stages.base import WorkItem
-from skutune.stages.llm import MalformedError, Prompt, generate_rows
+from skutune.stages.base import Prompt, WorkItem
+from skutune.stages.llm import MalformedError, generate_rows, row_key
+
+PROMPT = Prompt(({"role": "user", "content": "a"},))
 
 
 class Echo:
@@ -31,11 +33,8 @@ class Echo:
 
 
 class Picky:
-    def __init__(self, temperature: float = 0.5) -> None:
-        self.temperature = temperature
-
-    def prompt(self, item: WorkItem) -> Prompt:
-        return Prompt(({"role": "user", "content": item.id},), Sampling(8, self.temperature))
+    def __init__(self, attempts: int, temperature: float = 0.5) -> None:
+        self.attempts, self.sampling = attempts, Sampling(8, temperature)
 
     def accept(self, item: WorkItem, result: Result, attempt: int) -> list[Any]:
         if result.text != "good":
@@ -47,11 +46,11 @@ class Picky:
 
 
 def _items(*ids: str) -> list[WorkItem]:
-    return [WorkItem(each, each, None) for each in ids]
+    return [WorkItem(each, each, None, PROMPT) for each in ids]
 
 
 def test_each_item_comes_back_once_with_its_attempt() -> None:
-    made = list(generate_rows(Echo(), Picky(), _items("a1", "b2", "c3", "d1"), attempts=3))
+    made = list(generate_rows(Echo(), Picky(3), _items("a1", "b2", "c3", "d1")))
     assert sorted(row for each in made for row in each.rows) == [
         ("a1", 1, None),
         ("b2", 2, None),
@@ -61,26 +60,26 @@ def test_each_item_comes_back_once_with_its_attempt() -> None:
 
 
 def test_an_item_that_never_comes_out_right_is_kept_with_its_reason() -> None:
-    made = list(generate_rows(Echo(), Picky(), _items("a9", "b1"), attempts=3))
+    made = list(generate_rows(Echo(), Picky(3), _items("a9", "b1")))
     rows = {row[0]: row for each in made for row in each.rows}
     assert rows["a9"] == ("a9", 3, "it is bad")
     assert rows["b1"] == ("b1", 1, None)
 
 
 def test_retries_cost_tokens_that_are_counted() -> None:
-    (made,) = generate_rows(Echo(), Picky(), _items("a3"), attempts=3)
+    (made,) = generate_rows(Echo(), Picky(3), _items("a3"))
     assert (made.prompt_tokens, made.completion_tokens) == (15, 9)
 
 
 def test_a_retry_joins_the_stream_that_is_being_read() -> None:
     engine = Echo()
-    list(generate_rows(engine, Picky(), _items("a2", "b1", "c1", "d1", "e1"), attempts=2))
+    list(generate_rows(engine, Picky(2), _items("a2", "b1", "c1", "d1", "e1")))
     assert engine.asked.index("a2#2") < engine.asked.index("e1#1")
 
 
 def test_a_greedy_retry_is_drawn_so_that_it_can_differ() -> None:
     engine = Echo()
-    list(generate_rows(engine, Picky(temperature=0), _items("a2"), attempts=2))
+    list(generate_rows(engine, Picky(2, temperature=0), _items("a2")))
     assert engine.temperatures[0] == 0
     assert engine.temperatures[1] > 0
 
@@ -91,23 +90,32 @@ def test_items_are_taken_lazily() -> None:
     def items() -> Iterator[WorkItem]:
         for number in range(100):
             taken.append(str(number))
-            yield WorkItem(f"{number}-1", "", None)
+            yield WorkItem(f"{number}-1", "", None, PROMPT)
 
-    stream = generate_rows(Echo(), Picky(), items(), attempts=1)
+    stream = generate_rows(Echo(), Picky(1), items())
     next(stream)
     assert len(taken) <= 2
 
 
+def test_an_item_without_a_prompt_is_rejected_for_its_reason_and_never_asked() -> None:
+    engine = Echo()
+    items = [WorkItem("a1", "a1", None, None, "link: no product"), *_items("b1"), WorkItem("c1", "c1", None, None, "x")]
+    rows = [row for result in generate_rows(engine, Picky(3), items) for row in result.rows]
+    assert sorted(rows) == [("a1", 0, "link: no product"), ("b1", 1, None), ("c1", 0, "x")]
+    assert engine.asked == ["b1#1"]
+
+
 def test_a_key_changes_with_everything_that_a_row_is_made_from() -> None:
-    prompt = Prompt(({"role": "user", "content": "a"},), Sampling(8))
+    sampling = Sampling(8)
     keys = {
-        prompt.key("describe", "1", "model"),
-        prompt.key("expand", "1", "model"),
-        prompt.key("describe", "2", "model"),
-        prompt.key("describe", "1", "other"),
-        Prompt(({"role": "user", "content": "b"},), Sampling(8)).key("describe", "1", "model"),
-        Prompt(prompt.messages, Sampling(9)).key("describe", "1", "model"),
-        Prompt(prompt.messages, Sampling(8, 0.1)).key("describe", "1", "model"),
-        Prompt(prompt.messages, Sampling(8), {"type": "array"}).key("describe", "1", "model"),
+        row_key("describe", "1", "model", PROMPT, sampling),
+        row_key("expand", "1", "model", PROMPT, sampling),
+        row_key("describe", "2", "model", PROMPT, sampling),
+        row_key("describe", "1", "other", PROMPT, sampling),
+        row_key("describe", "1", "model", Prompt(({"role": "user", "content": "b"},)), sampling),
+        row_key("describe", "1", "model", PROMPT, Sampling(9)),
+        row_key("describe", "1", "model", PROMPT, Sampling(8, 0.1)),
+        row_key("describe", "1", "model", Prompt(PROMPT.messages, {"type": "array"}), sampling),
+        row_key("describe", "1", "model", "not asked", sampling),
     }
-    assert len(keys) == 8
+    assert len(keys) == 9

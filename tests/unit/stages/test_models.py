@@ -23,6 +23,7 @@ from skutune.config.schema import Config
 from skutune.pipeline import manifests, submit
 from skutune.pipeline.graph import MODELS
 from skutune.pipeline.manifests import Task
+from skutune.pipeline.stage_folder import StageFolder
 from skutune.store import ObjectStore, open_store
 
 ELSEWHERE = ("original/consolidated.safetensors",)
@@ -69,7 +70,7 @@ class Cluster:
         info = submit.open_run(self.store, config, None)
         source = submit.models_source(config)
         draft = submit.plan_task(config, info, MODELS, {}, dict.fromkeys(roles, ""), source)
-        task = submit.next_attempt(self.store, info, MODELS, draft, [0], 1)
+        task = submit.next_attempt(StageFolder.read(self.store, draft.folder), info, MODELS, draft, [0], 1)
         manifests.write_task(self.store, task)
         return task
 
@@ -152,7 +153,7 @@ def test_a_mirrored_model_has_the_identity_and_the_fingerprints_of_the_hubs(clus
     config = cluster.config()
     task = cluster.task(config)
     assert cluster.work(task)[0] == 0
-    manifest = submit.merge_attempts(cluster.store, MODELS, task, None)
+    manifest = submit.merge_attempts(StageFolder.read(cluster.store, task.folder), MODELS, None)
     pods, identities = submit.with_mirrored_models(config, manifest)
     assert pods.models.base.name == f"{cluster.store.uri}/models/owner--model/{COMMIT}"
     laptop = cluster.identities(config)
@@ -167,7 +168,9 @@ def test_a_mirror_that_lost_a_file_is_no_model_and_is_mended(cluster: Cluster) -
     task = cluster.task(config)
     assert cluster.work(task)[0] == 0
     cluster.store.delete(f"models/owner--model/{COMMIT}/tokenizer.json")
-    pods, _ = submit.with_mirrored_models(config, submit.merge_attempts(cluster.store, MODELS, task, None))
+    pods, _ = submit.with_mirrored_models(
+        config, submit.merge_attempts(StageFolder.read(cluster.store, task.folder), MODELS, None)
+    )
     with pytest.raises(AssertionError, match=r"mirror is damaged: tokenizer\.json"):
         cluster.identities(pods)
     assert cluster.work(cluster.task(cluster.config(run="another")))[0] == 0
@@ -190,7 +193,9 @@ def test_folders_and_prefixes_stay_where_they_are(cluster: Cluster) -> None:
     code, stderr = cluster.work(task)
     assert code == 0, stderr
     assert cluster.hub.asked == []
-    pods, identities = submit.with_mirrored_models(config, submit.merge_attempts(cluster.store, MODELS, task, None))
+    pods, identities = submit.with_mirrored_models(
+        config, submit.merge_attempts(StageFolder.read(cluster.store, task.folder), MODELS, None)
+    )
     assert pods == config
     assert identities["base"] == identities["generator"]
     assert identities == cluster.identities(config)
@@ -211,7 +216,9 @@ def test_a_model_that_no_stage_of_the_run_uses_is_not_asked_for(cluster: Cluster
     config = cluster.config(revision=None)
     task = cluster.task(config, roles=["encoder"])
     assert cluster.work(task)[0] == 0
-    _, identities = submit.with_mirrored_models(config, submit.merge_attempts(cluster.store, MODELS, task, None))
+    _, identities = submit.with_mirrored_models(
+        config, submit.merge_attempts(StageFolder.read(cluster.store, task.folder), MODELS, None)
+    )
     assert list(identities) == ["encoder"]
 
 

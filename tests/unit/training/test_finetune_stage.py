@@ -16,6 +16,7 @@ from skutune.errors import InputError
 from skutune.pipeline import manifests, submit
 from skutune.pipeline.graph import STAGES
 from skutune.pipeline.manifests import Manifest
+from skutune.pipeline.stage_folder import StageFolder
 from skutune.pipeline.stage_io import Outputs
 from skutune.prompts.chat_template import DEFAULT_TEMPLATE, settled
 from skutune.store import open_store
@@ -24,7 +25,7 @@ from skutune.training.examples import load_examples
 from skutune.training.flops import training_flops
 from skutune.training.sft import finetune
 from skutune.training.tokens import load_tokenizer
-from skutune.worker.run_shard import run_shard
+from skutune.worker.run_shard import open_task, run_shard
 
 STAGE = STAGES["finetune"]
 SETTINGS = {"learning_rate": 0.02, "batch_size": 4, "micro_batch_size": 4, "max_length": 128, "merge": True}
@@ -55,10 +56,14 @@ def tuned(base, chat_file, pairs, tmp_path):
         pool = ModelPool(config.models, tmp_path / "cache")
         info = submit.open_run(store, config, None)
         draft = submit.plan_task(config, info, STAGE, {"compose": compose}, {"base": pool.identity("base")}, "")
-        task = submit.next_attempt(store, info, STAGE, draft, [0], 1)
+        task = submit.next_attempt(StageFolder.read(store, draft.folder), info, STAGE, draft, [0], 1)
         manifests.write_task(store, task)
-        run_shard(store, task, 0, pool, seen.append, progress_seconds=0.0)
-        return submit.merge_attempts(store, STAGE, task, None), tmp_path / "store" / task.folder, seen
+        run_shard(open_task(f"{store.uri}/{task.key}"), 0, pool, seen.append, progress_seconds=0.0)
+        return (
+            submit.merge_attempts(StageFolder.read(store, task.folder), STAGE, None),
+            tmp_path / "store" / task.folder,
+            seen,
+        )
 
     return run
 

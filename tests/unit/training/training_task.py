@@ -14,9 +14,10 @@ from skutune.engines.pool import ModelPool
 from skutune.pipeline import manifests, submit
 from skutune.pipeline.graph import STAGES
 from skutune.pipeline.manifests import Manifest, Task
+from skutune.pipeline.stage_folder import StageFolder
 from skutune.pipeline.stage_io import Outputs
 from skutune.store import ObjectStore, open_store
-from skutune.worker.run_shard import run_shard
+from skutune.worker.run_shard import open_task, run_shard
 
 STAGE = STAGES["finetune"]
 SETTINGS = {
@@ -56,10 +57,12 @@ class Training:
 
     def work_here(self) -> None:
         """Work on the task in this process."""
-        run_shard(self.store, self.task, 0, ModelPool(self.config.models, self.folder / "cache"))
+        run_shard(
+            open_task(f"{self.store.uri}/{self.task.key}"), 0, ModelPool(self.config.models, self.folder / "cache")
+        )
 
     def manifest(self) -> Manifest:
-        return submit.merge_attempts(self.store, STAGE, self.task, None)
+        return submit.merge_attempts(StageFolder.read(self.store, self.task.folder), STAGE, None)
 
     def losses(self) -> dict[int, float]:
         lines = self.store.get(f"{self.task.folder}/metrics.jsonl").decode().splitlines()
@@ -86,6 +89,6 @@ def make_training(folder, base, train, validation, **settings):
     info = submit.open_run(store, config, None)
     identities = {"base": ModelPool(config.models, folder / "cache").identity("base")}
     draft = submit.plan_task(config, info, STAGE, {"compose": compose}, identities, "")
-    task = submit.next_attempt(store, info, STAGE, draft, [0], 1)
+    task = submit.next_attempt(StageFolder.read(store, draft.folder), info, STAGE, draft, [0], 1)
     manifests.write_task(store, task)
     return Training(store, task, folder, config, base)

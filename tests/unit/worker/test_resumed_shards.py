@@ -14,6 +14,7 @@ from skutune.errors import RetryableError
 from skutune.pipeline import manifests, submit
 from skutune.pipeline.graph import STAGES
 from skutune.pipeline.manifests import Manifest, Task
+from skutune.pipeline.stage_folder import StageFolder
 from skutune.pipeline.stage_io import Outputs
 from skutune.store import open_store
 from skutune.worker.run_shard import _check_not_done
@@ -22,7 +23,7 @@ STAGE = STAGES["describe"]
 
 
 def whole(submitted: Submitted) -> Manifest:
-    return submit.merge_attempts(submitted.store, STAGE, submitted.task, BUCKETS)
+    return submit.merge_attempts(StageFolder.read(submitted.store, submitted.task.folder), STAGE, BUCKETS)
 
 
 def test_a_replaced_worker_makes_only_what_the_killed_one_did_not_list(
@@ -77,10 +78,12 @@ def test_what_a_twin_writes_over_can_be_made_again(describe: Submitted, undistur
     assert describe.work()[0] == 0
     # The first one was not dead, only silent: it puts the list that it knows over the whole one.
     manifests.write_shard_manifest(describe.store, describe.task, 0, begun)
-    lost = submit.missing(describe.store, STAGE, describe.task, BUCKETS)
+    lost = submit.missing_parts(StageFolder.read(describe.store, describe.task.folder), STAGE, BUCKETS)
     assert lost
     draft = replace(describe.task, attempt=0, shards=())
-    describe.task = submit.next_attempt(describe.store, describe.info, STAGE, draft, lost, 1)
+    describe.task = submit.next_attempt(
+        StageFolder.read(describe.store, draft.folder), describe.info, STAGE, draft, lost, 1
+    )
     manifests.write_task(describe.store, describe.task)
     assert describe.work()[0] == 0
     assert whole(describe).digests() == whole(undisturbed).digests()
@@ -119,7 +122,7 @@ def test_a_fit_stage_that_was_killed_after_its_end_is_not_run_again(describe: Su
     assert done is not None
     source = json.loads(describe.store.get(f"{describe.task.inputs['ingest']}/task-a1.json"))["source"]
     draft = submit.plan_task(describe.info.config, describe.info, stage, {}, {}, source)
-    task = submit.next_attempt(describe.store, describe.info, stage, draft, [0], 1)
+    task = submit.next_attempt(StageFolder.read(describe.store, draft.folder), describe.info, stage, draft, [0], 1)
     manifests.write_task(describe.store, task)
     manifests.write_shard_manifest(describe.store, task, 0, done)
     before = sorted((info.key, info.version) for info in describe.store.list(task.folder))

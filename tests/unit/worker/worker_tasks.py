@@ -14,6 +14,7 @@ from skutune.pipeline import manifests, runs, submit
 from skutune.pipeline.graph import STAGES
 from skutune.pipeline.manifests import Manifest, Task
 from skutune.pipeline.runs import RunInfo
+from skutune.pipeline.stage_folder import StageFolder
 from skutune.store import ObjectStore, open_store
 
 BUCKETS = 6
@@ -46,7 +47,7 @@ class Submitted:
 
     def listed(self) -> Manifest:
         """What the shard's manifest lists."""
-        found = manifests.read_shard_manifest(self.store, self.task, 0)
+        found = StageFolder.read(self.store, self.task.folder).read_shard(self.task.attempt, 0)
         assert found is not None
         return found
 
@@ -64,6 +65,6 @@ def submitted(ingested: Pipeline, folder: Path, name: str) -> Submitted:
     _, manifest = runs.stage_output(store, info, "ingest")
     identity = "scripted malformed=0.15"
     draft = submit.plan_task(info.config, info, DESCRIBE, {"ingest": manifest}, {"generator": identity}, "")
-    task = submit.next_attempt(store, info, DESCRIBE, draft, range(BUCKETS), 1)
+    task = submit.next_attempt(StageFolder.read(store, draft.folder), info, DESCRIBE, draft, range(BUCKETS), 1)
     manifests.write_task(store, task)
     return Submitted(store, info, task, folder / f"{name}.asked", {"SKUTUNE_CACHE": str(folder / "cache")})

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from skutune.store.atomic_files import translate_os_errors
-
-_LEFTOVER_SECONDS = 24 * 3600
+from skutune.store.atomic_files import remove_leftovers, translate_os_errors
 
 
 @contextmanager
@@ -33,7 +29,7 @@ def atomic_folder(folder: Path, doing: str) -> Iterator[Path]:
     # Only what is done here: the block knows better what its own errors mean.
     with translate_os_errors("write", folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(folder.parent, start)
+        remove_leftovers(folder.parent, start)
         unfinished = tempfile.TemporaryDirectory(dir=folder.parent, prefix=start)
     with unfinished:
         made = Path(unfinished.name) / folder.name
@@ -48,20 +44,3 @@ def _move(made: Path, folder: Path) -> None:
     except OSError:
         if not folder.is_dir():
             raise
-
-
-def _remove_leftovers(parent: Path, start: str) -> None:
-    oldest = time.time() - _LEFTOVER_SECONDS
-    for left in parent.glob(f"{start}*"):
-        if _last_change(left) < oldest:
-            # What another process removes at the same time, or this user may not, is no reason to stop.
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _last_change(folder: Path) -> float:
-    """The time of the last change of anything in a folder, in seconds: a slow download changes only its files."""
-    newest = 0.0
-    for path in (folder, *folder.rglob("*")):
-        with suppress(FileNotFoundError):
-            newest = max(newest, path.lstat().st_mtime)
-    return newest

@@ -6,7 +6,6 @@ is in it and never where it lies: the same weights give the same identity on eve
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
@@ -20,7 +19,7 @@ from skutune.engines.weights import hub
 from skutune.engines.weights.folders import atomic_folder
 from skutune.engines.weights.mirror import IDENTITY_FILE
 from skutune.errors import InputError
-from skutune.hashing import content_key
+from skutune.hashing import content_key, file_digest
 from skutune.process.watchdog import heartbeat
 from skutune.store import ObjectInfo, ObjectStore, open_store
 
@@ -110,7 +109,7 @@ def _folder_identity(folder: Path, cache: Path) -> str:
     remembered = cache / "identities" / f"{content_key(stats)}.txt"
     if remembered.is_file():
         return remembered.read_text(encoding="ascii")
-    identity = _digest_identity({name: _file_digest(path) for name, path in names.items()})
+    identity = _digest_identity({name: file_digest(path) for name, path in names.items()})
     _write_whole(remembered, identity)
     return identity
 
@@ -122,7 +121,7 @@ def _prefix_identity(store: ObjectStore, listing: Sequence[ObjectInfo], scratch:
         if not _is_hidden(Path(item.key)):
             path = scratch / "weights" / item.key
             store.get_file(item.key, path)
-            contents[item.key] = _file_digest(path)
+            contents[item.key] = file_digest(path)
             path.unlink()
     return _digest_identity(contents)
 
@@ -150,11 +149,6 @@ def _identity_of(noted: bytes, sizes: Mapping[str, int], where: str) -> str:
 
 def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") or part == "__pycache__" for part in path.parts)
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_whole(path: Path, text: str) -> None:
