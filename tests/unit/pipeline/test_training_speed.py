@@ -5,6 +5,7 @@ import pytest
 from skutune.cluster.progress import ProgressReader
 from skutune.config.load import parse_config
 from skutune.pipeline import manifests, submit
+from skutune.pipeline import status as run_status
 from skutune.pipeline.graph import STAGES
 from skutune.pipeline.manifests import Manifest, Stats
 from skutune.pipeline.stage_folder import StageFolder
