@@ -118,7 +118,7 @@ def test_a_lost_node_is_told_and_left_or_by_force_left_behind(force: bool, relea
     lost = cluster.get("pods", _running(mine, "question")[0], NAMESPACE)["spec"]["nodeName"]
     cluster.lose_node(lost)
     if not force:
-        assert cluster.wait(lambda: f"node {lost} does not answer" in mine.status_text(), 60), mine.status_text()
+        assert cluster.wait(lambda: f"node {lost} is unreachable" in mine.status_text(), 60), mine.status_text()
         cluster.return_node(lost)
     code, words = mine.ended()
     assert code == 0, f"{words}\n{mine.controller_log()}"

@@ -61,7 +61,7 @@ def _tells_how_it_went(release: Release) -> None:
     assert "compose" in shown
     assert "all stages are done" in shown
     reasons = {event["reason"] for event in release.cluster.list("events", NAMESPACE)}
-    assert {"StageStarted", "StageDone", "RunDone"} <= reasons
+    assert {"StageStarted", "StageCompleted", "RunCompleted"} <= reasons
 
 
 def _every_command_works(release: Release, notes: str) -> None:

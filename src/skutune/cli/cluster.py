@@ -35,7 +35,7 @@ def controller(
     logging.basicConfig(handlers=[_JsonLines()], level=logging.WARNING, force=True)
     file = load_controller_file(config_file)
     waits = Intervals()
-    often = {name: pace * getattr(waits, name) for name in ("debounce", "tick", "resync", "progress", "lasting")}
+    often = {name: pace * getattr(waits, name) for name in ("debounce", "tick", "resync", "progress", "event_delay")}
     identity = ControllerRef(namespace, file.release, job_name, job_uid)
     event("controller_started", release=file.release, run=file.config.run, store=file.config.store)
     code, message = run_controller(file, identity, event, replace(waits, **often), port or None)

@@ -1,5 +1,5 @@
-"""The controller: brings a run to its end on a Kubernetes cluster, one Indexed Job an attempt.
+"""The controller: runs the pipeline on a Kubernetes cluster, one Indexed Job per attempt of a stage.
 
-Level-based: it lists what is there, decides by pure functions, and applies. The store says what is done; Job and pod
-status say what is under way; nothing that it must remember lives in its own memory.
+It is level-based: it lists the current state, decides in pure functions, and applies the decision. The store records
+which stages are done, and the status of Jobs and pods shows what is running. The controller keeps no state of its own.
 """

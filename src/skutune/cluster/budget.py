@@ -1,4 +1,4 @@
-"""Who gets the devices: never more in flight than the budget, the longest way to the end first."""
+"""Device allocation: never exceeds the budget, and serves the critical path first."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from skutune.pipeline.graph import CLUSTER_STAGES
 
 @dataclass(frozen=True, slots=True)
 class DeviceRequest:
-    """A stage that could use pods: it holds `held` of `pods`, and begins with no fewer than `least`."""
+    """A stage that can use up to `pods` pods, of which it holds `pods_held`. It starts with at least `minimum`."""
 
     stage: str
     devices: int
     pods: int
-    held: int
-    least: int
+    pods_held: int
+    minimum: int
 
 
-def in_flight(seen: Snapshot) -> int:
-    """Devices that the release holds, or may hold without a further decision."""
-    return seen.elsewhere + held(seen.jobs, seen.pods)
+def in_flight(snapshot: Snapshot) -> int:
+    """Devices that the release holds, or may come to hold without a further decision."""
+    return snapshot.held_by_other_runs + devices_held(snapshot.jobs, snapshot.pods)
 
 
-def held(jobs: Iterable[JobView], pods: Iterable[PodView]) -> int:
-    """Devices that Jobs and pods hold or may hold.
+def devices_held(jobs: Iterable[JobView], pods: Iterable[PodView]) -> int:
+    """Devices that Jobs and pods hold or may come to hold.
 
-    An unfinished Job may hold its parallelism at any time, but no more than what is left to do; pods that still end,
-    also those of Jobs that are gone, hold theirs until they have ended.
+    An unfinished Job counts with its parallelism, capped by its remaining indexes. Terminating pods, including those of
+    deleted Jobs, hold their devices until they have ended.
     """
     live: dict[tuple[str, str], int] = {}
     for pod in pods:
@@ -39,43 +39,43 @@ def held(jobs: Iterable[JobView], pods: Iterable[PodView]) -> int:
             live[pod.job, pod.job_uid] = live.get((pod.job, pod.job_uid), 0) + pod.devices
     total = 0
     for job in jobs:
-        there = live.pop((job.name, job.uid), 0) + live.pop((job.name, ""), 0)
+        live_devices = live.pop((job.name, job.uid), 0) + live.pop((job.name, ""), 0)
         may_start = not job.finished and not job.deleting
-        total += max(there, min(job.parallelism, job.remaining) * job.devices if may_start else 0)
+        total += max(live_devices, min(job.parallelism, job.remaining) * job.devices if may_start else 0)
     return total + sum(live.values())
 
 
-def grant(free: int, wants: Iterable[DeviceRequest]) -> dict[str, int]:
-    """How many pods each stage may hold, in the order of their urgency.
+def grant(free: int, requests: Iterable[DeviceRequest]) -> dict[str, int]:
+    """The number of pods that each stage may hold. Requests are served in order.
 
-    A stage that needs more devices than are free keeps those behind it from taking what it waits for.
+    A request that does not fit blocks the requests after it, so that they cannot starve it.
     """
     granted: dict[str, int] = {}
-    for want in wants:
-        if want.devices == 0:
-            granted[want.stage] = want.pods
+    for request in requests:
+        if request.devices == 0:
+            granted[request.stage] = request.pods
             continue
-        more = min(want.pods - want.held, max(free, 0) // want.devices)
-        if want.held == 0 and more < want.least:
+        more = min(request.pods - request.pods_held, max(free, 0) // request.devices)
+        if request.pods_held == 0 and more < request.minimum:
             free = 0
             continue
-        granted[want.stage] = want.held + more
-        free -= more * want.devices
+        granted[request.stage] = request.pods_held + more
+        free -= more * request.devices
     return granted
 
 
 def by_critical_path(stages: Iterable[str]) -> list[str]:
-    """The stages with the longest way to the end of the pipeline first."""
+    """Sort stages by the length of their longest path to the end of the pipeline, longest first."""
     order = list(CLUSTER_STAGES)
-    return sorted(stages, key=lambda name: (-_way_to_end()[name], order.index(name)))
+    return sorted(stages, key=lambda name: (-_critical_path_lengths()[name], order.index(name)))
 
 
 @cache
-def _way_to_end() -> Mapping[str, int]:
-    """The number of stages on the longest way from each stage to the end."""
-    ways: dict[str, int] = {}
+def _critical_path_lengths() -> Mapping[str, int]:
+    """The number of stages on the longest path from each stage to the end."""
+    lengths: dict[str, int] = {}
     for name in reversed(CLUSTER_STAGES):
         readers = [other.name for other in CLUSTER_STAGES.values() if name in other.reads]
-        ways[name] = 1 + max((ways[reader] for reader in readers), default=0)
-    ways["models"] = max(ways.values()) + 1
-    return ways
+        lengths[name] = 1 + max((lengths[reader] for reader in readers), default=0)
+    lengths["models"] = max(lengths.values()) + 1
+    return lengths

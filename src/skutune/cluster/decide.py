@@ -1,7 +1,7 @@
-"""What to do next: a pure function of what is seen.
+"""What to do next: a pure function of a snapshot.
 
-Made from levels, not from events: it may be asked at any moment, twice, or after a crash between any two actions, and
-what it asks for is named by what it is for, so that nothing starts twice.
+Decisions are level-triggered. They may be made at any time, twice, or after a crash between any two actions, and Jobs
+have deterministic names, so that nothing starts twice.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from skutune.errors import InputError, RetryableError, ShardError
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Make the Job of a stage's open attempt, or of a new one over the missing parts."""
+    """Create the Job of a stage's open attempt, or of a new attempt at the missing parts."""
 
     stage: str
     parallelism: int
@@ -28,7 +28,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Resize:
-    """Let a running Job have more pods at the same time."""
+    """Raise the parallelism of a running Job."""
 
     stage: str
     job: str
@@ -37,7 +37,7 @@ class Resize:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """End an attempt: the stage's manifest where all parts are there, else its outcome; then remove its Job."""
+    """End an attempt: write the stage's manifest if no part is missing, else the outcome. Then delete the Job."""
 
     stage: str
     job: JobView
@@ -46,7 +46,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Delete a Job that is of no use: nobody's, or of an output that is no longer wanted."""
+    """Delete a stale Job."""
 
     job: JobView
     reason: str
@@ -54,7 +54,7 @@ class Remove:
 
 @dataclass(frozen=True, slots=True)
 class ForceDelete:
-    """Delete a pod whose node does not answer."""
+    """Force-delete a pod whose node is unreachable."""
 
     pod: str
 
@@ -72,169 +72,172 @@ Action = Start | Resize | Close | Remove | ForceDelete | Finish
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Actions in their order, and for each stage that waits, what for."""
+    """Actions in order, and the reason why each waiting stage waits."""
 
     actions: tuple[Action, ...]
     waiting: Mapping[str, str]
 
 
-_OF_RUNS = {InputError.exit_code, ShardError.exit_code, RetryableError.exit_code}
+_RUN_EXIT_CODES = {InputError.exit_code, ShardError.exit_code, RetryableError.exit_code}
 
 
-def decide(seen: Snapshot) -> Decision:
-    """What to do about what is seen."""
-    reasons: dict[str, str] = {}
-    actions: list[Action] = [*_leftovers(seen)]
+def decide(snapshot: Snapshot) -> Decision:
+    """The actions for a snapshot."""
+    waiting_for: dict[str, str] = {}
+    actions: list[Action] = [*_stale_jobs(snapshot)]
     closing = set()
-    for stage in seen.stages.values():
-        job = seen.current(stage)
+    for stage in snapshot.stages.values():
+        job = snapshot.current_job(stage)
         if job is None or stage.state != "ready":
             continue
-        over = attempt_end(seen, stage, job)
-        if over is not None:
-            actions.append(Close(stage.name, job, over))
+        end = attempt_end(snapshot, stage, job)
+        if end is not None:
+            actions.append(Close(stage.name, job, end))
             closing.add(stage.name)
-        elif (words := waiting(seen, stage, job)) is not None:
-            reasons[stage.name] = words
-    failed = {stage.name: stage.failed for stage in seen.stages.values() if stage.failed is not None}
-    if failed or all(stage.state == "done" for stage in seen.stages.values()):
+        elif (reason := waiting(snapshot, stage, job)) is not None:
+            waiting_for[stage.name] = reason
+    failed = {stage.name: stage.failed for stage in snapshot.stages.values() if stage.failed is not None}
+    if failed or all(stage.state == "done" for stage in snapshot.stages.values()):
         if not actions:
-            actions += _finish(seen, reasons)
-    elif not closing:  # what a closed attempt leaves is seen in the next round
-        actions += _starts(seen, reasons)
-    if seen.plan.force_delete:
-        actions += [ForceDelete(pod.name) for pod in seen.pods if is_unreachable(seen, pod)]
-    for stage in seen.stages.values():
+            actions += _finish(snapshot, waiting_for)
+    elif not closing:  # the next round sees the result of a closed attempt
+        actions += _start_or_scale(snapshot, waiting_for)
+    if snapshot.plan.force_delete:
+        actions += [ForceDelete(pod.name) for pod in snapshot.pods if is_unreachable(snapshot, pod)]
+    for stage in snapshot.stages.values():
         if stage.state == "blocked":
-            reasons[stage.name] = "waits for " + ", ".join(stage.waits_for)
-    return Decision(tuple(actions), reasons)
+            waiting_for[stage.name] = "waiting for " + ", ".join(stage.waits_for)
+    return Decision(tuple(actions), waiting_for)
 
 
-def _leftovers(seen: Snapshot) -> list[Action]:
-    """Jobs of this run that no stage's attempt accounts for. Those with another owner end with it."""
-    removed: list[Action] = []
-    for job in seen.jobs:
-        stage = seen.stages.get(job.stage)
-        if job.owner_uid == "" and not job.deleting:  # left behind when its owner was deleted without what it owned
-            removed.append(Remove(job, "it belongs to no controller"))
+def _stale_jobs(snapshot: Snapshot) -> list[Action]:
+    """Jobs of this run that belong to no current attempt. A Job with another owner is garbage-collected with it."""
+    removals: list[Action] = []
+    for job in snapshot.jobs:
+        stage = snapshot.stages.get(job.stage)
+        if job.owner_uid == "" and not job.deleting:  # orphaned by `kubectl delete --cascade=orphan`
+            removals.append(Remove(job, "it has no owner"))
             continue
-        if job.deleting or job.owner_uid != seen.uid or stage is None:
+        if job.deleting or job.owner_uid != snapshot.uid or stage is None:
             continue
-        if stage.state == "blocked":  # what it was made from is no longer wanted, as of a catalog that was replaced
-            removed += [] if job.finished else [Remove(job, "what it reads is made again")]
+        if stage.state == "blocked":  # its inputs are outdated, for example because the catalog was replaced
+            removals += [] if job.finished else [Remove(job, "its inputs are being regenerated")]
         elif job.fingerprint != stage.fingerprint:
-            removed.append(Remove(job, "another output of the stage is wanted by now"))
+            removals.append(Remove(job, "the stage's fingerprint has changed"))
         elif job.attempt < stage.attempt:
-            removed.append(Remove(job, "a later attempt took its place"))
-        elif stage.state == "done" and job.finished == "failed":  # alerts look for failed Jobs
-            removed.append(Remove(job, "the stage is done in spite of it"))
+            removals.append(Remove(job, "a later attempt replaced it"))
+        elif stage.state == "done" and job.finished == "failed":  # alerts fire on failed Jobs
+            removals.append(Remove(job, "it failed, but the stage is done"))
         elif not job.finished and (stage.state == "done" or not stage.is_open):
-            removed.append(Remove(job, "its attempt is over"))
-    return removed
+            removals.append(Remove(job, "its attempt is over"))
+    return removals
 
 
-def _finish(seen: Snapshot, reasons: dict[str, str]) -> list[Action]:
-    """The end of the run, once what still runs has finished."""
-    failed = [(stage.name, stage.failed) for stage in seen.stages.values() if stage.failed is not None]
-    running = [stage for stage in seen.stages.values() if _runs(seen, stage)]
-    idle = [job for stage in running if (job := seen.current(stage)) is not None and _never_began(seen, job)]
+def _finish(snapshot: Snapshot, waiting_for: dict[str, str]) -> list[Action]:
+    """Finish the run once its running Jobs have finished."""
+    failed = [(stage.name, stage.failed) for stage in snapshot.stages.values() if stage.failed is not None]
+    running = [stage for stage in snapshot.stages.values() if _is_running(snapshot, stage)]
+    jobs = [job for stage in running if (job := snapshot.current_job(stage)) is not None]
+    idle = [job for job in jobs if _has_not_started(snapshot, job)]
     if failed and any(not job.deleting for job in idle):
-        return [Remove(job, "the run has failed, and it had not begun") for job in idle if not job.deleting]
+        return [Remove(job, "the run failed before it started") for job in idle if not job.deleting]
     if running:
         if failed:
-            reasons[failed[0][0]] = "failed; the run ends when " + ", ".join(s.name for s in running) + " has finished"
+            names = ", ".join(stage.name for stage in running)
+            waiting_for[failed[0][0]] = f"failed; the run ends after these running stages: {names}"
         return []
     if not failed:
         return [Finish(0, "all stages are done")]
     name, outcome = failed[0]
     assert outcome is not None
-    tried = f" (attempt {len(seen.stages[name].outcomes)})" if len(seen.stages[name].outcomes) > 1 else ""
-    # Other codes speak of one pod; that of the run must not have the controller's Job try it all again.
-    code = outcome.code if outcome.code in _OF_RUNS else ShardError.exit_code
-    return [Finish(code, f"{name}{tried}: {outcome.reason}")]
+    attempts = f" (attempt {len(snapshot.stages[name].outcomes)})" if len(snapshot.stages[name].outcomes) > 1 else ""
+    # The other codes concern a single pod. As the controller's exit code they would make its Job retry the whole run.
+    code = outcome.code if outcome.code in _RUN_EXIT_CODES else ShardError.exit_code
+    return [Finish(code, f"{name}{attempts}: {outcome.reason}")]
 
 
-def _never_began(seen: Snapshot, job: JobView) -> bool:
-    """Whether none of a Job's pods has a node, and none of its indexes has ended."""
-    placed = any(pod.scheduled is not None for pod in seen.pods_of(job))
-    return not placed and job.succeeded == 0 and job.failed_indexes == 0
+def _has_not_started(snapshot: Snapshot, job: JobView) -> bool:
+    """Whether none of a Job's pods was scheduled and none of its indexes has ended."""
+    is_scheduled = any(pod.scheduled is not None for pod in snapshot.pods_of(job))
+    return not is_scheduled and job.succeeded == 0 and job.failed_indexes == 0
 
 
-def _runs(seen: Snapshot, stage: StageView) -> bool:
-    job = seen.current(stage)
+def _is_running(snapshot: Snapshot, stage: StageView) -> bool:
+    job = snapshot.current_job(stage)
     return stage.state == "ready" and job is not None and not job.finished
 
 
-def _starts(seen: Snapshot, reasons: dict[str, str]) -> list[Action]:
-    """New Jobs, and more pods for running ones, as far as devices are free."""
-    wants, jobs = [], {}
-    for name in budget.by_critical_path(seen.stages):
-        stage = seen.stages[name]
+def _start_or_scale(snapshot: Snapshot, waiting_for: dict[str, str]) -> list[Action]:
+    """Start Jobs and raise the parallelism of running ones, as far as devices are free."""
+    requests, jobs = [], {}
+    for name in budget.by_critical_path(snapshot.stages):
+        stage = snapshot.stages[name]
         if stage.state != "ready":
             continue
-        job = seen.current(stage)
+        job = snapshot.current_job(stage)
         if job is not None:
             jobs[name] = job
-            if job.deleting or job.finished or job.suspended or seen.plan.kueue:
+            if job.deleting or job.finished or job.suspended or snapshot.plan.kueue:
                 continue
-            wants.append(_want(seen, stage, min(job.parallelism, job.remaining), job.remaining))
-        elif (words := _obstacle(seen, stage)) is not None:
-            reasons[name] = words
+            requests.append(_device_request(snapshot, stage, min(job.parallelism, job.remaining), job.remaining))
+        elif (reason := _start_blocker(snapshot, stage)) is not None:
+            waiting_for[name] = reason
         else:
-            wants.append(_want(seen, stage, 0, stage.pods))
-    taken = budget.in_flight(seen)
-    granted = budget.grant(seen.plan.devices - taken, wants)
-    return _applied(seen, wants, jobs, granted, taken, reasons)
+            requests.append(_device_request(snapshot, stage, 0, stage.pods))
+    in_use = budget.in_flight(snapshot)
+    granted = budget.grant(snapshot.plan.devices - in_use, requests)
+    return _to_actions(snapshot, requests, jobs, granted, in_use, waiting_for)
 
 
-def _want(seen: Snapshot, stage: StageView, held: int, pods: int) -> DeviceRequest:
-    together = stage.pods if seen.plan.kueue and stage.plan.devices else stage.plan.gang
+def _device_request(snapshot: Snapshot, stage: StageView, held: int, pods: int) -> DeviceRequest:
+    minimum = stage.pods if snapshot.plan.kueue and stage.plan.devices else stage.plan.gang
     if stage.plan.devices:
-        pods = min(pods, seen.plan.devices // stage.plan.devices)
-    return DeviceRequest(stage.name, stage.plan.devices, pods, held, min(together, pods))
+        pods = min(pods, snapshot.plan.devices // stage.plan.devices)
+    return DeviceRequest(stage.name, stage.plan.devices, pods, held, min(minimum, pods))
 
 
-def _applied(
-    seen: Snapshot,
-    wants: list[DeviceRequest],
+def _to_actions(
+    snapshot: Snapshot,
+    requests: list[DeviceRequest],
     jobs: dict[str, JobView],
     granted: dict[str, int],
-    taken: int,
-    reasons: dict[str, str],
+    in_use: int,
+    waiting_for: dict[str, str],
 ) -> list[Action]:
     actions: list[Action] = []
-    for want in wants:
-        pods, job = granted.get(want.stage, 0), jobs.get(want.stage)
+    for request in requests:
+        pods, job = granted.get(request.stage, 0), jobs.get(request.stage)
         if job is not None:
             if pods > job.parallelism:
-                actions.append(Resize(want.stage, job.name, pods))
-        elif pods >= want.least:
-            actions.append(Start(want.stage, pods, _avoided(seen.stages[want.stage])))
+                actions.append(Resize(request.stage, job.name, pods))
+        elif pods >= request.minimum:
+            actions.append(Start(request.stage, pods, _nodes_to_avoid(snapshot.stages[request.stage])))
         else:
-            lost = sorted({pod.node for pod in seen.pods if is_unreachable(seen, pod)})
-            reasons[want.stage] = (
-                f"waits for {want.least * want.devices} free devices: {taken} of {seen.plan.devices} are in use"
-                + (f", some by pods on {', '.join(lost)}, which does not answer" if lost else "")
+            unreachable = sorted({pod.node for pod in snapshot.pods if is_unreachable(snapshot, pod)})
+            waiting_for[request.stage] = (
+                f"waiting for {request.minimum * request.devices} free devices: "
+                f"{in_use} of {snapshot.plan.devices} are in use"
+                + (f", some by pods on unreachable nodes ({', '.join(unreachable)})" if unreachable else "")
             )
     return actions
 
 
-def _obstacle(seen: Snapshot, stage: StageView) -> str | None:
-    """What keeps a stage's next attempt from starting, devices apart."""
-    again, words = seen.not_before.get(stage.name, (0.0, ""))
-    if again > seen.now:
-        return f"its Job is refused: {words}; asks again in {again - seen.now:.0f} s"
-    for job in seen.jobs:
+def _start_blocker(snapshot: Snapshot, stage: StageView) -> str | None:
+    """Why a stage's next attempt cannot start yet, other than a lack of devices."""
+    retry_at, reason = snapshot.rejections.get(stage.name, (0.0, ""))
+    if retry_at > snapshot.now:
+        return f"the API server rejected its Job: {reason}; retrying in {retry_at - snapshot.now:.0f} s"
+    for job in snapshot.jobs:
         if job.stage == stage.name and job.fingerprint == stage.fingerprint and not job.finished:
-            return f"waits for its earlier Job {job.name} to end"
+            return f"waiting for the previous Job {job.name} to terminate"
     if not stage.outcomes or stage.is_open:
         return None
     last = stage.outcomes[-1]
-    wait = last.time + seen.plan.retry_seconds * 2 ** (len(stage.outcomes) - 1) - seen.now
+    wait = last.time + snapshot.plan.retry_seconds * 2 ** (len(stage.outcomes) - 1) - snapshot.now
     if wait <= 0:
         return None
-    return f"tries again in {wait:.0f} s, after: {last.reason}"
+    return f"retrying in {wait:.0f} s after: {last.reason}"
 
 
-def _avoided(stage: StageView) -> tuple[str, ...]:
+def _nodes_to_avoid(stage: StageView) -> tuple[str, ...]:
     return tuple(sorted({node for outcome in stage.outcomes for node in outcome.avoid}))

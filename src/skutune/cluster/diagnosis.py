@@ -1,4 +1,4 @@
-"""What is wrong with an attempt: why it ended, whether it must be ended, and what it waits for, in plain words."""
+"""Diagnosis of an attempt: why it failed, whether it has to be ended, and what its pods wait for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skutune.cluster.snapshot import Snapshot, StageView
 from skutune.errors import DeviceError, InputError, RetryableError, ShardError, SkutuneError, StoppedError
 from skutune.process.error_log import last_error_message
 
-_CANNOT_START = {
+_STARTUP_ERRORS = {
     "ErrImagePull",
     "ImagePullBackOff",
     "InvalidImageName",
@@ -21,13 +21,13 @@ _CANNOT_START = {
     "CreateContainerError",
     "RunContainerError",
 }
-_CANNOT_RUN = {"StartError", "ContainerCannotRun"}
-_NEWS_SECONDS = 300.0
+_CONTAINER_ERRORS = {"StartError", "ContainerCannotRun"}
+_EVENT_MAX_AGE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnd:
-    """Why an attempt is over; `final` where another would end alike."""
+    """Why an attempt is over. `final`: another attempt would fail the same way."""
 
     code: int
     reason: str
@@ -35,71 +35,72 @@ class AttemptEnd:
     avoid: tuple[str, ...] = ()
 
 
-def attempt_end(seen: Snapshot, stage: StageView, job: JobView) -> AttemptEnd | None:
-    """Why a Job's attempt is over or must be ended, or None while it may go on."""
-    pods = seen.pods_of(job)
+def attempt_end(snapshot: Snapshot, stage: StageView, job: JobView) -> AttemptEnd | None:
+    """Why a Job's attempt is over or has to be ended, or None while it may continue."""
+    pods = snapshot.pods_of(job)
     if job.finished == "complete":
         return AttemptEnd(
-            RetryableError.exit_code, "its pods ended well, but the store does not hold all that they should have made"
+            RetryableError.exit_code, "all pods succeeded, but parts of the stage's output are missing in the store"
         )
     if job.finished == "failed":
         return _failure(stage, job, pods)
     if job.deleting:
         return None
     for check in _CHECKS:
-        found = check(seen, stage, job, pods)
-        if found is not None:
-            return found
+        end = check(snapshot, stage, job, pods)
+        if end is not None:
+            return end
     return None
 
 
-def waiting(seen: Snapshot, stage: StageView, job: JobView) -> str | None:
-    """What a Job's pods wait for, in plain words, or None where they work."""
+def waiting(snapshot: Snapshot, stage: StageView, job: JobView) -> str | None:
+    """What a Job's pods wait for, or None while they run."""
     if job.suspended:
-        return "waits for Kueue to admit it"
+        return "waiting for admission by Kueue"
     if job.deleting:
-        return "waits for an earlier Job of it to end"
-    pods = seen.pods_of(job)
+        return "waiting for a previous Job to terminate"
+    pods = snapshot.pods_of(job)
     for pod in pods:
-        if is_unreachable(seen, pod):
+        if is_unreachable(snapshot, pod):
             return (
-                f"node {pod.node} does not answer, so pod {pod.name} cannot end and is not replaced; "
-                "delete the node or the pod by force once the machine is surely off"
+                f"node {pod.node} is unreachable, so pod {pod.name} cannot terminate and is not replaced; "
+                "make sure that the machine is off, then delete the node or force-delete the pod"
             )
     for pod in pods:
         if pod.live and pod.unschedulable:
             avoided = sorted({node for outcome in stage.outcomes for node in outcome.avoid})
-            why = f" (it is kept off {', '.join(avoided)}, whose device was faulty)" if avoided else ""
-            return f"waits for a node: {pod.unschedulable}{why}"
+            note = f" (excluded for a faulty device: {', '.join(avoided)})" if avoided else ""
+            return f"unschedulable: {pod.unschedulable}{note}"
     for pod in pods:
-        if pod.live and pod.started is None and pod.waiting in _CANNOT_START:
-            return f"its program cannot start: {pod.waiting}: {pod.waiting_message}"
+        if pod.live and pod.started is None and pod.waiting in _STARTUP_ERRORS:
+            return f"container cannot start: {pod.waiting}: {pod.waiting_message}"
     for pod in pods:
         if pod.live and pod.started is None and pod.scheduled is not None:
-            warnings = seen.warnings_about(pod.name)
-            return f"starts on {pod.node}: {warnings[-1].message}" if warnings else f"starts on {pod.node}"
+            warnings = snapshot.warnings_about(pod.name)
+            starting = f"starting on node {pod.node}"
+            return f"{starting}: {warnings[-1].message}" if warnings else starting
     if not any(pod.live for pod in pods):
-        warnings = seen.warnings_about(job.name)
+        warnings = snapshot.warnings_about(job.name)
         if warnings:
-            return f"the cluster makes no pod for it: {warnings[-1].message}"
-        ended = [pod for pod in pods if pod.phase == "Failed"]
-        if ended and not job.finished:
-            why = "was evicted" if ended[-1].disrupted else "failed"
-            return f"pod {ended[-1].name} {why}; the cluster replaces it after a pause, which doubles each time"
+            return f"pod creation failed: {warnings[-1].message}"
+        failed = [pod for pod in pods if pod.phase == "Failed"]
+        if failed and not job.finished:
+            cause = "was evicted" if failed[-1].disrupted else "failed"
+            return f"pod {failed[-1].name} {cause}; the Job controller recreates it with exponential backoff"
     return None
 
 
-def is_unreachable(seen: Snapshot, pod: PodView) -> bool:
-    """Whether a pod should long have ended: its node's kubelet does not answer."""
-    return pod.live and pod.deleted is not None and seen.now - pod.deleted > seen.plan.unreachable_seconds
+def is_unreachable(snapshot: Snapshot, pod: PodView) -> bool:
+    """Whether a pod is overdue to terminate, which means that the kubelet of its node is unreachable."""
+    return pod.live and pod.deleted is not None and snapshot.now - pod.deleted > snapshot.plan.unreachable_seconds
 
 
 def _failure(stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd:
-    """The worst cause among a failed Job's pods."""
+    """The most severe cause among the pods of a failed Job."""
     failed = [pod for pod in pods if pod.phase == "Failed" and not pod.disrupted]
     if not failed:
-        words = f"{job.reason}: {job.message}" if job.message else job.reason
-        return AttemptEnd(RetryableError.exit_code, words or "its Job failed")
+        message = f"{job.reason}: {job.message}" if job.message else job.reason
+        return AttemptEnd(RetryableError.exit_code, message or "the Job failed without a reason")
     causes = [_cause(stage, pod) for pod in failed]
     worst = max(causes, key=lambda cause: (cause.final, cause.code == InputError.exit_code, cause.code))
     avoid = sorted({node for cause in causes for node in cause.avoid})
@@ -108,142 +109,152 @@ def _failure(stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd:
 
 def _cause(stage: StageView, pod: PodView) -> AttemptEnd:
     code = pod.exit_code if pod.exit_code is not None else SkutuneError.exit_code
-    said = f"shard {pod.index}: {last_error_message(pod.exit_message, code)}"
-    if pod.exit_reason == "OOMKilled":  # also exit code 137, but trying again changes nothing
+    message = f"shard {pod.index}: {last_error_message(pod.exit_message, code)}"
+    if pod.exit_reason == "OOMKilled":  # also exit code 137, but a retry would run out of memory again
         return AttemptEnd(
             InputError.exit_code,
-            f"shard {pod.index} used more memory than its limit (OOMKilled); raise "
+            f"shard {pod.index} exceeded its memory limit (OOMKilled); raise "
             f"stages.{stage.name}.resources.limits.memory",
             final=True,
         )
-    if pod.exit_reason == "Evicted":  # by a limit of its own, as of a volume; else it counts as a disruption
+    if pod.exit_reason == "Evicted":  # it exceeded a limit of its own, for example a volume's; not a disruption
         return AttemptEnd(InputError.exit_code, f"shard {pod.index} was evicted: {pod.exit_message}", final=True)
-    if pod.exit_reason in _CANNOT_RUN:
-        return AttemptEnd(InputError.exit_code, f"its program cannot start: {said}", final=True)
+    if pod.exit_reason in _CONTAINER_ERRORS:
+        return AttemptEnd(InputError.exit_code, f"container cannot start: {message}", final=True)
     if code in (InputError.exit_code, ShardError.exit_code):
-        return AttemptEnd(code, said, final=True)
+        return AttemptEnd(code, message, final=True)
     if code == DeviceError.exit_code:
-        return AttemptEnd(code, f"{said} (on node {pod.node})", avoid=(pod.node,) if pod.node else ())
+        return AttemptEnd(code, f"{message} (on node {pod.node})", avoid=(pod.node,) if pod.node else ())
     if code in (KILLED, StoppedError.exit_code):
         return AttemptEnd(
-            RetryableError.exit_code, f"shard {pod.index}: was killed (exit code {code}) on node {pod.node}"
+            RetryableError.exit_code, f"shard {pod.index} was killed (exit code {code}) on node {pod.node}"
         )
-    return AttemptEnd(code, said)
+    return AttemptEnd(code, message)
 
 
-def _refused(seen: Snapshot, stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd | None:
-    """Image, config and admission errors, which heal within minutes or never."""
-    for name, words in refusals(seen, job):
-        if seen.now - seen.refused_since.get(name, seen.now) > seen.plan.grace_seconds:
-            return AttemptEnd(InputError.exit_code, words, final=True)
+def _check_startup_errors(snapshot: Snapshot, stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd | None:
+    """Image, config and admission errors, which resolve within the grace period or never."""
+    for name, message in startup_errors(snapshot, job):
+        if snapshot.now - snapshot.startup_errors_since.get(name, snapshot.now) > snapshot.plan.grace_seconds:
+            return AttemptEnd(InputError.exit_code, message, final=True)
     return None
 
 
-def refusals(seen: Snapshot, job: JobView) -> Iterator[tuple[str, str]]:
-    """Errors of image, config and admission as they stand: the name of the pod or the Job, and what is said."""
-    pods = seen.pods_of(job)
+def startup_errors(snapshot: Snapshot, job: JobView) -> Iterator[tuple[str, str]]:
+    """Current image, config and admission errors: the name of the pod or Job, and the message."""
+    pods = snapshot.pods_of(job)
     for pod in pods:
         if not pod.live or pod.started is not None:
             continue
-        if pod.waiting in _CANNOT_START:
-            yield pod.name, f"its program cannot start: {pod.waiting}: {pod.waiting_message}"
-        # Only their words tell what will never heal from what takes its time.
+        if pod.waiting in _STARTUP_ERRORS:
+            yield pod.name, f"container cannot start: {pod.waiting}: {pod.waiting_message}"
+        # Only the message tells a permanent error from a slow start.
         if "persistentvolumeclaim" in pod.unschedulable and "not found" in pod.unschedulable:
             yield pod.name, pod.unschedulable
-        for event in seen.warnings_about(pod.name):
-            is_news = seen.now - event.time < _NEWS_SECONDS  # the kubelet repeats it every two minutes
-            if is_news and event.reason == "FailedMount" and "not found" in event.message:
+        for event in snapshot.warnings_about(pod.name):
+            is_recent = snapshot.now - event.time < _EVENT_MAX_AGE_SECONDS  # the kubelet repeats it every two minutes
+            if is_recent and event.reason == "FailedMount" and "not found" in event.message:
                 yield pod.name, event.message
     if not any(pod.live for pod in pods):
-        quiet_since = seen.quiet_since.get(job.name, job.created)
-        for event in seen.warnings_about(job.name):
-            is_news = event.time >= quiet_since - 1  # the API's times are whole seconds
-            if is_news and event.reason == "FailedCreate" and "exceeded quota" not in event.message:
-                yield job.name, f"the cluster refuses its pods: {event.message}"
+        since = snapshot.unscheduled_since.get(job.name, job.created)
+        for event in snapshot.warnings_about(job.name):
+            is_recent = event.time >= since - 1  # the API's times are whole seconds
+            if is_recent and event.reason == "FailedCreate" and "exceeded quota" not in event.message:
+                yield job.name, f"pod creation was rejected: {event.message}"
 
 
-def _evicted(seen: Snapshot, stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd | None:
+def _check_evictions(snapshot: Snapshot, stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd | None:
     count = evictions(pods)
     if count <= stage.plan.disruptions:
         return None
     last = next((pod.disrupted for pod in reversed(pods) if pod.disrupted), "")
     return AttemptEnd(
         RetryableError.exit_code,
-        f"its pods were evicted {count} times{f' (last: {last})' if last else ''}, more than {stage.plan.disruptions}; "
-        f"run it where it may stay, or raise stages.{stage.name}.disruptions",
+        f"{count} pods were evicted{f' (last: {last})' if last else ''}, more than the limit of "
+        f"{stage.plan.disruptions}; use nodes with fewer evictions or raise stages.{stage.name}.disruptions",
         final=True,
     )
 
 
-def _lost(seen: Snapshot, stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd | None:
-    """A pod that never ends is never replaced; where force is allowed, its Job makes room for another."""
-    nodes = sorted({pod.node for pod in pods if is_unreachable(seen, pod)})
-    if not nodes or not seen.plan.force_delete:
+def _check_unreachable_nodes(
+    snapshot: Snapshot, stage: StageView, job: JobView, pods: list[PodView]
+) -> AttemptEnd | None:
+    """With force deletion enabled, end the attempt: a pod that never terminates is never replaced."""
+    nodes = sorted({pod.node for pod in pods if is_unreachable(snapshot, pod)})
+    if not nodes or not snapshot.plan.force_delete:
         return None
-    words = f"its node does not answer ({', '.join(nodes)}); it goes on elsewhere"
-    # Its taint keeps pods away for as long as it is lost; nothing is wrong with it once it is back.
-    return AttemptEnd(RetryableError.exit_code, words)
+    message = f"node unreachable: {', '.join(nodes)}; retrying on another node"
+    # No `avoid`: the taint of an unreachable node keeps pods away, and the node is usable again once it is back.
+    return AttemptEnd(RetryableError.exit_code, message)
 
 
-def _queued(seen: Snapshot, stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd | None:
+def _check_queue_timeout(snapshot: Snapshot, stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd | None:
     together = stage.plan.gang > 1 and any(pod.live and pod.scheduled is None for pod in pods)
     if not together and any(pod.live and pod.scheduled is not None for pod in pods):
         return None
-    since = seen.quiet_since.get(job.name, job.created)
-    if seen.now - since <= stage.plan.queued_seconds:
+    since = snapshot.unscheduled_since.get(job.name, job.created)
+    if snapshot.now - since <= stage.plan.queued_seconds:
         return None
-    words = waiting(seen, stage, job) or "no pod was made for it"
+    message = waiting(snapshot, stage, job) or "no pod was created"
     return AttemptEnd(
         RetryableError.exit_code,
-        f"no place for it in {stage.plan.queued_seconds:g} s: {words}; free the devices it asks for, or raise "
+        f"not scheduled within {stage.plan.queued_seconds:g} s: {message}; free up the requested resources or raise "
         f"stages.{stage.name}.queuedSeconds",
         final=True,
     )
 
 
-def _starting(seen: Snapshot, stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd | None:
+def _check_start_timeout(snapshot: Snapshot, stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd | None:
     for pod in pods:
         if not pod.live or pod.started is not None or pod.scheduled is None or pod.deleted is not None:
             continue
-        if seen.now - pod.scheduled > stage.plan.starting_seconds:
-            words = waiting(seen, stage, job) or f"starts on {pod.node}"
+        if snapshot.now - pod.scheduled > stage.plan.starting_seconds:
+            message = waiting(snapshot, stage, job) or f"starting on node {pod.node}"
             return AttemptEnd(
                 RetryableError.exit_code,
-                f"pod {pod.name} did not start in {stage.plan.starting_seconds:g} s: {words}",
+                f"pod {pod.name} did not start within {stage.plan.starting_seconds:g} s: {message}",
             )
     return None
 
 
-def _running(seen: Snapshot, stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd | None:
+def _check_run_timeout(snapshot: Snapshot, stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd | None:
     if not stage.plan.running_seconds:
         return None
     started = [pod.started for pod in pods if pod.live and pod.started is not None]
-    if not started or seen.now - min(started) <= stage.plan.running_seconds:
+    if not started or snapshot.now - min(started) <= stage.plan.running_seconds:
         return None
     return AttemptEnd(
         RetryableError.exit_code,
-        f"it ran longer than {stage.plan.running_seconds:g} s; what it made stays: raise "
-        f"stages.{stage.name}.runningSeconds and go on",
+        f"the attempt ran longer than {stage.plan.running_seconds:g} s; finished parts are kept; raise "
+        f"stages.{stage.name}.runningSeconds and upgrade the release to resume",
         final=True,
     )
 
 
-def _stalled(seen: Snapshot, stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd | None:
-    """Pods run, and nothing of them reaches the store."""
+def _check_stall_timeout(snapshot: Snapshot, stage: StageView, job: JobView, pods: list[PodView]) -> AttemptEnd | None:
+    """End an attempt whose running pods write no progress to the store."""
     if not stage.plan.stalled_seconds:
         return None
     started = [pod.started for pod in pods if pod.live and pod.started is not None]
     if not started:
         return None
-    since = max(stage.progressed or 0.0, min(started))
-    if seen.now - since <= stage.plan.stalled_seconds:
+    since = max(stage.progressed_at or 0.0, min(started))
+    if snapshot.now - since <= stage.plan.stalled_seconds:
         return None
     nodes = sorted({pod.node for pod in pods if pod.live and pod.started is not None and pod.node})
     return AttemptEnd(
         RetryableError.exit_code,
-        f"no progress for {seen.now - since:.0f} s (on {', '.join(nodes)}); it is started again",
+        f"no progress for {snapshot.now - since:.0f} s (nodes: {', '.join(nodes)}); restarting",
     )
 
 
 _Check = Callable[[Snapshot, StageView, JobView, list[PodView]], AttemptEnd | None]
-_CHECKS: tuple[_Check, ...] = (_refused, _evicted, _lost, _queued, _starting, _running, _stalled)
+_CHECKS: tuple[_Check, ...] = (
+    _check_startup_errors,
+    _check_evictions,
+    _check_unreachable_nodes,
+    _check_queue_timeout,
+    _check_start_timeout,
+    _check_run_timeout,
+    _check_stall_timeout,
+)

@@ -1,7 +1,7 @@
-"""What a controller was told when its Job began, kept in the run's folder.
+"""The controller's inputs as they were when its Job started, saved in the run's folder.
 
-A scheduled run may outlive an upgrade of its release, which changes the file that its pods mount and removes the
-templates of its stages. A pod that takes the place of an evicted one goes on by what the first one read.
+A scheduled run may outlive an upgrade of its release, which changes the mounted controller file and deletes the stages'
+PodTemplates. A replacement for an evicted controller pod continues with the inputs that the first pod saved.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Templates = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class FrozenInputs:
-    """The controller's file, and the pod template of each stage."""
+    """The controller's file and the pod template of each stage."""
 
     file: ControllerFile
     templates: Templates
@@ -28,17 +28,17 @@ class FrozenInputs:
 def freeze_inputs(
     store: ObjectStore, run: str, uid: str, file: ControllerFile, read_templates: Callable[[], Templates]
 ) -> FrozenInputs:
-    """The orders of the controller's Job `uid`: those that its first pod kept, or else these, which are kept.
+    """The inputs of the controller Job `uid`: the saved ones, or else the given ones, which are then saved.
 
     Raises:
         RetryableError: the store failed.
     """
     key = f"{run}/controller/{uid}.json"
     try:
-        kept = json.loads(store.get(key))
-        return FrozenInputs(ControllerFile.model_validate(kept["file"]), kept["templates"])
+        saved = json.loads(store.get(key))
+        return FrozenInputs(ControllerFile.model_validate(saved["file"]), saved["templates"])
     except NotFoundError:
-        orders = FrozenInputs(file, read_templates())
-    document = {"file": file.model_dump(mode="json"), "templates": orders.templates}
+        inputs = FrozenInputs(file, read_templates())
+    document = {"file": file.model_dump(mode="json"), "templates": inputs.templates}
     store.put(key, json.dumps(document, ensure_ascii=False).encode())
-    return orders
+    return inputs

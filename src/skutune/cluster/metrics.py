@@ -1,4 +1,4 @@
-"""Figures for Prometheus, and whether the controller lives, on one small HTTP server."""
+"""Prometheus metrics and the liveness probe of the controller, on one HTTP server."""
 
 from __future__ import annotations
 
@@ -17,86 +17,88 @@ from skutune.cluster.progress import StageProgress
 from skutune.cluster.snapshot import Snapshot
 from skutune.errors import InputError
 
-DEAD_SECONDS = 900.0
-"""A controller whose loop has stood still for so long is restarted."""
+LIVENESS_SECONDS = 900.0
+"""The liveness probe fails when the loop has made no progress for this long."""
 
 
 class Metrics:
-    """The figures of one run."""
+    """The metrics of one run."""
 
     def __init__(self, release: str, run: str) -> None:
         self.registry = CollectorRegistry()
         labels = {"release": release, "run": run}
 
-        def gauge(name: str, text: str, *more: str) -> Gauge:
-            return Gauge(f"skutune_{name}", text, [*labels, *more], registry=self.registry)
+        def gauge(name: str, text: str, *extra_labels: str) -> Gauge:
+            return Gauge(f"skutune_{name}", text, [*labels, *extra_labels], registry=self.registry)
 
         self._labels = labels
-        self._state = gauge("stage_state", "1 for the state that a stage is in.", "stage", "state")
-        self._attempts = gauge("stage_attempt", "Number of a stage's newest attempt.", "stage")
-        self._rows = gauge("stage_rows", "Rows that the running attempt of a stage has made.", "stage")
-        self._speed = gauge("stage_tokens_per_second", "Generated tokens per second of a running stage.", "stage")
-        self._evicted = gauge("stage_evicted_pods", "Evicted pods of a stage's running attempt.", "stage")
-        self._devices = gauge("devices", "Devices that the run may hold.")
-        self._in_flight = gauge("devices_in_flight", "Devices that the run holds or may hold at once.")
-        self._last = gauge("last_round_timestamp_seconds", "When the controller last looked and decided.")
+        self._state = gauge("stage_state", "1 for the stage's current state, else 0.", "stage", "state")
+        self._attempts = gauge("stage_attempt", "Number of the stage's latest attempt.", "stage")
+        self._rows = gauge("stage_rows", "Rows written by the stage's running attempt.", "stage")
+        self._speed = gauge("stage_tokens_per_second", "Tokens per second that the running stage generates.", "stage")
+        self._evicted_pods = gauge("stage_evicted_pods", "Evicted pods of the stage's running attempt.", "stage")
+        self._devices = gauge("devices", "Device budget of the run.")
+        self._in_flight = gauge("devices_in_flight", "Devices that the run holds or has claimed.")
+        self._last_round = gauge("last_round_timestamp_seconds", "Time of the controller's last reconciliation.")
         self._calls = Counter(
             "skutune_api_requests", "Requests to the API server.", ["request"], registry=self.registry
         )
-        self._counted: dict[str, int] = {}
-        self._beat = time.monotonic()
+        self._counted_requests: dict[str, int] = {}
+        self._last_heartbeat = time.monotonic()
 
-    def beat(self) -> None:
-        """Tell that the controller lives, also while it waits for a store or an API server that does not answer."""
-        self._beat = time.monotonic()
+    def heartbeat(self) -> None:
+        """Report that the loop is alive. Also called while it retries an unavailable store or API server."""
+        self._last_heartbeat = time.monotonic()
 
-    def note(self, seen: Snapshot, progress: dict[str, StageProgress], api: ClusterApi) -> None:
-        """Take over what a round saw."""
-        for name, view in seen.stages.items():
-            current = "failed" if view.failed else view.state
+    def update(self, snapshot: Snapshot, progress: dict[str, StageProgress], api: ClusterApi) -> None:
+        """Set the metrics from one round's snapshot."""
+        for name, view in snapshot.stages.items():
+            current_state = "failed" if view.failed else view.state
             for state in ("blocked", "ready", "done", "failed"):
-                self._state.labels(**self._labels, stage=name, state=state).set(state == current)
+                self._state.labels(**self._labels, stage=name, state=state).set(state == current_state)
             self._attempts.labels(**self._labels, stage=name).set(view.attempt)
-            evicted = evictions(pod for pod in seen.pods if pod.stage == name)
-            self._evicted.labels(**self._labels, stage=name).set(evicted)
-            shown = progress.get(name) or StageProgress()
-            self._rows.labels(**self._labels, stage=name).set(shown.rows)
-            self._speed.labels(**self._labels, stage=name).set(shown.tokens_per_second)
-        self._devices.labels(**self._labels).set(seen.plan.devices)
-        self._in_flight.labels(**self._labels).set(budget.in_flight(seen))
-        self._last.labels(**self._labels).set(seen.now)
+            evicted = evictions(pod for pod in snapshot.pods if pod.stage == name)
+            self._evicted_pods.labels(**self._labels, stage=name).set(evicted)
+            stage_progress = progress.get(name) or StageProgress()
+            self._rows.labels(**self._labels, stage=name).set(stage_progress.rows)
+            self._speed.labels(**self._labels, stage=name).set(stage_progress.tokens_per_second)
+        self._devices.labels(**self._labels).set(snapshot.plan.devices)
+        self._in_flight.labels(**self._labels).set(budget.in_flight(snapshot))
+        self._last_round.labels(**self._labels).set(snapshot.now)
         for request, count in dict(api.calls).items():
-            self._calls.labels(request).inc(count - self._counted.get(request, 0))
-            self._counted[request] = count
+            self._calls.labels(request).inc(count - self._counted_requests.get(request, 0))
+            self._counted_requests[request] = count
 
     def serve(self, port: int) -> int:
-        """Serve /metrics and /healthz in the background; returns the port. Raises InputError where it is taken."""
+        """Serve /metrics and /healthz in the background. Returns the port. Raises InputError if it cannot be bound."""
         try:
-            server = make_server("", port, self._application(), _Server, _Quiet)
+            server = make_server("", port, self._application(), _ThreadingServer, _SilentHandler)
         except OSError as error:
-            raise InputError(f"--port {port}: cannot be served: {error.strerror}; choose another one, or 0") from None
+            raise InputError(
+                f"--port {port}: cannot listen: {error.strerror}; choose another port, or 0 for none"
+            ) from None
         threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
         return int(server.server_address[1])
 
     def _application(self) -> Callable[..., Iterable[bytes]]:
-        figures = make_wsgi_app(self.registry)
+        metrics_app = make_wsgi_app(self.registry)
 
         def application(environment: dict[str, object], start: Callable[..., object]) -> Iterable[bytes]:
             if environment.get("PATH_INFO") != "/healthz":
-                return figures(environment, start)  # type: ignore[no-any-return]
-            lives = time.monotonic() - self._beat < DEAD_SECONDS
-            start("200 OK" if lives else "503 Service Unavailable", [("Content-Type", "text/plain")])
-            return [b"ok\n" if lives else b"the controller's loop stands still\n"]
+                return metrics_app(environment, start)  # type: ignore[no-any-return]
+            is_alive = time.monotonic() - self._last_heartbeat < LIVENESS_SECONDS
+            start("200 OK" if is_alive else "503 Service Unavailable", [("Content-Type", "text/plain")])
+            return [b"ok\n" if is_alive else b"the controller's loop makes no progress\n"]
 
         return application
 
 
-class _Server(ThreadingMixIn, WSGIServer):
-    """One slow client must not keep the probe from its answer."""
+class _ThreadingServer(ThreadingMixIn, WSGIServer):
+    """One thread per request, so that a slow client does not block the probe."""
 
     daemon_threads = True
 
 
-class _Quiet(WSGIRequestHandler):
+class _SilentHandler(WSGIRequestHandler):
     def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing of each probe."""
+        """Do not log requests."""

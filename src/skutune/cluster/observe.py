@@ -1,4 +1,4 @@
-"""From the API to what decisions are made from: two lists, and warnings about what does not start."""
+"""Builds snapshots from the API: lists of Jobs and pods, and warning Events about those that do not start."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import logging
 import threading
 from dataclasses import dataclass, field, replace
 
-from skutune.cluster.budget import held
-from skutune.cluster.diagnosis import refusals
+from skutune.cluster.budget import devices_held
+from skutune.cluster.diagnosis import startup_errors
 from skutune.cluster.kube import names
-from skutune.cluster.kube.api import ClusterApi, RefusedError, now
+from skutune.cluster.kube.api import ClusterApi, RejectedError, now
 from skutune.cluster.kube.views import EventView, JobView, PodView, event_view, job_view, pod_view
 from skutune.cluster.kube.watch import Watch
 from skutune.cluster.plan import ClusterPlan
@@ -18,113 +18,113 @@ from skutune.cluster.stage_tracker import StageTracker
 from skutune.errors import SkutuneError
 
 _log = logging.getLogger(__name__)
-_UNFINISHED = "status.phase!=Succeeded"
-_WARNINGS_SECONDS = 10.0
-_MOST_WARNED = 3
+_NOT_SUCCEEDED = "status.phase!=Succeeded"
+_EVENTS_SECONDS = 10.0
+_MAX_OBJECTS = 3
 
 
 @dataclass
 class Observer:
-    """Sees one run of a release. `changed` is set by its watches; `refused` is what the applier keeps."""
+    """Observes one run of a release. Its watches set `changed`; `rejections` is shared with the applier."""
 
     api: ClusterApi
-    ledger: StageTracker
+    tracker: StageTracker
     plan: ClusterPlan
     release: str
     uid: str
     changed: threading.Event = field(default_factory=threading.Event)
 
-    refused: dict[str, tuple[float, str]] = field(default_factory=dict)
+    rejections: dict[str, tuple[float, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._run = self.ledger.info.run
+        self._run = self.tracker.info.run
         self._labels = names.selector(self.release)
         self._watches = {
             "jobs": Watch(self.api, "jobs", self._labels, "", self.changed),
-            "pods": Watch(self.api, "pods", self._labels, _UNFINISHED, self.changed),
+            "pods": Watch(self.api, "pods", self._labels, _NOT_SUCCEEDED, self.changed),
         }
-        self._quiet: dict[str, float] = {}
-        self._refused: dict[str, float] = {}
+        self._unscheduled_since: dict[str, float] = {}
+        self._startup_errors_since: dict[str, float] = {}
         self._warnings: dict[str, tuple[float, list[EventView]]] = {}
 
     def watch(self) -> None:
-        """Begin to watch; each observation tells the watches where to go on."""
+        """Start the watches. Each observation gives them the resource version to resume from."""
         for each in self._watches.values():
             each.start()
 
     def observe(self) -> Snapshot:
-        """Read what is new in the store, then list Jobs and pods.
+        """Read the store's news, then list pods and Jobs.
 
-        Pods first: one that ends in between counts as running, never as gone.
+        Pods are listed first: a pod that ends between the two lists then counts as running, never as missing.
 
         Raises:
-            RetryableError: store or API server failed.
-            SkutuneError: a watch ended by a fault of its own; it is no use to go on half blind.
+            RetryableError: the store or the API server failed.
+            SkutuneError: a watch thread died.
         """
         for plural, each in self._watches.items():
             if each.ident is not None and not each.is_alive():
-                raise SkutuneError(f"the watch of {plural} ended by a fault")
-        self.ledger.read()
-        pods, pods_version = self.api.list_objects("pods", pod_view, self._labels, _UNFINISHED)
+                raise SkutuneError(f"the watch thread of {plural} died")
+        self.tracker.read()
+        pods, pods_version = self.api.list_objects("pods", pod_view, self._labels, _NOT_SUCCEEDED)
         jobs, jobs_version = self.api.list_objects("jobs", job_view, self._labels)
         self._watches["pods"].begin(pods_version)
         self._watches["jobs"].begin(jobs_version)
-        moment = now()
-        mine = [job for job in jobs if job.run == self._run]
-        my_pods = [pod for pod in pods if pod.run == self._run]
-        self._note_quiet(mine, my_pods, moment)
-        seen = Snapshot(
+        observed_at = now()
+        own_jobs = [job for job in jobs if job.run == self._run]
+        own_pods = [pod for pod in pods if pod.run == self._run]
+        self._track_unscheduled(own_jobs, own_pods, observed_at)
+        snapshot = Snapshot(
             self.plan,
             self.uid,
-            moment,
-            self.ledger.views(),
-            tuple(mine),
-            tuple(my_pods),
-            tuple(self._warned(mine, my_pods, moment)),
-            dict(self._quiet),
+            observed_at,
+            self.tracker.views(),
+            tuple(own_jobs),
+            tuple(own_pods),
+            tuple(self._warning_events(own_jobs, own_pods, observed_at)),
+            dict(self._unscheduled_since),
             {},
-            dict(self.refused),
-            held((job for job in jobs if job.run != self._run), (pod for pod in pods if pod.run != self._run)),
+            dict(self.rejections),
+            devices_held((job for job in jobs if job.run != self._run), (pod for pod in pods if pod.run != self._run)),
         )
-        return replace(seen, refused_since=self._note_refusals(seen))
+        return replace(snapshot, startup_errors_since=self._track_startup_errors(snapshot))
 
-    def _note_refusals(self, seen: Snapshot) -> dict[str, float]:
-        """Keep since when each pod or Job has had an error that may still heal."""
-        refused = {name for job in seen.jobs for name, _ in refusals(seen, job)}
-        self._refused = {name: self._refused.get(name, seen.now) for name in refused}
-        return dict(self._refused)
+    def _track_startup_errors(self, snapshot: Snapshot) -> dict[str, float]:
+        """Track since when each pod or Job has had a startup error."""
+        affected = {name for job in snapshot.jobs for name, _ in startup_errors(snapshot, job)}
+        self._startup_errors_since = {name: self._startup_errors_since.get(name, snapshot.now) for name in affected}
+        return dict(self._startup_errors_since)
 
-    def _note_quiet(self, jobs: list[JobView], pods: list[PodView], moment: float) -> None:
-        """Keep since when each Job has had no pod on a node; a controller that was restarted begins to count anew."""
+    def _track_unscheduled(self, jobs: list[JobView], pods: list[PodView], observed_at: float) -> None:
+        """Track since when each Job has had no scheduled pod. The times start over when the controller restarts."""
         placed = {pod.job for pod in pods if pod.live and pod.scheduled is not None}
         for job in jobs:
             if job.finished or job.name in placed:
-                self._quiet[job.name] = moment
+                self._unscheduled_since[job.name] = observed_at
             else:
-                self._quiet.setdefault(job.name, moment)
-        for gone in set(self._quiet) - {job.name for job in jobs}:
-            del self._quiet[gone]
+                self._unscheduled_since.setdefault(job.name, observed_at)
+        for gone in set(self._unscheduled_since) - {job.name for job in jobs}:
+            del self._unscheduled_since[gone]
 
-    def _warned(self, jobs: list[JobView], pods: list[PodView], moment: float) -> list[EventView]:
-        """Warnings about Jobs that have no pod, and about pods that have a node and do not start."""
+    def _warning_events(self, jobs: list[JobView], pods: list[PodView], observed_at: float) -> list[EventView]:
+        """Warning Events about Jobs without pods, and about scheduled pods that do not start."""
         with_pods = {pod.job for pod in pods if pod.live}
         unfinished = [job for job in jobs if not job.finished and not job.deleting and not job.suspended]
         stuck = [job.name for job in unfinished if job.name not in with_pods]
         stuck += [pod.name for pod in pods if pod.live and pod.scheduled and pod.started is None]
-        found = []
+        warnings = []
         self._warnings = {name: known for name, known in self._warnings.items() if name in stuck}
-        for name in stuck[:_MOST_WARNED]:
-            asked, events = self._warnings.get(name, (0.0, []))
-            if moment - asked > _WARNINGS_SECONDS:
+        for name in stuck[:_MAX_OBJECTS]:
+            fetched_at, events = self._warnings.get(name, (0.0, []))
+            if observed_at - fetched_at > _EVENTS_SECONDS:
                 events = self._events(name)
-                self._warnings[name] = (moment, events)
-            found += events
-        return found
+                self._warnings[name] = (observed_at, events)
+            warnings += events
+        return warnings
 
     def _events(self, name: str) -> list[EventView]:
         try:
             events, _ = self.api.list_objects("events", event_view, fields=f"involvedObject.name={name},type=Warning")
-        except RefusedError as error:  # without the right to read them a wait is only explained less well
+        except RejectedError as error:  # without permission to read Events, a wait is only explained in less detail
             _log.warning("%s", error)
             return []
         return events

@@ -1,4 +1,4 @@
-"""How attempts ended: one small object beside each task, so that a limit holds whatever becomes of Jobs and pods."""
+"""Outcomes of attempts, stored beside their tasks, so that retry limits hold even if Jobs and pods are deleted."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from skutune.store.base import ObjectStore
 
 @dataclass(frozen=True, slots=True)
 class AttemptOutcome:
-    """An attempt that did not finish its stage.
+    """The outcome of an attempt that did not complete its stage.
 
     Attributes:
-        code: exit code of the class of error that it ended by.
-        final: whether another attempt would end alike.
-        avoid: nodes that no further attempt should run on.
-        submitter: uid of the controller Job; a limit counts only its own, so that an upgrade begins anew.
+        code: exit code of the class of error that ended it.
+        final: whether another attempt would fail the same way.
+        avoid: nodes that later attempts must not use.
+        submitter: uid of the controller Job. Limits count only its own attempts, so that an upgrade resets them.
         time: seconds since the epoch.
     """
 
@@ -32,17 +32,17 @@ class AttemptOutcome:
 
 
 def write_outcome(store: ObjectStore, folder: str, outcome: AttemptOutcome) -> None:
-    """Put an attempt's outcome beside its task."""
+    """Store an attempt's outcome beside its task."""
     store.put(f"{folder}/outcome-a{outcome.attempt}.json", json.dumps(asdict(outcome), ensure_ascii=False).encode())
 
 
 def read_outcomes(folder: StageFolder) -> list[AttemptOutcome]:
-    """The outcomes in a stage's folder, oldest first. Raises InputError where one is damaged."""
-    found = []
+    """The outcomes in a stage's folder, oldest first. Raises InputError if one is corrupt."""
+    outcomes = []
     for key in folder.names("outcome-a"):
         try:
             document = json.loads(folder.store.get(key))
-            found.append(AttemptOutcome(**{**document, "avoid": tuple(document["avoid"])}))
+            outcomes.append(AttemptOutcome(**{**document, "avoid": tuple(document["avoid"])}))
         except (ValueError, TypeError, KeyError):
-            raise InputError(f"{folder.store.uri}/{key}: is damaged; delete it and try again") from None
-    return sorted(found, key=lambda outcome: outcome.attempt)
+            raise InputError(f"{folder.store.uri}/{key} is corrupt; delete it and try again") from None
+    return sorted(outcomes, key=lambda outcome: outcome.attempt)

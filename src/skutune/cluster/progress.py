@@ -1,4 +1,4 @@
-"""What workers say of themselves in the store: one small object a shard, read again only after it changed."""
+"""The progress that workers write to the store: one small object per shard, read again only when it has changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from skutune.store.base import NotFoundError, ObjectStore
 
 @dataclass(frozen=True, slots=True)
 class StageProgress:
-    """The sum of what an attempt's shards last said."""
+    """The latest progress of an attempt, summed over its shards."""
 
     done: float = 0.0
     total: float = 0.0
@@ -23,45 +23,46 @@ class StageProgress:
 
 
 class ProgressReader:
-    """Reads the progress of attempts; `changed_at` tells when an attempt's was last seen to change."""
+    """Reads the progress of attempts. `changed_at` maps a task's key to the time when its progress last changed."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._seen: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._cached: dict[str, tuple[str, dict[str, Any]]] = {}
         self.changed_at: dict[str, float] = {}
 
     def read(self, task: Task, now: float) -> StageProgress:
-        """The progress of a task's shards: one listing, and what changed since the last one."""
+        """The progress of a task. Lists its progress objects and reads those that have changed."""
         prefix = f"{task.folder}/progress-a{task.attempt}-"
         documents = []
         for info in self._store.list(prefix):
-            version, document = self._seen.get(info.key, ("", {}))
+            version, document = self._cached.get(info.key, ("", {}))
             if version != info.version or not version:
                 try:
                     document = json.loads(self._store.get(info.key))
                 except NotFoundError:
                     continue
-                self._seen[info.key] = (info.version, document)
+                self._cached[info.key] = (info.version, document)
                 self.changed_at[task.key] = now
             documents.append(document)
-        return _summed(documents)
+        return _total(documents)
 
-    def keep(self, tasks: list[Task]) -> None:
-        """Forget all attempts but these, which still run."""
+    def retain(self, tasks: list[Task]) -> None:
+        """Drop the cached progress of all other tasks."""
         prefixes = tuple(f"{task.folder}/progress-a{task.attempt}-" for task in tasks)
-        self._seen = {key: known for key, known in self._seen.items() if key.startswith(prefixes)}
+        self._cached = {key: cached for key, cached in self._cached.items() if key.startswith(prefixes)}
         keys = {task.key for task in tasks}
         self.changed_at = {key: time for key, time in self.changed_at.items() if key in keys}
 
 
-def _summed(documents: list[dict[str, Any]]) -> StageProgress:
-    generated = sum(each["completion_tokens"] / each["seconds"] for each in documents if each["seconds"] > 0)
-    trained = sum(each.get("trained_per_second", 0.0) for each in documents)
+def _total(documents: list[dict[str, Any]]) -> StageProgress:
+    timed = [document for document in documents if document["seconds"] > 0]
+    generated = sum(document["completion_tokens"] / document["seconds"] for document in timed)
+    trained = sum(document.get("trained_per_second", 0.0) for document in documents)
     return StageProgress(
-        sum(each["done"] for each in documents),
-        sum(each["total"] for each in documents),
+        sum(document["done"] for document in documents),
+        sum(document["total"] for document in documents),
         documents[0]["unit"] if documents else "items",
-        sum(each["rows"] for each in documents),
-        sum(each["rejected"] for each in documents),
+        sum(document["rows"] for document in documents),
+        sum(document["rejected"] for document in documents),
         trained or generated,
     )

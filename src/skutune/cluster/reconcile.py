@@ -1,7 +1,7 @@
-"""The controller's rounds: list, decide, apply, until the run is over.
+"""The reconciliation loop: observe, decide, apply, until the run is over.
 
-A round lists only after a hint that something changed, or once in a while; between them the clock alone is looked at.
-What two rounds do is safe to repeat, and a crash between any two lines is mended by the next round.
+A round lists objects only after a watch event or when the last list is too old; in between, only timeouts are checked.
+Every round is idempotent, and the next round recovers from a crash between any two lines.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from skutune.cluster.apply import Applier
 from skutune.cluster.decide import Decision, Finish, decide
-from skutune.cluster.kube.api import RefusedError, now
+from skutune.cluster.kube.api import RejectedError, now
 from skutune.cluster.metrics import Metrics
 from skutune.cluster.observe import Observer
 from skutune.cluster.progress import ProgressReader, StageProgress
@@ -28,27 +28,27 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """How often the controller looks, in seconds.
+    """The controller's intervals, in seconds.
 
     Attributes:
-        debounce: shortest time between two rounds that list.
-        tick: longest time between two rounds; those without news list nothing.
-        resync: longest time between two lists, for a watch that ended unnoticed.
-        progress: between two looks at the workers' progress.
-        lasting: how long a stage waits for the same thing before an Event says so.
-        outage: how long API server or store may fail before the controller ends with 75.
+        debounce: minimum time between two lists.
+        tick: interval of the timeout checks between lists.
+        resync: maximum time between two lists, in case a watch ended silently.
+        progress: interval of reading the workers' progress.
+        event_delay: how long a stage waits for the same reason before an Event reports it.
+        outage: how long the API server or the store may fail before the controller exits with 75.
     """
 
     debounce: float = 1.0
     tick: float = 10.0
     resync: float = 120.0
     progress: float = 15.0
-    lasting: float = 60.0
+    event_delay: float = 60.0
     outage: float = 6 * 3600.0
 
 
 class Reconciler:
-    """The rounds of one controller. `conclude` does what is left to do for a run that is over."""
+    """The loop of one controller. `on_finish` is called once, when the run is over."""
 
     def __init__(
         self,
@@ -57,96 +57,100 @@ class Reconciler:
         status: StatusWriter,
         metrics: Metrics,
         lease: Lease,
-        pace: Intervals,
-        conclude: Callable[[Finish], None],
+        intervals: Intervals,
+        on_finish: Callable[[Finish], None],
     ) -> None:
         self.observer, self.applier, self.status, self.metrics = observer, applier, status, metrics
-        self.lease, self.pace, self.conclude = lease, pace, conclude
-        self.reader = ProgressReader(observer.ledger.store)
+        self.lease, self.intervals, self.on_finish = lease, intervals, on_finish
+        self.progress_reader = ProgressReader(observer.tracker.store)
         self.progress: dict[str, StageProgress] = {}
-        self.read_at = 0.0
+        self.progress_read_at = 0.0
 
     def run(self) -> Finish:
-        """Rounds until one says that the run is over."""
+        """Reconcile until the run is over."""
         self.observer.watch()
-        trouble: float | None = None
+        failing_since: float | None = None
         while True:
             try:
-                finish = self._rounds()
-            except (RetryableError, RefusedError) as error:
-                trouble = trouble or time.monotonic()
-                if time.monotonic() - trouble > self._patience(error):
+                finish = self._reconcile()
+            except (RetryableError, RejectedError) as error:
+                failing_since = failing_since or time.monotonic()
+                if time.monotonic() - failing_since > self._max_outage(error):
                     raise
-                self.metrics.beat()
-                _log.warning("%s; trying again", error)
-                time.sleep(random.uniform(0.5, 1.0) * min(30.0, 5 * self.pace.debounce))
+                self.metrics.heartbeat()
+                _log.warning("%s; retrying", error)
+                time.sleep(random.uniform(0.5, 1.0) * min(30.0, 5 * self.intervals.debounce))
                 continue
-            trouble = None
+            failing_since = None
             if finish is not None:
                 return finish
 
-    def _patience(self, error: SkutuneError) -> float:
-        """How long an error may last: rights may be missing for a moment, while they are made or a token is renewed."""
+    def _max_outage(self, error: SkutuneError) -> float:
+        """How long an error may persist. A 401 or 403 may be transient while a Role is created or a token renewed."""
         if isinstance(error, RetryableError):
-            return self.pace.outage
-        of_rights = isinstance(error, RefusedError) and error.status in (401, 403)
-        return self.observer.plan.grace_seconds if of_rights else 0.0
+            return self.intervals.outage
+        is_forbidden = isinstance(error, RejectedError) and error.status in (401, 403)
+        return self.observer.plan.grace_seconds if is_forbidden else 0.0
 
-    def _rounds(self) -> Finish | None:
-        """One round that lists, then rounds that only look at the clock until there is news."""
+    def _reconcile(self) -> Finish | None:
+        """One round. If it has nothing to do, wait until a change or a timeout."""
         if self.lease.lost:
-            raise StoppedError("another controller of this release took over; this one leaves it the run")
+            raise StoppedError("another controller of this release took over the run; this one stops")
         self.observer.changed.clear()
-        seen = self._seen(self.observer.observe())
-        decision = self._decided(seen)
+        snapshot = self._with_progress(self.observer.observe())
+        decision = self._decide(snapshot)
         for action in decision.actions:
             if isinstance(action, Finish):
-                self.conclude(action)
-                self.status.write(seen, {}, self.progress, _state(action), action.message, action.code)
+                self.on_finish(action)
+                self.status.write(snapshot, {}, self.progress, _state(action), action.message, action.code)
                 return action
             self.applier.apply(action)
         if not decision.actions:
-            self._wait_for_news(seen)
-        time.sleep(self.pace.debounce)
+            self._wait_for_change(snapshot)
+        time.sleep(self.intervals.debounce)
         return None
 
-    def _wait_for_news(self, seen: Snapshot) -> None:
-        """Wait until a watch hints at a change, the clock asks for an action, or the last list is old."""
+    def _wait_for_change(self, snapshot: Snapshot) -> None:
+        """Wait until a watch reports a change, a timeout requires an action, or the last list is too old."""
         listed = time.monotonic()
-        while time.monotonic() - listed < self.pace.resync:
-            if self.observer.changed.wait(self.pace.tick):
+        while time.monotonic() - listed < self.intervals.resync:
+            if self.observer.changed.wait(self.intervals.tick):
                 return
-            refused = dict(self.observer.refused)
-            seen = self._seen(replace(seen, now=now(), stages=self.observer.ledger.views(), not_before=refused))
-            if self._decided(seen).actions or self.lease.lost:
+            rejections = dict(self.observer.rejections)
+            snapshot = replace(snapshot, now=now(), stages=self.observer.tracker.views(), rejections=rejections)
+            snapshot = self._with_progress(snapshot)
+            if self._decide(snapshot).actions or self.lease.lost:
                 return
 
-    def _seen(self, seen: Snapshot) -> Snapshot:
-        """What is seen, with the progress that workers tell of."""
-        self.metrics.beat()
-        if abs(seen.now - self.read_at) >= self.pace.progress:
-            self.read_at = seen.now
-            self._read_progress(seen)
-            seen = replace(seen, stages=self.observer.ledger.views())
-        return seen
+    def _with_progress(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with the workers' latest progress."""
+        self.metrics.heartbeat()
+        if abs(snapshot.now - self.progress_read_at) >= self.intervals.progress:
+            self.progress_read_at = snapshot.now
+            self._read_progress(snapshot)
+            snapshot = replace(snapshot, stages=self.observer.tracker.views())
+        return snapshot
 
-    def _read_progress(self, seen: Snapshot) -> None:
-        ledger = self.observer.ledger
-        running = {name: ledger.task(name) for name, view in seen.stages.items() if seen.current(view) is not None}
+    def _read_progress(self, snapshot: Snapshot) -> None:
+        tracker = self.observer.tracker
+        views = snapshot.stages.items()
+        running = {name: tracker.task(name) for name, view in views if snapshot.current_job(view) is not None}
         for name in set(self.progress) - set(running):
             del self.progress[name]
-        self.reader.keep([task for task in running.values() if task is not None])
+        self.progress_reader.retain([task for task in running.values() if task is not None])
         for name, task in running.items():
             if task is not None:
-                self.progress[name] = self.reader.read(task, seen.now)
-                ledger.progressed[name] = self.reader.changed_at.get(task.key, 0.0)
+                self.progress[name] = self.progress_reader.read(task, snapshot.now)
+                tracker.progressed_at[name] = self.progress_reader.changed_at.get(task.key, 0.0)
 
-    def _decided(self, seen: Snapshot) -> Decision:
-        decision = decide(seen)
-        stuck = {stage: words for stage, words in decision.waiting.items() if seen.stages[stage].state == "ready"}
-        self.applier.teller.tell_of_lasting("StageWaits", stuck, seen.now, self.pace.lasting)
-        self.status.write(seen, decision.waiting, self.progress)
-        self.metrics.note(seen, self.progress, self.observer.api)
+    def _decide(self, snapshot: Snapshot) -> Decision:
+        decision = decide(snapshot)
+        waiting = {
+            stage: reason for stage, reason in decision.waiting.items() if snapshot.stages[stage].state == "ready"
+        }
+        self.applier.recorder.record_persisting("StageWaiting", waiting, snapshot.now, self.intervals.event_delay)
+        self.status.write(snapshot, decision.waiting, self.progress)
+        self.metrics.update(snapshot, self.progress, self.observer.api)
         return decision
 
 

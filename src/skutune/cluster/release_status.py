@@ -1,4 +1,4 @@
-"""A release's status as anybody may read it who may read its ConfigMap: the store's secrets are not needed."""
+"""A release's status, read from its ConfigMap: this needs no access to the store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from skutune.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class StatusCopy:
-    """The document and the table that the controller wrote last."""
+    """The JSON document and the table that the controller wrote last."""
 
     document: str
     summary: str
@@ -24,22 +24,28 @@ class StatusCopy:
 
 
 def release_status(release: str, namespace: str | None = None) -> StatusCopy:
-    """The status of a release; `namespace` is the kubeconfig's where it is None. Raises InputError where there is none.
+    """The status of a release. `namespace` defaults to the kubeconfig's.
 
-    Found by its name, so that the right to read this one ConfigMap is enough; a cut name is looked for by label.
+    The ConfigMap is read by name, so that permission to get this one object suffices. If the release's name was
+    truncated, it is found by label.
+
+    Raises:
+        InputError: there is no such release, or its controller has not started.
     """
     api = ClusterApi(namespace)
     fullname = release if "skutune" in release else f"{release}-skutune"
-    found = api.get("configmaps", f"{fullname}-status")
-    if found is None:
-        listed, _ = api.list_objects("configmaps", dict, f"{names.INSTANCE}={release},{names.COMPONENT}=status")
-        found = listed[0] if listed else None
-    if found is None:
+    config_map = api.get("configmaps", f"{fullname}-status")
+    if config_map is None:
+        config_maps, _ = api.list_objects("configmaps", dict, f"{names.INSTANCE}={release},{names.COMPONENT}=status")
+        config_map = config_maps[0] if config_maps else None
+    if config_map is None:
         raise InputError(
-            f"no release {release!r} in namespace {api.namespace!r}; `helm list -n {api.namespace}` names those there"
+            f"release {release!r} not found in namespace {api.namespace!r}; "
+            f"list the releases with `helm list -n {api.namespace}`"
         )
-    data = found.get("data") or {}
+    data = config_map.get("data") or {}
     if "status.json" not in data:
-        words = f"`kubectl -n {api.namespace} get pods` shows its controller"
-        raise InputError(f"release {release!r} has not begun; {words}")
+        raise InputError(
+            f"release {release!r} has not started; look at its controller with `kubectl -n {api.namespace} get pods`"
+        )
     return StatusCopy(data["status.json"], data["summary"])

@@ -1,4 +1,4 @@
-"""All that a decision is made from, at one moment."""
+"""The complete input of a decision at one point in time."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from skutune.cluster.plan import ClusterPlan, StagePlan
 
 @dataclass(frozen=True, slots=True)
 class StageView:
-    """A stage as the store shows it.
+    """The state of a stage in the store.
 
     Attributes:
-        state: done by its manifest, ready when all that it reads is done, else blocked.
-        attempt: number of the newest task in its folder, 0 where there is none.
-        is_open: whether that task is this controller's and has no outcome.
-        pods: what the open attempt has, or the next would have.
-        outcomes: of this controller's attempts, oldest first.
-        progressed: when progress in the store was last seen to change.
+        state: done if its manifest is complete, ready if all its inputs are done, else blocked.
+        waits_for: inputs of a blocked stage that are not done.
+        attempt: number of the latest task in its folder, 0 if there is none.
+        is_open: whether that task belongs to this controller and has no outcome yet.
+        pods: number of pods of the open attempt, or of the next one.
+        outcomes: outcomes of this controller's attempts, oldest first.
+        progressed_at: time when progress in the store last changed.
     """
 
     name: str
@@ -33,11 +34,11 @@ class StageView:
     is_open: bool = False
     pods: int = 1
     outcomes: tuple[AttemptOutcome, ...] = ()
-    progressed: float | None = None
+    progressed_at: float | None = None
 
     @property
     def failed(self) -> AttemptOutcome | None:
-        """The outcome after which no attempt follows."""
+        """The outcome that made the stage fail, or None while it may be retried."""
         if self.state == "done" or not self.outcomes:
             return None
         last = self.outcomes[-1]
@@ -46,7 +47,7 @@ class StageView:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Stages in their order; this run's Jobs and pods; warnings about those that do not start."""
+    """Stages in order, this run's Jobs and pods, and warning Events about those that do not start."""
 
     plan: ClusterPlan
     uid: str
@@ -55,26 +56,26 @@ class Snapshot:
     jobs: tuple[JobView, ...] = ()
     pods: tuple[PodView, ...] = ()
     events: tuple[EventView, ...] = ()
-    quiet_since: Mapping[str, float] = field(default_factory=dict)
-    """Since when a Job was seen without any pod on a node."""
-    refused_since: Mapping[str, float] = field(default_factory=dict)
-    """Since when a pod or a Job was seen with an error of image, config or admission, without a break."""
-    not_before: Mapping[str, tuple[float, str]] = field(default_factory=dict)
-    """Stages whose Job the API server refused: when to ask again, and what it said."""
-    elsewhere: int = 0
-    """Devices that other runs of this release hold: one that an upgrade ended, or another scheduled one."""
+    unscheduled_since: Mapping[str, float] = field(default_factory=dict)
+    """Since when each Job has had no scheduled pod."""
+    startup_errors_since: Mapping[str, float] = field(default_factory=dict)
+    """Since when each pod or Job has continuously had an image, config or admission error."""
+    rejections: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+    """Stages whose Job the API server rejected: the time of the next try, and the server's message."""
+    held_by_other_runs: int = 0
+    """Devices held by other runs of this release: a previous one that is terminating, or another scheduled one."""
 
     def pods_of(self, job: JobView) -> list[PodView]:
-        """The pods of a Job that have not succeeded; those of one that was deleted under the same name are not its."""
+        """The pods of a Job that have not succeeded, without those of a deleted Job of the same name."""
         return [pod for pod in self.pods if pod.job == job.name and pod.job_uid in ("", job.uid)]
 
-    def current(self, stage: StageView) -> JobView | None:
-        """The Job of a stage's open attempt, if it is there."""
+    def current_job(self, stage: StageView) -> JobView | None:
+        """The Job of a stage's open attempt, if it exists."""
         for job in self.jobs:
             if (job.stage, job.attempt, job.fingerprint) == (stage.name, stage.attempt, stage.fingerprint):
                 return job if stage.is_open else None
         return None
 
     def warnings_about(self, name: str) -> list[EventView]:
-        """Warnings about one object, newest last."""
+        """Warning Events about one object, newest last."""
         return sorted((event for event in self.events if event.object == name), key=lambda event: event.time)

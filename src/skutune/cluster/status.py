@@ -1,4 +1,4 @@
-"""What a run's controller shows: `status.json` in the store, and a copy in a ConfigMap for `kubectl`."""
+"""The status of a run: `status.json` in the store, and a copy in a ConfigMap for `kubectl`."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from skutune.errors import InputError, RetryableError
 from skutune.pipeline.status import save_status
 
 _log = logging.getLogger(__name__)
-COPY_BYTES = 32 * 1024
-_LONGEST_SENTENCE = 400
-_AGAIN_SECONDS = 300.0
-"""A status is written again after so long: a controller that ends late may have written over it."""
+CONFIG_MAP_BYTES = 32 * 1024
+_MAX_MESSAGE_LENGTH = 400
+_REWRITE_SECONDS = 300.0
+"""An unchanged status is rewritten after this time: a previous controller may have overwritten it as it ended."""
 
 
 @dataclass
 class StatusWriter:
-    """Writes the status where it changed; the figures of running stages only every `seconds`.
+    """Writes the status when it has changed, and the progress of running stages at most every `seconds`.
 
-    Until it has a `ledger` the run is not this controller's, and only the copy in the ConfigMap tells.
+    Without a `tracker` the controller does not own the run yet, and only the ConfigMap is written.
     """
 
     api: ClusterApi
@@ -37,7 +37,7 @@ class StatusWriter:
     run: str
     config_map: str | None
     seconds: float = 15.0
-    ledger: StageTracker | None = None
+    tracker: StageTracker | None = None
     is_ours: Callable[[], bool] = lambda: True
     _states: dict[str, Any] = field(default_factory=dict)
     _written: dict[str, Any] = field(default_factory=dict)
@@ -45,22 +45,22 @@ class StatusWriter:
 
     def write(
         self,
-        seen: Snapshot,
+        snapshot: Snapshot,
         waiting: Mapping[str, str],
         progress: Mapping[str, StageProgress],
         state: str = "running",
         message: str = "",
         exit_code: int | None = None,
     ) -> None:
-        """Write the status if it is news."""
+        """Write the status if it has changed."""
         stages = {
-            name: _stage(view, seen, waiting.get(name), progress.get(name), self._rows(name))
-            for name, view in seen.stages.items()
+            name: _stage(view, snapshot, waiting.get(name), progress.get(name), self._rows(name))
+            for name, view in snapshot.stages.items()
         }
         cluster = {
             **self._cluster(exit_code),
-            "devices": seen.plan.devices,
-            "devices_in_flight": budget.in_flight(seen),
+            "devices": snapshot.plan.devices,
+            "devices_in_flight": budget.in_flight(snapshot),
             "stages": stages,
         }
         states = {name: (each["state"], each["attempt"], each["reason"]) for name, each in stages.items()}
@@ -68,24 +68,24 @@ class StatusWriter:
             "state": state,
             "message": message,
             "cluster": cluster,
-            "working": self.ledger.working() if self.ledger else {},
+            "working": self.tracker.working() if self.tracker else {},
         }
-        is_news = (states, state, message) != self._states.get("last")
-        age = abs(seen.now - self._time)
-        if not is_news and (age < self.seconds or (document == self._written and age < _AGAIN_SECONDS)):
+        is_changed = (states, state, message) != self._states.get("last")
+        age = abs(snapshot.now - self._time)
+        if not is_changed and (age < self.seconds or (document == self._written and age < _REWRITE_SECONDS)):
             return
-        self._time = seen.now
+        self._time = snapshot.now
         if self._put(document):
             self._written, self._states = document, {"last": (states, state, message)}
 
     def end(self, state: str, message: str, exit_code: int) -> None:
-        """Write how the controller ended, with the stages as they were shown last."""
-        before = self._written.get("cluster", {"devices": 0, "devices_in_flight": 0, "stages": {}})
-        cluster = {**before, **self._cluster(exit_code)}
-        working = self.ledger.working() if self.ledger else {}
-        # A store or an API server that fails now is what `message` tells of already.
+        """Write the controller's final status, with the stages as last written."""
+        last_cluster = self._written.get("cluster", {"devices": 0, "devices_in_flight": 0, "stages": {}})
+        cluster = {**last_cluster, **self._cluster(exit_code)}
+        working = self.tracker.working() if self.tracker else {}
+        # If the store or the API server fails now, `message` already reports it.
         with suppress(InputError, RetryableError):
-            if not self.is_ours():  # the next controller has written its own by now
+            if not self.is_ours():  # another controller owns the status
                 return
             self._put({"state": state, "message": message[:2000], "cluster": cluster, "working": working})
 
@@ -97,41 +97,41 @@ class StatusWriter:
         }
 
     def _put(self, document: Mapping[str, Any]) -> bool:
-        """Whether store and copy both took it."""
-        whole = {"run": self.run, **document, "time": now()}
-        is_copied = self._put_copy(whole)
-        if self.ledger is not None:
+        """Write to store and ConfigMap. Returns whether the ConfigMap was written."""
+        status = {"run": self.run, **document, "time": now()}
+        is_config_map_written = self._update_config_map(status)
+        if self.tracker is not None:
             save_status(
-                self.ledger.store,
+                self.tracker.store,
                 self.run,
                 document["state"],
                 document["working"],
                 document["message"],
                 document["cluster"],
             )
-        return is_copied
+        return is_config_map_written
 
-    def _put_copy(self, document: Mapping[str, Any]) -> bool:
+    def _update_config_map(self, document: Mapping[str, Any]) -> bool:
         if self.config_map is None:
             return True
-        data = {"status.json": _copy(document), "summary": summary(document)}
+        data = {"status.json": _truncated(document), "summary": summary(document)}
         try:
             if self.api.patch("configmaps", self.config_map, {"data": data}) is None:
-                _log.warning("no ConfigMap %s: the status is only in the store", self.config_map)
+                _log.warning("ConfigMap %s not found: the status is only in the store", self.config_map)
         except (InputError, RetryableError) as error:
-            _log.warning("the status's copy was not written: %s", error)
+            _log.warning("status ConfigMap not updated: %s", error)
             return False
         return True
 
     def _rows(self, name: str) -> tuple[int, int, int]:
-        manifest = self.ledger.done.get(name) if self.ledger else None
+        manifest = self.tracker.done.get(name) if self.tracker else None
         if manifest is None:
             return 0, 0, 0
         return len(manifest.parts()), manifest.rows(), manifest.rejected()
 
 
 def summary(document: Mapping[str, Any]) -> str:
-    """The status as a table for a person, with the waiting and the failed explained below."""
+    """The status as a table, followed by the reasons of waiting and failed stages."""
     cluster = document["cluster"]
     lines = [
         f"run {document['run']}: {document['state']}"
@@ -160,14 +160,14 @@ def _percent(stage: Mapping[str, Any]) -> str:
 
 def _stage(
     view: StageView,
-    seen: Snapshot,
+    snapshot: Snapshot,
     waiting: str | None,
     progress: StageProgress | None,
-    made: tuple[int, int, int],
+    manifest_counts: tuple[int, int, int],
 ) -> dict[str, Any]:
-    job = seen.current(view)
-    pods = sum(1 for pod in seen.pods_of(job) if pod.live and pod.started is not None) if job else 0
-    parts, rows, rejected = made
+    job = snapshot.current_job(view)
+    pods = sum(1 for pod in snapshot.pods_of(job) if pod.live and pod.started is not None) if job else 0
+    parts, rows, rejected = manifest_counts
     failed = view.failed
     state = view.state
     if failed is not None:
@@ -176,30 +176,30 @@ def _stage(
         state_name = "running" if pods else "waiting"
     else:
         state_name = "done" if state == "done" else "blocked"
-    shown = progress or StageProgress()
+    stage_progress = progress or StageProgress()
     return {
         "state": state_name,
         "attempt": view.attempt,
         "pods": pods,
         "parts": parts,
-        "done": round(shown.done, 2),
-        "total": round(shown.total, 2),
-        "unit": shown.unit,
-        "rows": rows or shown.rows,
-        "rejected": rejected or shown.rejected,
-        "tokens_per_second": round(shown.tokens_per_second),
-        "waiting": waiting[:_LONGEST_SENTENCE] if waiting else None,
-        "reason": failed.reason[:_LONGEST_SENTENCE] if failed else None,
+        "done": round(stage_progress.done, 2),
+        "total": round(stage_progress.total, 2),
+        "unit": stage_progress.unit,
+        "rows": rows or stage_progress.rows,
+        "rejected": rejected or stage_progress.rejected,
+        "tokens_per_second": round(stage_progress.tokens_per_second),
+        "waiting": waiting[:_MAX_MESSAGE_LENGTH] if waiting else None,
+        "reason": failed.reason[:_MAX_MESSAGE_LENGTH] if failed else None,
     }
 
 
-def _copy(document: Mapping[str, Any]) -> str:
-    """The document, its sentences left away where it would be larger than a copy may be."""
+def _truncated(document: Mapping[str, Any]) -> str:
+    """The document as JSON, without its messages if it would exceed CONFIG_MAP_BYTES."""
     text = json.dumps(document, ensure_ascii=False)
-    if len(text.encode()) <= COPY_BYTES:
+    if len(text.encode()) <= CONFIG_MAP_BYTES:
         return text
-    short = json.loads(text)
-    short["message"] = short["message"][:_LONGEST_SENTENCE]
-    for stage in short["cluster"]["stages"].values():
+    truncated = json.loads(text)
+    truncated["message"] = truncated["message"][:_MAX_MESSAGE_LENGTH]
+    for stage in truncated["cluster"]["stages"].values():
         stage["waiting"] = stage["reason"] = None
-    return json.dumps(short, ensure_ascii=False)
+    return json.dumps(truncated, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What holds whatever happens: over random failures, evictions, crashes and orders of events."""
+"""Invariants of the decisions under random failures, evictions, crashes and orders of events."""
 
 from __future__ import annotations
 
@@ -11,28 +11,33 @@ from skutune.cluster.plan import ClusterPlan, StagePlan
 from skutune.pipeline.graph import CLUSTER_STAGES
 
 
-def plan(devices: int, one: int, attempts: int = 50) -> ClusterPlan:
-    """All stages; those that use a device take `one` a pod, finetune all of them."""
+def plan(devices: int, devices_per_pod: int, attempts: int = 50) -> ClusterPlan:
+    """All stages. A GPU stage uses `devices_per_pod`, finetune all devices."""
     stages = {}
     for name, stage in CLUSTER_STAGES.items():
-        uses = 0 if stage.image == "controller" else devices if name == "finetune" else one
+        on_gpu = devices if name == "finetune" else devices_per_pod
         shards = 3 if stage.kind == "map" else 1
         stages[name] = StagePlan(
-            template="t", devices=uses, shards=shards, attempts=attempts, disruptions=1000, stalled_seconds=0
+            template="t",
+            devices=0 if stage.image == "controller" else on_gpu,
+            shards=shards,
+            attempts=attempts,
+            disruptions=1000,
+            stalled_seconds=0,
         )
     return ClusterPlan(devices=devices, retry_seconds=0, stages=stages)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(data=st.data(), devices=st.integers(1, 8), one=st.integers(1, 3), crashes=st.booleans())
-def test_any_history_of_faults_and_crashes_ends_with_all_parts_made_within_the_budget(
-    data: st.DataObject, devices: int, one: int, crashes: bool
+@given(data=st.data(), devices=st.integers(1, 8), devices_per_pod=st.integers(1, 3), crashes=st.booleans())
+def test_every_run_completes_within_the_device_budget_despite_faults_and_crashes(
+    data: st.DataObject, devices: int, devices_per_pod: int, crashes: bool
 ) -> None:
     seed = data.draw(st.randoms(use_true_random=False))
-    simulation = Simulation(plan(devices, min(one, devices)), lambda n: seed.randrange(n))
+    simulation = Simulation(plan(devices, min(devices_per_pod, devices)), lambda n: seed.randrange(n))
     for _ in range(6000):
         simulation.controller_round(crash=crashes and seed.random() < 0.3)
-        assert simulation.promised() <= devices
+        assert simulation.devices_in_flight() <= devices
         for _ in range(seed.randrange(1, 4)):
             simulation.cluster_round()
         if simulation.finish is not None:
@@ -41,28 +46,31 @@ def test_any_history_of_faults_and_crashes_ends_with_all_parts_made_within_the_b
     assert simulation.finish.code == 0
     assert simulation.peak <= devices
     for name, stage in simulation.stages.items():
-        assert stage.made == set(range(PARTS if CLUSTER_STAGES[name].kind == "map" else 1))
+        assert stage.completed == set(range(PARTS if CLUSTER_STAGES[name].kind == "map" else 1))
     assert len(simulation.created) == len(set(simulation.created))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), devices=st.integers(1, 8))
-def test_devices_are_never_left_free_while_a_stage_that_fits_waits_for_them(data: st.DataObject, devices: int) -> None:
+def test_no_device_stays_idle_while_a_stage_that_fits_is_ready(data: st.DataObject, devices: int) -> None:
     seed = data.draw(st.randoms(use_true_random=False))
     simulation = Simulation(plan(devices, 1), lambda n: seed.randrange(n))
     for _ in range(400):
         simulation.controller_round(crash=False)
-        simulation.controller_round(crash=False)  # what closing freed is given away in the next round
-        seen = simulation.observe()
-        free = devices - simulation.promised()
+        simulation.controller_round(crash=False)  # devices that a closed attempt frees are granted in the next round
+        snapshot = simulation.observe()
+        free = devices - simulation.devices_in_flight()
         idle = [
             view
-            for view in seen.stages.values()
-            if view.state == "ready" and view.plan.devices == 1 and seen.current(view) is None and not view.failed
+            for view in snapshot.stages.values()
+            if view.state == "ready"
+            and view.plan.devices == 1
+            and snapshot.current_job(view) is None
+            and not view.failed
         ]
         waits_for_more = any(
-            view.state == "ready" and view.plan.devices > 1 and seen.current(view) is None
-            for view in seen.stages.values()
+            view.state == "ready" and view.plan.devices > 1 and snapshot.current_job(view) is None
+            for view in snapshot.stages.values()
         )
         assert free <= 0 or not idle or waits_for_more
         simulation.cluster_round()
@@ -71,9 +79,9 @@ def test_devices_are_never_left_free_while_a_stage_that_fits_waits_for_them(data
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
-def test_a_stage_that_always_fails_ends_the_run_after_its_attempts(limit: int) -> None:
+def test_a_stage_that_always_fails_ends_the_run_after_its_last_attempt(limit: int) -> None:
     simulation = Simulation(plan(8, 1, attempts=limit), lambda n: 0)
-    simulation._end = lambda pod, how: Simulation._end(simulation, pod, 5)  # type: ignore[method-assign]
+    simulation._step = lambda pod, choice: Simulation._step(simulation, pod, 5)  # type: ignore[method-assign]
     for _ in range(500):
         simulation.controller_round(crash=False)
         simulation.cluster_round()

@@ -1,1 +1,1 @@
-"""The Kubernetes API: the only package that knows the client."""
+"""The Kubernetes API. No other package imports the Kubernetes client."""

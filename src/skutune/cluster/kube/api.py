@@ -1,8 +1,8 @@
-"""The Kubernetes API, as far as the controller uses it; the only place that imports the client.
+"""The part of the Kubernetes API that the controller uses; the only module that imports the Kubernetes client.
 
-Requests and answers are plain JSON: the client's models would refuse what a newer API server knows and they do not, and
-only what decisions need of a page of pods is kept. The client still finds the cluster, its certificates and the token,
-which is renewed underneath us.
+Requests and responses are plain JSON. The client's models would reject fields of a newer API server, and a view keeps
+only the fields that decisions need. The client still loads the cluster's address, certificates and token, and renews
+the token.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from kubernetes import client, config
 from skutune.errors import InputError, RetryableError, SkutuneError
 
 _log = logging.getLogger(__name__)
-Seen = TypeVar("Seen")
-_PAGE = 50  # a page is in memory as a whole, with all that nobody asked for
+View = TypeVar("View")
+_PAGE_SIZE = 50  # a page is held in memory with all its fields
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 30.0
-_TRIES = 6
-_AGAIN = {429, 500, 502, 503, 504}
+_MAX_ATTEMPTS = 6
+_RETRYABLE_STATUSES = {429, 500, 502, 503, 504}
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-_PATCH = {"json": "application/json-patch+json", "merge": "application/merge-patch+json"}
+_PATCH_TYPES = {"json": "application/json-patch+json", "merge": "application/merge-patch+json"}
 
 
 class ConflictError(SkutuneError):
-    """An object of this name is there already, or was changed in between."""
+    """An object of this name already exists, or was changed in the meantime."""
 
 
 class ExpiredError(SkutuneError):
-    """The version asked for is no longer known to the server: list again."""
+    """The requested resource version has expired: list again."""
 
 
-class RefusedError(InputError):
-    """The API server refuses a request; `status` is the HTTP status."""
+class RejectedError(InputError):
+    """The API server rejected a request. `status` is the HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -51,10 +51,10 @@ class RefusedError(InputError):
 
 
 class ClusterApi:
-    """One namespace of a cluster, through one client.
+    """A client for one namespace of a cluster.
 
-    Every method raises RetryableError where the API server does not answer, after some tries, and RefusedError where
-    it says no.
+    Every method raises RetryableError if the API server does not respond after several retries, and RejectedError if
+    it rejects the request.
     """
 
     def __init__(self, namespace: str | None = None, stop: threading.Event | None = None) -> None:
@@ -62,7 +62,7 @@ class ClusterApi:
             settings, own_namespace = _settings()
         except config.ConfigException as error:
             raise InputError(
-                f"no cluster to talk to: {error}; run inside a pod, or name a kubeconfig with KUBECONFIG"
+                f"no cluster configured: {error}; run inside a pod, or set KUBECONFIG to a kubeconfig file"
             ) from None
         self._settings = settings
         self._client = client.ApiClient(settings)
@@ -71,29 +71,29 @@ class ClusterApi:
         self.calls: Counter[str] = Counter()
 
     def list_objects(
-        self, plural: str, view: Callable[[dict[str, Any]], Seen], labels: str = "", fields: str = ""
-    ) -> tuple[list[Seen], str]:
-        """What `view` keeps of all objects that match, and the version that a watch of them begins at."""
+        self, plural: str, view: Callable[[dict[str, Any]], View], labels: str = "", fields: str = ""
+    ) -> tuple[list[View], str]:
+        """The `view` of every matching object, and the resource version to start a watch from."""
         while True:
             try:
                 return self._list(plural, view, labels, fields)
             except ExpiredError:
-                self._pause(1, None)  # a page's token ended while we read; the whole list begins anew
+                self._pause(1, None)  # the continue token expired; the list starts over
 
     def get(self, plural: str, name: str) -> dict[str, Any] | None:
-        """An object, or None."""
+        """An object, or None if it does not exist."""
         return self._send("GET", plural, name)
 
     def create(self, plural: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Make an object. Raises ConflictError where its name is taken."""
+        """Create an object. Raises ConflictError if its name is taken."""
         return self._send("POST", plural, body=body, query={"fieldManager": "skutune"}) or {}
 
     def patch(self, plural: str, name: str, body: Any, kind: str = "merge") -> dict[str, Any] | None:
-        """Change an object; None where it is gone."""
-        return self._send("PATCH", plural, name, body, {"fieldManager": "skutune"}, _PATCH[kind])
+        """Patch an object. Returns None if it does not exist."""
+        return self._send("PATCH", plural, name, body, {"fieldManager": "skutune"}, _PATCH_TYPES[kind])
 
     def delete(self, plural: str, name: str, uid: str | None = None, grace_seconds: int | None = None) -> None:
-        """Delete an object and all that it owns; nothing happens where it is gone or is another one by now."""
+        """Delete an object and its dependents. Does nothing if it does not exist or its uid is not `uid`."""
         body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if uid is not None:
             body["preconditions"] = {"uid": uid}
@@ -102,12 +102,12 @@ class ClusterApi:
         try:
             self._send("DELETE", plural, name, body)
         except ConflictError:
-            _log.info("%s %s is another one by now and stays", plural, name)
+            _log.info("%s %s was replaced by another object and is not deleted", plural, name)
 
     def watch(self, plural: str, version: str, labels: str, fields: str, seconds: int) -> Iterator[dict[str, Any]]:
-        """Changes since a version, until the server or the network ends the stream.
+        """Changes since a resource version, until the server or the network ends the stream.
 
-        Raises ExpiredError where the version is too old.
+        Raises ExpiredError if the version is too old.
         """
         query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(seconds)}
         query |= _selectors(labels, fields) | {"allowWatchBookmarks": "true"}
@@ -117,16 +117,16 @@ class ClusterApi:
             )
             with closing(response):
                 if response.status >= 400:
-                    raise _refusal(response.status, response.read(), f"watch {plural}")
+                    raise _error_for(response.status, response.read(), f"watch {plural}")
                 yield from _changes(response)
         except urllib3.exceptions.HTTPError as error:
-            raise RetryableError(f"the watch of {plural} broke off: {error}") from error
+            raise RetryableError(f"the watch of {plural} was interrupted: {error}") from error
 
     def _list(
-        self, plural: str, view: Callable[[dict[str, Any]], Seen], labels: str, fields: str
-    ) -> tuple[list[Seen], str]:
-        items: list[Seen] = []
-        query = _selectors(labels, fields) | {"limit": str(_PAGE)}
+        self, plural: str, view: Callable[[dict[str, Any]], View], labels: str, fields: str
+    ) -> tuple[list[View], str]:
+        items: list[View] = []
+        query = _selectors(labels, fields) | {"limit": str(_PAGE_SIZE)}
         while True:
             page = self._send("GET", plural, query=query) or {}
             items += map(view, page.get("items") or [])
@@ -144,23 +144,23 @@ class ClusterApi:
         query: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> dict[str, Any] | None:
-        """One request, tried again while the server asks for it or does not answer. None: not found."""
+        """Send one request, with retries while the server is unavailable or throttles. None: not found."""
         what = f"{method} {plural} {name}".strip()
-        for attempt in range(1, _TRIES + 1):
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
             try:
                 response = self._request(method, self._path(plural, name), query or {}, body, content_type)
                 data = response.read()
                 response.release_conn()
             except urllib3.exceptions.HTTPError as error:
-                failure: SkutuneError = RetryableError(f"the API server does not answer ({what}): {error}")
+                failure: SkutuneError = RetryableError(f"the API server does not respond ({what}): {error}")
             else:
                 if response.status < 300:
                     return dict(json.loads(data))
                 if response.status == 404 and name:
                     return None
-                failure = _refusal(response.status, data, what)
-                # A patch names no version: that another write came in between asks for nothing but another try.
-                if response.status not in _AGAIN and not (response.status == 409 and method == "PATCH"):
+                failure = _error_for(response.status, data, what)
+                # Our patches carry no resource version, so that a conflict can simply be retried.
+                if response.status not in _RETRYABLE_STATUSES and not (response.status == 409 and method == "PATCH"):
                     raise failure
                 self._pause(attempt, response.headers.get("Retry-After"))
                 continue
@@ -179,7 +179,7 @@ class ClusterApi:
         self.calls[f"{method} {path.rpartition('/namespaces/')[2].split('/')[1]}"] += 1
         url = f"{self._settings.host}{path}" + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": "skutune-controller"}
-        for setting in self._settings.auth_settings().values():  # renews a token that is about to end
+        for setting in self._settings.auth_settings().values():  # renews a token that is about to expire
             if setting["in"] == "header" and setting["value"]:
                 headers[setting["key"]] = setting["value"]
         response: urllib3.BaseHTTPResponse = self._client.rest_client.pool_manager.request(
@@ -205,7 +205,7 @@ class ClusterApi:
 
 
 def _settings() -> tuple[client.Configuration, str]:
-    """How to reach the cluster, from inside a pod or by a kubeconfig, and the namespace that goes with it."""
+    """The client configuration and the namespace, from the pod's service account or the kubeconfig."""
     settings = client.Configuration()
     try:
         config.load_incluster_config(client_configuration=settings)
@@ -217,12 +217,12 @@ def _settings() -> tuple[client.Configuration, str]:
 
 
 def _selectors(labels: str, fields: str) -> dict[str, str]:
-    chosen = {"labelSelector": labels, "fieldSelector": fields}
-    return {name: value for name, value in chosen.items() if value}
+    selectors = {"labelSelector": labels, "fieldSelector": fields}
+    return {name: value for name, value in selectors.items() if value}
 
 
 def _changes(response: urllib3.BaseHTTPResponse) -> Iterator[dict[str, Any]]:
-    """The lines of a watch. A stream that is cut in the middle of a line ends with the last whole one."""
+    """The events of a watch. An incomplete last line of an interrupted stream is dropped."""
     rest = b""
     for block in response.stream(65536, decode_content=True):
         *lines, rest = (rest + block).split(b"\n")
@@ -230,24 +230,24 @@ def _changes(response: urllib3.BaseHTTPResponse) -> Iterator[dict[str, Any]]:
             change: dict[str, Any] = json.loads(line)
             if change["type"] == "ERROR":
                 code = change["object"].get("code", 500)
-                raise _refusal(code, json.dumps(change["object"]).encode(), "watch")
+                raise _error_for(code, json.dumps(change["object"]).encode(), "watch")
             yield change
 
 
-def _refusal(status: int, data: bytes, what: str) -> SkutuneError:
+def _error_for(status: int, data: bytes, what: str) -> SkutuneError:
     try:
         document = json.loads(data)
         message, reason = str(document.get("message", "")), str(document.get("reason", ""))
     except (ValueError, AttributeError):
         message, reason = data[:300].decode("utf-8", "replace"), ""
-    said = f"the API server refuses {what}: {message or f'status {status}'}"
+    text = f"the API server rejected {what}: {message or f'status {status}'}"
     if status == 410:
-        return ExpiredError(said)
+        return ExpiredError(text)
     if status == 409 and reason in {"AlreadyExists", "Conflict", ""}:
-        return ConflictError(said)
-    if status in _AGAIN or status == 409:
-        return RetryableError(said)
-    return RefusedError(status, said)
+        return ConflictError(text)
+    if status in _RETRYABLE_STATUSES or status == 409:
+        return RetryableError(text)
+    return RejectedError(status, text)
 
 
 def now() -> float:

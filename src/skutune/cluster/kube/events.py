@@ -1,4 +1,4 @@
-"""What the controller tells people: a JSON line in its log, and an Event on its Job for `kubectl describe`."""
+"""The controller's events: a JSON line in its log, and a Kubernetes Event on its Job for `kubectl describe`."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from skutune.cluster.kube.jobs import ControllerRef
 from skutune.errors import InputError, RetryableError
 
 _log = logging.getLogger(__name__)
-_LONGEST = 1024
-Say = Callable[..., None]
-"""`say(event, **fields)` writes one line of the log."""
+_MAX_MESSAGE_LENGTH = 1024
+LogEvent = Callable[..., None]
+"""`log_event(event, **fields)` writes one line to the log."""
 
 
 class EventRecorder:
-    """Tells of what happens. A cluster that takes no events costs a line in the log, never the run."""
+    """Records events. If the cluster rejects an Event, a warning is logged and the run continues."""
 
-    def __init__(self, api: ClusterApi, controller: ControllerRef, say: Say) -> None:
-        self._api, self._controller, self._say = api, controller, say
-        self._lasting: dict[str, tuple[str, float, bool]] = {}
+    def __init__(self, api: ClusterApi, controller: ControllerRef, log_event: LogEvent) -> None:
+        self._api, self._controller, self._say = api, controller, log_event
+        self._persisting: dict[str, tuple[str, float, bool]] = {}
 
-    def tell(self, reason: str, message: str, warning: bool = False, **fields: Any) -> None:
-        """Tell of one thing that happened. `reason` is one word in CamelCase."""
+    def record(self, reason: str, message: str, warning: bool = False, **fields: Any) -> None:
+        """Record one event. `reason` is one word in CamelCase."""
         self._say(reason, message=message, **fields)
         try:
             self._api.create("events", self._event(reason, message, warning))
         except (ConflictError, InputError, RetryableError) as error:
-            _log.warning("no event: %s", error)
+            _log.warning("Event not recorded: %s", error)
 
-    def tell_of_lasting(self, reason: str, messages: Mapping[str, str], now: float, seconds: float) -> None:
-        """Tell of what has lasted for some seconds, each subject's message once until it is another one."""
-        for subject in set(self._lasting) - set(messages):
-            del self._lasting[subject]
+    def record_persisting(self, reason: str, messages: Mapping[str, str], now: float, seconds: float) -> None:
+        """Record each subject's message once it has been the same for `seconds`, and again only after it changed."""
+        for subject in set(self._persisting) - set(messages):
+            del self._persisting[subject]
         for subject, message in messages.items():
-            words, since, is_told = self._lasting.get(subject, ("", now, False))
-            if words != message:
-                since, is_told = now, False
-            due = not is_told and now - since >= seconds
-            self._lasting[subject] = (message, since, is_told or due)
+            previous, since, is_recorded = self._persisting.get(subject, ("", now, False))
+            if previous != message:
+                since, is_recorded = now, False
+            due = not is_recorded and now - since >= seconds
+            self._persisting[subject] = (message, since, is_recorded or due)
             if due:
-                self.tell(reason, f"{subject}: {message}", stage=subject)
+                self.record(reason, f"{subject}: {message}", stage=subject)
 
     def _event(self, reason: str, message: str, warning: bool) -> dict[str, Any]:
-        controller, moment = self._controller, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        controller, timestamp = self._controller, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return {
             "apiVersion": "v1",
             "kind": "Event",
@@ -59,10 +59,10 @@ class EventRecorder:
                 "uid": controller.job_uid,
             },
             "reason": reason,
-            "message": message[:_LONGEST],
+            "message": message[:_MAX_MESSAGE_LENGTH],
             "type": "Warning" if warning else "Normal",
             "source": {"component": "skutune-controller"},
-            "firstTimestamp": moment,
-            "lastTimestamp": moment,
+            "firstTimestamp": timestamp,
+            "lastTimestamp": timestamp,
             "count": 1,
         }

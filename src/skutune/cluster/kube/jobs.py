@@ -1,4 +1,4 @@
-"""The Job of an attempt, made from the stage's PodTemplate."""
+"""Builds the Job of an attempt from the stage's PodTemplate."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from skutune.hashing import content_key
 from skutune.pipeline.manifests import Task
 
 KILLED = 137
-"""Exit code of a program that was killed, by the kernel for want of memory or by anybody."""
+"""Exit code after SIGKILL, from the OOM killer or anything else."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControllerRef:
-    """The controller as the cluster knows it; its Job owns all that it makes."""
+    """The controller's own Job, which owns everything that it creates."""
 
     namespace: str
     release: str
@@ -38,11 +38,14 @@ def build_job(
     controller: ControllerRef,
     store_uri: str,
 ) -> dict[str, Any]:
-    """The Indexed Job that works a task.
+    """The Indexed Job of a task.
 
     Args:
         template: the `template` of the stage's PodTemplate.
-        avoid: nodes that no pod of it may run on.
+        avoid: nodes that its pods must not run on.
+
+    Raises:
+        InputError: the template has no container `worker`.
     """
     name = names.job_name(
         controller.namespace, controller.release, store_uri, task.run, task.stage, task.fingerprint, task.attempt
@@ -54,33 +57,33 @@ def build_job(
         "completionMode": "Indexed",
         "completions": completions,
         "parallelism": parallelism,
-        # Who trains together ends together: each end of one is an end of all, by whatever reason.
+        # In a distributed training, one pod that ends takes the others with it; evictions then count as failures too.
         "backoffLimitPerIndex": plan.retries + (plan.disruptions if plan.gang > 1 else 0),
         **({"maxFailedIndexes": 0} if plan.gang > 1 else {}),
         "podReplacementPolicy": "Failed",
-        "podFailurePolicy": {"rules": _failure_rules()},
+        "podFailurePolicy": {"rules": _pod_failure_policy_rules()},
         "template": pods,
     }
     queue = (template.get("metadata") or {}).get("labels", {}).get(names.QUEUE_NAME)
-    notes = {
+    annotations = {
         names.TASK: task_uri,
         names.FINGERPRINT: task.fingerprint,
         names.DEVICES: str(plan.devices),
-        # What is compared with a Job that is there already: its live spec is changed by defaulting and by Kueue.
+        # Compared with an existing Job instead of its live spec, which defaulting and Kueue change.
         names.SPEC_HASH: content_key({**spec, "parallelism": None})[:16],
     }
     metadata = {
         "name": name,
         "namespace": controller.namespace,
         "labels": {**labels, **({names.QUEUE_NAME: queue} if queue else {})},
-        "annotations": notes,
+        "annotations": annotations,
         "ownerReferences": [
             {
                 "apiVersion": "batch/v1",
                 "kind": "Job",
                 "name": controller.job_name,
                 "uid": controller.job_uid,
-                # Kueue takes Jobs with a controlling parent for its children, and OpenShift refuses to block deletion.
+                # Kueue skips Jobs with a controlling owner. OpenShift rejects blockOwnerDeletion.
                 "controller": False,
             }
         ],
@@ -91,48 +94,48 @@ def build_job(
 def _pod_template(
     template: dict[str, Any], job: str, task_uri: str, labels: dict[str, str], devices: int, avoid: Sequence[str]
 ) -> dict[str, Any]:
-    made = copy.deepcopy(template)
-    metadata = made.setdefault("metadata", {}) or {}
-    made["metadata"] = {
+    pod_template = copy.deepcopy(template)
+    metadata = pod_template.setdefault("metadata", {}) or {}
+    pod_template["metadata"] = {
         "labels": {**(metadata.get("labels") or {}), **labels},
         "annotations": {**(metadata.get("annotations") or {}), names.DEVICES: str(devices)},
     }
-    made["metadata"]["labels"].pop(names.QUEUE_NAME, None)
-    worker = next((each for each in made["spec"]["containers"] if each["name"] == WORKER), None)
+    pod_template["metadata"]["labels"].pop(names.QUEUE_NAME, None)
+    worker = next((each for each in pod_template["spec"]["containers"] if each["name"] == WORKER), None)
     if worker is None:
         raise InputError(
-            f"the PodTemplate of {labels[names.STAGE]} has no container {WORKER!r}; install the chart again"
+            f"the PodTemplate of stage {labels[names.STAGE]} has no container {WORKER!r}; run `helm upgrade` again"
         )
-    # First, because a variable sees only those before it.
+    # First, because a variable can reference only those before it.
     worker["env"] = [
         {"name": "SKUTUNE_TASK", "value": task_uri},
         {"name": "SKUTUNE_JOB", "value": job},
         *(worker.get("env") or []),
     ]
     if avoid:
-        _avoid(made["spec"], avoid)
-    return made
+        _avoid(pod_template["spec"], avoid)
+    return pod_template
 
 
 def _avoid(spec: dict[str, Any], nodes: Sequence[str]) -> None:
-    """Add to every alternative of the required node affinity that the pod runs on none of these nodes."""
+    """Exclude nodes in every term of the required node affinity."""
     affinity = spec.setdefault("affinity", {}).setdefault("nodeAffinity", {})
     required = affinity.setdefault("requiredDuringSchedulingIgnoredDuringExecution", {"nodeSelectorTerms": [{}]})
-    # matchFields takes one value a requirement.
-    others = [{"key": "metadata.name", "operator": "NotIn", "values": [node]} for node in nodes]
+    # matchFields allows one value per requirement.
+    exclusions = [{"key": "metadata.name", "operator": "NotIn", "values": [node]} for node in nodes]
     for term in required["nodeSelectorTerms"]:
-        term["matchFields"] = [*term.get("matchFields", []), *others]
+        term["matchFields"] = [*term.get("matchFields", []), *exclusions]
 
 
-def _failure_rules() -> list[dict[str, Any]]:
-    """First match wins: an eviction must not be read by its exit code."""
+def _pod_failure_policy_rules() -> list[dict[str, Any]]:
+    """The first match wins, so that an eviction is never classified by its exit code."""
 
     def on_exit(action: str, *codes: int) -> dict[str, Any]:
         return {"action": action, "onExitCodes": {"containerName": WORKER, "operator": "In", "values": list(codes)}}
 
     return [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-        on_exit("Ignore", StoppedError.exit_code),  # a deleted pod, or one that Kueue took back; the controller counts
+        on_exit("Ignore", StoppedError.exit_code),  # a deleted or preempted pod; the controller counts these
         on_exit("FailJob", InputError.exit_code),
         on_exit("FailIndex", ShardError.exit_code, DeviceError.exit_code, KILLED),
     ]

@@ -1,7 +1,7 @@
-"""Names and labels of what the controller makes.
+"""Names and labels of the objects that the controller creates.
 
-A Job's name becomes a label of its pods (63 characters at most) and, with `-index`, their hostname; the release and the
-store are part of its hash, so that two releases in one namespace never meet.
+A Job's name becomes a label of its pods (at most 63 characters) and, with `-<index>`, their hostname. Its hash includes
+the release and the store, so that two releases in one namespace never collide.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ QUEUE_NAME = "kueue.x-k8s.io/queue-name"
 
 
 def job_name(namespace: str, release: str, store: str, run: str, stage: str, fingerprint: str, attempt: int) -> str:
-    """`<run>-<stage>-<hash8>-a<n>`, cut to fit."""
+    """`<run>-<stage>-<hash8>-a<n>`, with the run's name truncated to fit."""
     digest = content_key([namespace, release, store, run, stage, fingerprint])[:8]
     ending = f"-{stage}-{digest}-a{attempt}"
     return run[: JOB_NAME_LENGTH - len(ending)].rstrip("-.") + ending
 
 
 def scheduled_run(run: str, job: str) -> str:
-    """The name of a scheduled run: the config's and the controller Job's, cut and hashed where too long."""
+    """The name of a scheduled run: the config's name and the controller Job's, truncated with a hash if too long."""
     name = f"{run}-{job}"
     if len(name) <= RUN_NAME_LENGTH:
         return name
@@ -41,7 +41,7 @@ def scheduled_run(run: str, job: str) -> str:
 
 
 def stage_labels(release: str, run: str, stage: str, attempt: int) -> dict[str, str]:
-    """The labels of a stage's Job and pods, by which `kubectl get jobs -L` reads as the pipeline."""
+    """The labels of a stage's Job and pods, for `kubectl get jobs -L`."""
     return {
         "app.kubernetes.io/name": "skutune",
         "app.kubernetes.io/managed-by": "skutune",
@@ -55,5 +55,5 @@ def stage_labels(release: str, run: str, stage: str, attempt: int) -> dict[str, 
 
 
 def selector(release: str) -> str:
-    """The label selector of a release's stage Jobs and pods, of all its runs: they share its devices."""
+    """The label selector of a release's stage Jobs and pods. It covers all its runs, which share the device budget."""
     return f"{INSTANCE}={release},{COMPONENT}=stage"

@@ -1,7 +1,6 @@
-"""What the controller sees, reduced to what it decides by: Jobs, pods, events, and what the store holds.
+"""Jobs, pods and Events, reduced to the fields that decisions need, so that a thousand pods use little memory.
 
-Built from the API's JSON by `job_view`, `pod_view` and `event_view`; everything else is left behind, so that a thousand
-pods cost little memory. Times are seconds since the epoch.
+`job_view`, `pod_view` and `event_view` build them from the API's JSON. Times are seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from typing import Any, Literal
 from skutune.cluster.kube import names
 
 WORKER = "worker"
-"""The container whose exit code is the shard's."""
+"""The container whose exit code is the shard's exit code."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A stage's Job. `finished` is complete or failed once its pods have ended; `reason` and `message` are its own."""
+    """A stage's Job. `finished` is set once all its pods have ended; `reason` and `message` are its condition's."""
 
     name: str
     uid: str
@@ -43,17 +42,23 @@ class JobView:
 
     @property
     def remaining(self) -> int:
-        """Indexes that have neither succeeded nor failed for good."""
+        """Indexes that have neither succeeded nor failed."""
         return max(0, self.completions - self.succeeded - self.failed_indexes)
 
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """A stage's pod, unless it succeeded.
+    """A stage's pod.
 
-    `unschedulable` and `waiting` hold what the scheduler or the kubelet says; `scheduled` and `started` are None until
-    then; `exit_code` is the worker's; `disrupted` is the reason of its eviction, and `ignored` the number of evictions
-    of its index before it, which outlast the evicted pods.
+    Attributes:
+        scheduled: time of scheduling, None before.
+        started: start time of the worker container, None before.
+        unschedulable: the scheduler's message.
+        waiting: the kubelet's reason why a container waits, as in ImagePullBackOff.
+        exit_code: exit code of the worker container.
+        disrupted: reason of the eviction (condition DisruptionTarget).
+        ignored: earlier evictions of the same index, which Kubernetes counts beyond the life of the evicted pods.
+        deleted: deletion deadline, None while the pod is not being deleted.
     """
 
     name: str
@@ -80,13 +85,13 @@ class PodView:
 
     @property
     def live(self) -> bool:
-        """Whether it holds its devices, or waits for them."""
+        """Whether it has not ended: it holds devices or waits for them."""
         return self.phase not in {"Succeeded", "Failed"}
 
 
 @dataclass(frozen=True, slots=True)
 class EventView:
-    """A warning about a Job or a pod."""
+    """A warning Event about a Job or a pod."""
 
     object: str
     reason: str
@@ -95,7 +100,7 @@ class EventView:
 
 
 def evictions(pods: Iterable[PodView]) -> int:
-    """How often pods of a Job were evicted, as far as its pods that are there tell."""
+    """The number of evictions of a Job's pods, as far as the existing pods record them."""
     counts: dict[tuple[str, int], int] = {}
     for pod in pods:
         place = (pod.job, pod.index)
@@ -104,27 +109,27 @@ def evictions(pods: Iterable[PodView]) -> int:
 
 
 def job_view(job: Mapping[str, Any]) -> JobView:
-    """A Job as the API gives it."""
+    """Build a view from a Job object."""
     meta, spec, status = job["metadata"], job["spec"], job.get("status") or {}
-    labels, notes = meta.get("labels") or {}, meta.get("annotations") or {}
-    ended = _condition(status, "Complete") or _condition(status, "Failed") or {}
+    labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
+    terminated = _condition(status, "Complete") or _condition(status, "Failed") or {}
     return JobView(
         name=meta["name"],
         uid=meta["uid"],
         run=labels.get(names.RUN, ""),
         stage=labels.get(names.STAGE, ""),
         attempt=int(labels.get(names.ATTEMPT, "0")),
-        fingerprint=notes.get(names.FINGERPRINT, ""),
-        spec_hash=notes.get(names.SPEC_HASH, ""),
+        fingerprint=annotations.get(names.FINGERPRINT, ""),
+        spec_hash=annotations.get(names.SPEC_HASH, ""),
         owner_uid=next((owner["uid"] for owner in meta.get("ownerReferences") or []), ""),
         completions=spec.get("completions") or 1,
         parallelism=spec.get("parallelism", 1),
-        devices=int(notes.get(names.DEVICES, "0")),
+        devices=int(annotations.get(names.DEVICES, "0")),
         succeeded=status.get("succeeded") or 0,
-        failed_indexes=_indexes(status.get("failedIndexes") or ""),
-        finished={"Complete": "complete", "Failed": "failed"}.get(ended.get("type", ""), ""),  # type: ignore[arg-type]
-        reason=ended.get("reason", ""),
-        message=ended.get("message", ""),
+        failed_indexes=_count_indexes(status.get("failedIndexes") or ""),
+        finished={"Complete": "complete", "Failed": "failed"}.get(terminated.get("type", ""), ""),  # type: ignore[arg-type]
+        reason=terminated.get("reason", ""),
+        message=terminated.get("message", ""),
         suspended=bool(spec.get("suspend")),
         deleting="deletionTimestamp" in meta,
         created=_time(meta.get("creationTimestamp")) or 0.0,
@@ -132,35 +137,35 @@ def job_view(job: Mapping[str, Any]) -> JobView:
 
 
 def pod_view(pod: Mapping[str, Any]) -> PodView:
-    """A pod as the API gives it."""
+    """Build a view from a Pod object."""
     meta, status = pod["metadata"], pod.get("status") or {}
-    labels, notes = meta.get("labels") or {}, meta.get("annotations") or {}
-    placed = _condition(status, "PodScheduled") or {}
-    refused = _condition(status, "PodScheduled", "False") or {}
+    labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
+    scheduled_condition = _condition(status, "PodScheduled") or {}
+    unschedulable_condition = _condition(status, "PodScheduled", "False") or {}
     container = _worker(status)
     state = container.get("state") or {}
-    ended = state.get("terminated") or {}
-    blocked = _blocked(status, state)
+    terminated = state.get("terminated") or {}
+    waiting_state = _waiting_reason(status, state)
     return PodView(
         name=meta["name"],
         job=labels.get("batch.kubernetes.io/job-name", ""),
         stage=labels.get(names.STAGE, ""),
-        index=int(notes.get("batch.kubernetes.io/job-completion-index", "0")),
+        index=int(annotations.get("batch.kubernetes.io/job-completion-index", "0")),
         node=(pod.get("spec") or {}).get("nodeName") or "",
         phase=status.get("phase", "Pending"),
-        devices=int(notes.get(names.DEVICES, "0")),
+        devices=int(annotations.get(names.DEVICES, "0")),
         created=_time(meta.get("creationTimestamp")) or 0.0,
-        scheduled=_time(placed.get("lastTransitionTime")),
-        started=_time((state.get("running") or ended).get("startedAt")),
-        unschedulable=refused.get("message", "") or refused.get("reason", ""),
-        waiting=blocked.get("reason", ""),
-        waiting_message=blocked.get("message", ""),
-        exit_code=ended.get("exitCode"),
-        # A pod's own reason, as of a volume that grew too large, tells more than how its program ended.
-        exit_reason=status.get("reason") or ended.get("reason", ""),
-        exit_message=(status.get("message") or ended.get("message") or "").strip(),
+        scheduled=_time(scheduled_condition.get("lastTransitionTime")),
+        started=_time((state.get("running") or terminated).get("startedAt")),
+        unschedulable=unschedulable_condition.get("message", "") or unschedulable_condition.get("reason", ""),
+        waiting=waiting_state.get("reason", ""),
+        waiting_message=waiting_state.get("message", ""),
+        exit_code=terminated.get("exitCode"),
+        # The pod's own reason, such as an exceeded volume size, is more specific than the container's.
+        exit_reason=status.get("reason") or terminated.get("reason", ""),
+        exit_message=(status.get("message") or terminated.get("message") or "").strip(),
         disrupted=(_condition(status, "DisruptionTarget") or {}).get("reason", ""),
-        ignored=int(notes.get("batch.kubernetes.io/job-index-ignored-failure-count", "0")),
+        ignored=int(annotations.get("batch.kubernetes.io/job-index-ignored-failure-count", "0")),
         run=labels.get(names.RUN, ""),
         job_uid=labels.get("batch.kubernetes.io/controller-uid", ""),
         deleted=_time(meta.get("deletionTimestamp")),
@@ -168,7 +173,7 @@ def pod_view(pod: Mapping[str, Any]) -> PodView:
 
 
 def event_view(event: Mapping[str, Any]) -> EventView:
-    """An event as the API gives it."""
+    """Build a view from an Event object."""
     when = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp")
     return EventView(
         event["involvedObject"].get("name", ""), event.get("reason", ""), event.get("message", ""), _time(when) or 0.0
@@ -189,8 +194,8 @@ def _worker(status: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
 
 
-def _blocked(status: Mapping[str, Any], state: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Why the worker, or an init container before it, does not start."""
+def _waiting_reason(status: Mapping[str, Any], state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The `waiting` state of the worker, or of an init container before it."""
     for container in status.get("initContainerStatuses") or []:
         waiting = (container.get("state") or {}).get("waiting")
         if waiting and waiting.get("reason") != "PodInitializing":
@@ -198,8 +203,8 @@ def _blocked(status: Mapping[str, Any], state: Mapping[str, Any]) -> Mapping[str
     return dict(state.get("waiting") or {})
 
 
-def _indexes(text: str) -> int:
-    """How many indexes a text like `0-2,5` names."""
+def _count_indexes(text: str) -> int:
+    """The number of indexes in a list like `0-2,5`."""
     total = 0
     for piece in filter(None, text.split(",")):
         first, _, last = piece.partition("-")

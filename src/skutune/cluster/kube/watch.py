@@ -1,7 +1,7 @@
-"""Watches as hints: they say that something changed, never what is true.
+"""Watches, used only as triggers to list again.
 
-A watch can end silently, repeat itself, come late or tell that its version is too old. All of these cost only a list,
-because decisions are made from lists alone.
+A watch may end silently, repeat or delay events, or report that its resource version has expired. Each of these costs
+only a list, because decisions are based on lists alone.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _log = logging.getLogger(__name__)
 
 
 class Watch(threading.Thread):
-    """Watches one kind of objects in the background, and sets `changed` whenever it is worth listing again.
+    """Watches one resource in the background and sets `changed` when it should be listed again.
 
-    `begin(version)` tells from which list's version to go on; without a newer one nothing is watched twice.
+    `begin(version)` sets the resource version to start from. After a watch has ended, the next one waits for `begin`.
     """
 
     def __init__(
@@ -32,23 +32,23 @@ class Watch(threading.Thread):
         self._version = ""
 
     def begin(self, version: str) -> None:
-        """Tell the version of the newest list; used when a watch begins."""
+        """Set the resource version of the latest list, from which the next watch starts."""
         self._version = version
         self._listed.set()
 
     def run(self) -> None:
-        """Watch for ever; a daemon thread ends with the program."""
+        """Watch until the process ends."""
         failures = 0
         while True:
             self._listed.wait()
             self._listed.clear()
             failures = 0 if self._follow() else failures + 1
-            self._changed.set()  # something may have been missed: list again, and go on from there
+            self._changed.set()  # events may have been missed: list again and resume from there
             threading.Event().wait(random.uniform(0.5, 1.0) * min(30.0, 0.5 * 2**failures))
 
     def _follow(self) -> bool:
-        """One watch, to its end. True where it ended as watches do."""
-        # Not all controllers of a cluster should come back at the same moment.
+        """Run one watch to its end. Returns False if it failed."""
+        # Jitter, so that the controllers of a cluster do not all reconnect at the same time.
         seconds = round(self._seconds * random.uniform(0.8, 1.2))
         try:
             changes = self._api.watch(self._plural, self._version, self._labels, self._fields, seconds)

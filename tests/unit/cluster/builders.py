@@ -1,4 +1,4 @@
-"""Short ways to say what is seen, for tests of decisions."""
+"""Builders of snapshots, for tests of decisions."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ UID = "me"
 
 
 def stage(name: str, state: str = "ready", **changes: Any) -> StageView:
-    """A stage; `plan` settings are given as `plan_<setting>`."""
+    """A stage. Arguments named `plan_<setting>` go into its plan."""
     settings = {key.removeprefix("plan_"): changes.pop(key) for key in list(changes) if key.startswith("plan_")}
-    view: dict[str, Any] = {"fingerprint": f"f-{name}"} | changes
-    return StageView(name, StagePlan(template="t", **settings), state, **view)  # type: ignore[arg-type]
+    fields: dict[str, Any] = {"fingerprint": f"f-{name}"} | changes
+    return StageView(name, StagePlan(template="t", **settings), state, **fields)  # type: ignore[arg-type]
 
 
 def job(of: str, attempt: int = 1, /, **changes: Any) -> JobView:
-    """A Job of a stage, with one index and no device unless said otherwise."""
-    given: dict[str, Any] = {
+    """A Job of a stage, by default with one index and no device."""
+    fields: dict[str, Any] = {
         "name": f"{of}-a{attempt}",
         "uid": f"uid-{of}",
         "run": "run",
@@ -43,12 +43,12 @@ def job(of: str, attempt: int = 1, /, **changes: Any) -> JobView:
         "deleting": False,
         "created": NOW - 100,
     }
-    return JobView(**(given | changes))
+    return JobView(**(fields | changes))
 
 
 def pod(of: str, index: int = 0, phase: str = "Running", **changes: Any) -> PodView:
-    """A pod of a stage's first attempt; running since a while unless said otherwise."""
-    given: dict[str, Any] = {
+    """A pod of a stage's first attempt, by default running."""
+    fields: dict[str, Any] = {
         "name": f"{of}-a1-{index}-x",
         "job": f"{of}-a1",
         "stage": of,
@@ -60,40 +60,42 @@ def pod(of: str, index: int = 0, phase: str = "Running", **changes: Any) -> PodV
         "scheduled": NOW - 90,
         "started": NOW - 80,
     }
-    return PodView(**(given | changes))
+    return PodView(**(fields | changes))
 
 
 def pending(of: str, index: int = 0, **changes: Any) -> PodView:
-    """A pod that has a node and does not run yet."""
+    """A scheduled pod that has not started."""
     return pod(of, index, "Pending", **({"started": None} | changes))
 
 
-def queued(of: str, words: str, **changes: Any) -> PodView:
-    """A pod that no node takes."""
-    return pod(of, 0, "Pending", **({"started": None, "scheduled": None, "node": "", "unschedulable": words} | changes))
+def queued(of: str, message: str, **changes: Any) -> PodView:
+    """An unschedulable pod."""
+    return pod(
+        of, 0, "Pending", **({"started": None, "scheduled": None, "node": "", "unschedulable": message} | changes)
+    )
 
 
 def failed(of: str, code: int, index: int = 0, **changes: Any) -> PodView:
-    """A pod whose worker ended with an exit code."""
+    """A pod whose worker exited with `code`."""
     return pod(of, index, "Failed", exit_code=code, **changes)
 
 
 def outcome(attempt: int = 1, code: int = 75, **changes: Any) -> AttemptOutcome:
-    """How an attempt ended."""
+    """The outcome of a failed attempt."""
     return AttemptOutcome(**({"attempt": attempt, "code": code, "reason": "it broke", "time": NOW - 1000} | changes))
 
 
-def seen(
+def snapshot(
     *stages: StageView,
     jobs: tuple[JobView, ...] = (),
     pods: tuple[PodView, ...] = (),
     events: tuple[EventView, ...] = (),
     devices: int = 8,
-    quiet_since: dict[str, float] | None = None,
-    refused_since: dict[str, float] | None = None,
+    unscheduled_since: dict[str, float] | None = None,
+    startup_errors_since: dict[str, float] | None = None,
     **plan: Any,
 ) -> Snapshot:
-    """All that is seen."""
+    """A snapshot of the given objects."""
     cluster = ClusterPlan(devices=devices, stages={}, **plan)
     return Snapshot(
         cluster,
@@ -103,6 +105,6 @@ def seen(
         jobs,
         pods,
         events,
-        quiet_since or {},
-        refused_since or {},
+        unscheduled_since or {},
+        startup_errors_since or {},
     )
