@@ -1,4 +1,4 @@
-"""The answer format: what the tuned model is taught to write, rendered and parsed.
+"""The answer format that the tuned model learns to write: rendering and parsing.
 
     <introduction>
 
@@ -12,8 +12,8 @@
 
     <conclusion>
 
-Both directions are exact: `parse(render(answer)) == answer` for every answer that `render` accepts, and `parse` accepts
-nothing else. A reference is split at its last `: id `, so a product's name may hold anything but a line break.
+The round trip is exact: `parse(render(answer)) == answer` for every answer that `render` accepts, and `parse` accepts
+nothing else. A reference is split at its last `: id `, so a product name may contain anything but a line break.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ NO_PRODUCT = "(no close product)"
 BULLET = " * "
 GAP = "\n\n\n"
 _ID_SEPARATOR = ": id "
-_BREAKS = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+_LINE_BREAKS = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
 class FormatError(SkutuneError):
-    """A text is not an answer, or an answer cannot be written so that it can be read back."""
+    """A text is not in the answer format, or an answer cannot be rendered so that it parses again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A product that an answer names."""
+    """A product referenced in an answer."""
 
     id: str
     name: str
@@ -45,7 +45,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class AnswerItem:
-    """One recommendation: its name, its prose, and its product (None: no close product)."""
+    """One recommendation: its name, its paragraph, and its product (None: no close product)."""
 
     name: str
     paragraph: str
@@ -54,7 +54,7 @@ class AnswerItem:
 
 @dataclass(frozen=True, slots=True)
 class AnswerText:
-    """A whole answer."""
+    """A complete answer."""
 
     introduction: str
     items: tuple[AnswerItem, ...]
@@ -62,12 +62,12 @@ class AnswerText:
 
 
 def is_valid_id(product_id: str) -> bool:
-    """Whether a text can be an id: not empty, no white space, no control characters."""
+    """Whether a text is a valid id: non-empty, without white space or control characters."""
     return bool(product_id) and product_id.isprintable() and not any(character.isspace() for character in product_id)
 
 
-def holds_marker(prose: str) -> bool:
-    """Whether prose would be read as a reference."""
+def contains_marker(prose: str) -> bool:
+    """Whether prose contains a phrase reserved for references, so that it could be mistaken for one."""
     lowered = prose.lower()
     return "closest product" in lowered or "no close product" in lowered
 
@@ -78,7 +78,7 @@ def render_reference(product: Reference | None) -> str:
 
 
 def render(answer: AnswerText) -> str:
-    """The answer as text. Raises FormatError for what could not be read back."""
+    """The answer as text. Raises FormatError where it would not parse back to the same answer."""
     if not answer.items:
         raise FormatError("an answer needs at least one recommendation")
     _check_prose("introduction", answer.introduction)
@@ -88,7 +88,7 @@ def render(answer: AnswerText) -> str:
         _check_prose("name", item.name)
         _check_prose("paragraph", item.paragraph)
         if ": " in item.name:
-            raise FormatError(f"the name {item.name!r} holds a colon and a space, which end a name")
+            raise FormatError(f"the name {item.name!r} contains ': ', which ends a name")
         if item.product is not None:
             _check_product(item.product)
         blocks.append(f"{BULLET}{item.name}: {item.paragraph}\n{render_reference(item.product)}")
@@ -96,39 +96,39 @@ def render(answer: AnswerText) -> str:
 
 
 def parse(text: str) -> AnswerText:
-    """The answer that a text holds. Raises FormatError, saying what was expected and where."""
+    """Parse an answer. Raises FormatError, which says what was expected and where."""
     introduction, separator, rest = text.partition("\n\n")
     if not separator:
-        raise FormatError("no blank line after an introduction")
+        raise FormatError("no blank line after the introduction")
     _check_prose("introduction", introduction)
     *blocks, conclusion = rest.split(GAP)
     if not blocks:
-        raise FormatError("no recommendation")
+        raise FormatError("no recommendation after the introduction")
     _check_prose("conclusion", conclusion)
     return AnswerText(introduction, tuple(_parse_item(block) for block in blocks), conclusion)
 
 
 def parse_reference(line: str) -> Reference | None:
-    """The product of a reference's line. Raises FormatError."""
+    """The product on a reference line; None for `(no close product)`. Raises FormatError."""
     if line == NO_PRODUCT:
         return None
     if not line.startswith(MARKER + " ") or not line.endswith(")"):
-        raise FormatError(f"not a reference: {line[:80]!r}")
+        raise FormatError(f"not a product reference: {line[:80]!r}")
     name, separator, product_id = line[len(MARKER) + 1 : -1].rpartition(_ID_SEPARATOR)
     if not separator:
-        raise FormatError(f"a reference without an id: {line[:80]!r}")
+        raise FormatError(f"reference without an id: {line[:80]!r}")
     product = Reference(product_id, name)
     _check_product(product)
     return product
 
 
 def _parse_item(block: str) -> AnswerItem:
-    first, separator, reference = block.partition("\n")
-    if not first.startswith(BULLET) or not separator:
-        raise FormatError(f"not a recommendation with a reference: {block[:80]!r}")
-    name, separator, paragraph = first[len(BULLET) :].partition(": ")
+    bullet_line, separator, reference = block.partition("\n")
+    if not bullet_line.startswith(BULLET) or not separator:
+        raise FormatError(f"not a recommendation followed by a reference: {block[:80]!r}")
+    name, separator, paragraph = bullet_line[len(BULLET) :].partition(": ")
     if not separator:
-        raise FormatError(f"a recommendation without a name: {first[:80]!r}")
+        raise FormatError(f"recommendation without a name: {bullet_line[:80]!r}")
     _check_prose("name", name)
     _check_prose("paragraph", paragraph)
     return AnswerItem(name, paragraph, parse_reference(reference))
@@ -136,15 +136,19 @@ def _parse_item(block: str) -> AnswerItem:
 
 def _check_prose(part: str, prose: str) -> None:
     if not prose or prose != prose.strip():
-        raise FormatError(f"the {part} is empty or has white space around it")
-    if _BREAKS.search(prose):
-        raise FormatError(f"the {part} holds a line break")
-    if holds_marker(prose):
-        raise FormatError(f"the {part} speaks of a closest product")
+        raise FormatError(f"the {part} is empty or has leading or trailing white space")
+    if _LINE_BREAKS.search(prose):
+        raise FormatError(f"the {part} contains a line break")
+    if contains_marker(prose):
+        raise FormatError(f"the {part} contains a reserved phrase (closest product, no close product)")
 
 
 def _check_product(product: Reference) -> None:
     if not is_valid_id(product.id):
-        raise FormatError(f"{product.id!r} is not an id: ids are text without white space")
-    if not product.name or product.name != product.name.strip() or _BREAKS.search(product.name):
-        raise FormatError(f"{product.name!r} is not a product name: one line, without white space around it")
+        raise FormatError(
+            f"{product.id!r} is not a valid id: white space, control characters and empty ids are not allowed"
+        )
+    if not product.name or product.name != product.name.strip() or _LINE_BREAKS.search(product.name):
+        raise FormatError(
+            f"{product.name!r} is not a valid product name: it must be one line without outer white space"
+        )

@@ -1,6 +1,6 @@
-"""Stable hashes: of what a row was made from, of which bucket it belongs to, of which of two choices it takes.
+"""Stable hashes for row keys, file digests, bucket assignment and pseudo-random choices.
 
-All are functions of their text alone: the same on every machine, in every process and release.
+Each depends on its arguments alone: it is the same on every machine, in every process and release.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def content_key(value: Any) -> str:
-    """A hash of a JSON-like value: 32 hexadecimal digits, equal for equal values whatever the order of their keys."""
+    """A hash of a JSON-serializable value: 32 hexadecimal digits, independent of key order."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
@@ -29,14 +29,14 @@ def file_digest(path: Path) -> str:
 
 
 def bucket_hash(text: str) -> int:
-    """An unsigned 64-bit hash; its remainder by the number of buckets is the bucket of a product id or a name."""
-    return _number(text)
+    """An unsigned 64-bit hash of a product id or name; modulo the number of buckets it is the bucket."""
+    return _hash64(text)
 
 
 def unit_hash(*texts: str) -> float:
-    """A number in [0, 1) that depends on the texts alone: the coin for splits and picks."""
-    return _number("\x1f".join(texts)) / 2**64
+    """A pseudo-random number in [0, 1) that depends on the texts alone; decides splits and picks."""
+    return _hash64("\x1f".join(texts)) / 2**64
 
 
-def _number(text: str) -> int:
+def _hash64(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")

@@ -1,10 +1,10 @@
-"""The rows that stages exchange.
+"""The row types that stages exchange.
 
-Every row carries `key`, a hash of exactly what it was made from, so that a later run reuses it instead of making it
-again, and, where an LLM made it, `rejected`: None, or the reason why it is not used. A rejected row stays in its table:
-no row disappears without a reason that can be read afterwards.
+Every row has a `key`, a hash of exactly the inputs it was generated from, so that a later run can reuse it. Rows written
+by an LLM also have `rejected`: None, or the reason why the row is not used. Rejected rows stay in their table, so that
+every reason can be looked up afterwards.
 
-Rows are plain dataclasses without behaviour; `tables` writes them as Parquet with the columns in this order.
+Rows are plain dataclasses without behaviour; `tables` writes them as Parquet, with the columns in field order.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # numpy is a sixth of what a controller may take, and it reads no table
+if TYPE_CHECKING:  # importing numpy takes a sixth of the controller's memory limit, and it reads no tables
     import numpy as np
     from numpy.typing import NDArray
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # numpy is a sixth of what a controller may take, and it read
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One product of the catalog. `id` is text as the user wrote it; `attributes` keep the user's names and order."""
+    """One product of the catalog. `id` is the text that the user wrote; `attributes` keep the user's names and order."""
 
     id: str
     name: str
@@ -32,7 +32,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A line of the catalog file that is no product, and why."""
+    """A rejected line of the catalog file, with the reason."""
 
     line: int
     reason: str
@@ -41,7 +41,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a product is, in 3 to 5 sentences."""
+    """A description of a product, 3 to 5 sentences by default."""
 
     product_id: str
     text: str
@@ -53,7 +53,7 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A description in other words; `number` counts a product's variants from 1."""
+    """A paraphrase of a description; `number` counts a product's variants from 1."""
 
     product_id: str
     number: int
@@ -66,7 +66,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """The unit vector of one text of a product. `kind` is name, description or variant."""
+    """The unit vector of one of a product's texts. `kind` is name, description or variant."""
 
     product_id: str
     kind: str
@@ -77,7 +77,7 @@ class Embedding:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A shopper's question to which the product is a fair answer; `id` is `<product id>/<number>`."""
+    """A shopper's question that the product answers; `id` is `<product id>/<number>`."""
 
     id: str
     product_id: str
@@ -91,7 +91,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """The names that answer a question; `names[source_slot]` is meant to be the question's own product."""
+    """The names recommended for a question; `names[source_slot]` should refer to the question's source product."""
 
     question_id: str
     product_id: str
@@ -104,9 +104,9 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A distinct recommended name. `normalised` is what it is bucketed by, `text` the form seen most often.
+    """A distinct recommended name, bucketed by `normalised`; `text` is its most frequent spelling.
 
-    `sources` are the ids of the products that it was written for, ascending; none where it was only named beside them.
+    `sources` are the ids of the products in whose source slot the name was recommended, ascending.
     """
 
     normalised: str
@@ -118,7 +118,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """A description of the kind of product that a distinct name stands for."""
+    """A description of the kind of product that a distinct name refers to."""
 
     normalised: str
     name: str
@@ -131,7 +131,7 @@ class Expansion:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A product that a name may stand for; `p` is the calibrated P(acceptable) in [0, 1]."""
+    """A product that a name may refer to; `p` is the calibrated P(acceptable), in [0, 1]."""
 
     id: str
     name: str
@@ -140,7 +140,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A product that a name was written for; `accepted` says that `p` reaches the wanted precision."""
+    """A source product of a name; `accepted` says whether `p` reaches the configured precision."""
 
     id: str
     name: str
@@ -150,9 +150,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What a distinct name stands for: candidates within the calibrated margin, best first; none: no close product.
+    """The products that a distinct name refers to: candidates within the calibrated margin, best first.
 
-    `sources` are the products that the name was written for. They may be called so wherever they rank, if accepted.
+    Without candidates there is no close product. `sources` are the name's source products; an accepted one may be
+    recommended under this name whatever its rank.
     """
 
     normalised: str
@@ -165,9 +166,9 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer: `paragraphs[i]` is about `names[i]`, which stands for the product with the id `products[i]`.
+    """One answer: `paragraphs[i]` is about `names[i]`, which refers to the product with the id `products[i]`.
 
-    "" stands for no close product. The prose itself holds no names and ids of the catalog.
+    An empty id means no close product. The prose contains no names or ids of catalog products.
     """
 
     question_id: str
@@ -187,7 +188,7 @@ class Example:
     """One training or validation example in the chat format.
 
     `kind` is answer or description. `split` is train, held_out_product or held_out_question. `references` are the
-    catalog ids in the completion, in their order ("" for `no close product`).
+    catalog ids in the completion, in order ("" for `no close product`).
     """
 
     id: str
@@ -204,7 +205,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How often a product is trained, and why not oftener. `short` says that it misses the wanted minimum."""
+    """How often a product occurs in training, and why not more often. `short`: less than `coverage.min_examples`."""
 
     product_id: str
     name: str
@@ -218,13 +219,13 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedAnswer:
-    """One held-out question, made from the product `product_id`, with one system's answer.
+    """One system's answer to a held-out question, which was generated from the product `product_id`.
 
-    `ids` are those that the answer references, in order, repeats too; `no_product` counts its `(no close product)`.
-    `constraints` are what the question asks for and `broken` the ids whose products do not state them; `pairs_with`
-    is the thing that it wants to pair or replace ("" for none), and `repeats` says that the answer recommends that.
-    `relevant` and `irrelevant` are distinct ids as they were judged, an id that no product has among the latter;
-    `judged` says that there is a verdict, or nothing to give one on.
+    `ids` are the referenced ids in order, with repetitions; `no_product` counts the `(no close product)` references.
+    `constraints` are the question's constraints, and `broken` the ids whose products do not state them. `pairs_with` is
+    the item that the question wants to pair or replace ("" for none); `repeats`: the answer recommends that very item.
+    `relevant` and `irrelevant` are the distinct judged ids; an unknown id is irrelevant. `judged`: at least one id has a
+    verdict, or the answer references none.
     """
 
     question_id: str
@@ -253,7 +254,7 @@ class EvaluatedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class RecallResult:
-    """One description with the product that one system says it is of; `id` and `name` are "" where it names none."""
+    """The product that one system named for a description; `id` and `name` are "" where it named none."""
 
     product_id: str
     split: str

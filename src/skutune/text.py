@@ -1,4 +1,4 @@
-"""Names and prose as text: what counts as the same name, and which words a name has."""
+"""Text normalization: folding to one line, comparing names, and splitting into words."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*%?", re.UNICODE)
 
 
 def fold(text: str) -> str:
-    """One line: control characters and line breaks become spaces, runs of white space one space, ends trimmed (NFC)."""
+    """The text on one line, NFC-normalized: control characters and runs of white space become one space, ends are trimmed."""
     normal = unicodedata.normalize("NFC", text)
-    if not normal.isprintable():  # asked once for the text: a catalog folds hundreds of thousands
+    if not normal.isprintable():  # one check for the whole text: a catalog has hundreds of thousands of them
         normal = "".join(character if character.isprintable() else " " for character in normal)
     return " ".join(normal.split())
 
 
 def normalise_name(name: str) -> str:
-    """What makes two names the same: case, accents' form, white space and outer punctuation do not count."""
+    """The form in which names are compared: NFKC, case-folded, without extra white space or outer punctuation."""
     folded = unicodedata.normalize("NFKC", fold(name)).casefold()
     return " ".join(folded.split()).strip(" .,;:!?\"'`*-–—")
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, case-folded, in order."""
+    """The case-folded words of a text, in order."""
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())

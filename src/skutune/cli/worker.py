@@ -77,18 +77,18 @@ def worker(
         _train_together(context.obj, task, place, stall_seconds, progress_seconds)
 
 
-def _work(opened: OpenTask, shard: int, pool: ModelPool, progress_seconds: float, team: ProcessGroup) -> None:
+def _work(opened: OpenTask, shard: int, pool: ModelPool, progress_seconds: float, process_group: ProcessGroup) -> None:
     from skutune.worker.run_shard import run_shard
 
     task = opened.task
-    if team.rank:
-        run_shard(opened, shard, pool, team=team)
+    if process_group.rank:
+        run_shard(opened, shard, pool, process_group=process_group)
         return
     parts = len(task.shards[shard]) if shard < len(task.shards) else 0
     event("worker_started", stage=task.stage, shard=shard, parts=parts)
     with watcher() as seen:
         listener = seen.progressed if not is_terminal() else lambda progress: None
-        run_shard(opened, shard, pool, listener, progress_seconds, team)
+        run_shard(opened, shard, pool, listener, progress_seconds, process_group)
     event("worker_finished", stage=task.stage, shard=shard)
 
 

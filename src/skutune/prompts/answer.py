@@ -1,4 +1,4 @@
-"""Prompts for the prose of an answer: introduction, one paragraph a name, conclusion, and no product of the catalog."""
+"""Prompt for the prose of an answer: introduction, one paragraph for each name, conclusion; no catalog products."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ PARAGRAPH = "paragraph_{number} is about {name}"
 
 
 def answer(question: str, names: list[str]) -> Messages:
-    """The messages that ask for the parts of an answer that recommends these names."""
+    """The messages that request the parts of an answer that recommends these names."""
     return chat(SYSTEM, EXAMPLES, _user(question, names))
 
 
 def slots(count: int) -> list[str]:
-    """The keys of the object, in the order in which they are written."""
+    """The keys of the JSON object, in the order of generation."""
     return ["introduction", *(f"paragraph_{number}" for number in range(1, count + 1)), "conclusion"]
 
 
 def schema(count: int) -> dict[str, Any]:
-    """An object of the parts of an answer with `count` recommendations."""
+    """JSON Schema of the parts of an answer with `count` recommendations."""
     return flat_object(slots(count), PROSE)
 
 

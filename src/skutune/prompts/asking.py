@@ -1,4 +1,4 @@
-"""What the tuned model is asked: the same messages in training, evaluation and `skutune ask`."""
+"""The tuned model's prompt: the same messages in training, evaluation and `skutune ask`."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from skutune.prompts.chat_template import Messages
 
 
 def question_messages(question: str) -> Messages:
-    """One user message that holds the question and nothing else."""
+    """A single user message with just the question."""
     return ({"role": "user", "content": question},)

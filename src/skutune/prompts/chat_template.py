@@ -1,14 +1,14 @@
-"""How a chat becomes one text: the same in generation, training and asking, or a model meets what it never saw."""
+"""Chat-template settings, shared by generation, training and serving so that a tuned model sees the prompts it knows."""
 
 from __future__ import annotations
 
 Messages = tuple[dict[str, str], ...]
 """A chat: `({"role": "system" | "user" | "assistant", "content": …}, …)`."""
 
-# Templates of the Llama 3 family write today's date into every prompt and those of Qwen 3 open a monologue, unless told
-# otherwise. Both would make equal requests unequal, or cost tokens that nobody reads.
+# By default, Llama 3 templates put today's date into every prompt and Qwen 3 templates turn thinking on. The first makes
+# identical requests differ from day to day, the second spends tokens that nobody reads.
 TEMPLATE_SETTINGS = {"date_string": "01 Jan 2025", "enable_thinking": False}
-_SETTLED = "".join(f"{{% set {name} = {value!r} %}}" for name, value in TEMPLATE_SETTINGS.items())
+_SETTINGS_PREFIX = "".join(f"{{% set {name} = {value!r} %}}" for name, value in TEMPLATE_SETTINGS.items())
 
 DEFAULT_TEMPLATE = (
     "{% if bos_token is defined and bos_token %}{{ bos_token }}{% endif %}"
@@ -20,9 +20,9 @@ DEFAULT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}### Answer:\n{% endif %}"
 )
-"""For a base model without chat template: plain headings, and begin and end tokens that the model knows."""
+"""For base models without a chat template: plain headings, and the model's own BOS and EOS tokens."""
 
 
-def settled(template: str) -> str:
-    """A template that is given these settings by itself: whoever serves a tuned model passes it nothing."""
-    return template if template.startswith(_SETTLED) else _SETTLED + template
+def with_settings(template: str) -> str:
+    """The template with these settings built in, because servers of a tuned model pass no settings. Idempotent."""
+    return template if template.startswith(_SETTINGS_PREFIX) else _SETTINGS_PREFIX + template

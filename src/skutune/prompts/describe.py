@@ -1,4 +1,4 @@
-"""Prompts for descriptions, and the description that needs no LLM."""
+"""Prompt for product descriptions, and a template-based description that needs no LLM."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ EXAMPLES = (
 
 
 def describe(product: Product, min_sentences: int, max_sentences: int) -> Messages:
-    """The messages that ask for a product's description."""
-    wanted = f"{min_sentences} to {max_sentences}" if min_sentences < max_sentences else f"{max_sentences}"
-    return chat(SYSTEM, EXAMPLES, USER.format(sentences=wanted, product=product_lines(product)))
+    """The messages that request a product's description."""
+    sentences = f"{min_sentences} to {max_sentences}" if min_sentences < max_sentences else f"{max_sentences}"
+    return chat(SYSTEM, EXAMPLES, USER.format(sentences=sentences, product=product_lines(product)))
 
 
 def describe_by_template(product: Product) -> str:
-    """A description made of the name and the attributes alone."""
+    """A description built from the name and the attributes alone."""
     facts = [f"Its {name.replace('_', ' ')} is {value}." for name, value in product.attributes.items()]
     return " ".join([f"{product.name} is a product of this catalog.", *facts])

@@ -1,4 +1,4 @@
-"""Prompts that turn a short recommended name into a product description, for linking."""
+"""Prompt that expands a short recommended name into a product description, for linking."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ EXAMPLES = (
 
 
 def expand(name: str) -> Messages:
-    """The messages that ask what a name stands for."""
+    """The messages that ask what a name refers to."""
     return chat(SYSTEM, EXAMPLES, USER.format(name=name))

@@ -1,7 +1,7 @@
-"""A prompt's fixed beginning: instruction and worked examples, the same for every item of a stage.
+"""Few-shot prompts: a system message and examples as a fixed prefix, shared by all items of a stage.
 
-Examples come as turns of the chat, because a small model imitates a turn where it would only quote an example in the
-text. As the beginning never changes, an engine reads it once and keeps it.
+Examples are chat turns, because a small model imitates turns but tends to quote examples given within a message. The
+prefix never changes, so an engine can cache it.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from skutune.prompts.chat_template import Messages
 
 
 def chat(system: str, examples: Sequence[tuple[str, str]], user: str) -> Messages:
-    """System message, (question, answer) turns, and the question that is asked."""
+    """The system message, the examples as (user, assistant) turns, and the user message."""
     return (*_prefix(system, tuple(examples)), {"role": "user", "content": user})
 
 
 @cache
 def _prefix(system: str, examples: tuple[tuple[str, str], ...]) -> Messages:
-    """One copy for all prompts of a stage: a part's prompts are in memory together."""
+    """Cached, so that all prompts of a part, which are in memory together, share one copy."""
     turns = [{"role": "system", "content": system}]
-    for question, answer in examples:
-        turns += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    for request, response in examples:
+        turns += [{"role": "user", "content": request}, {"role": "assistant", "content": response}]
     return tuple(turns)

@@ -1,4 +1,4 @@
-"""The short training examples that tie a description to its product's id."""
+"""Prompt and completion of the short training examples that map a description to a product id."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ USER = "Which product is this? {description}"
 
 
 def identify_messages(description: str) -> Messages:
-    """The messages that ask which product a description is about."""
+    """The messages that ask which product a description belongs to."""
     return ({"role": "user", "content": USER.format(description=description)},)
 
 
@@ -19,12 +19,12 @@ def render_identity(product: Reference) -> str:
 
 
 def parse_identity(text: str) -> Reference | None:
-    """The product that a completion names, or None where it is no `NAME: id ID`."""
+    """Parse a completion; None unless it has the form `NAME: id ID`."""
     name, separator, product_id = text.strip().rpartition(": id ")
     return Reference(product_id, name) if separator else None
 
 
 def description_of(prompt: str) -> str:
-    """The description that `identify_messages` wrote into its message."""
+    """The description in a message of `identify_messages`."""
     before, _, after = USER.partition("{description}")
     return prompt.removeprefix(before).removesuffix(after)

@@ -1,6 +1,6 @@
-"""The schemas of generated JSON: few, flat and compact, so that they cost next to nothing while decoding.
+"""JSON Schemas for generated JSON: few, flat and compact, so that constrained decoding is cheap.
 
-Strings follow a pattern that keeps out what a small model drifts into: brackets, markdown, endless sentences.
+String patterns exclude typical failures of small models: brackets, markdown, endless sentences.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ _NOT_PROSE = r'?!."{}\[\]#*_<>|\\/:'
 _SENTENCE = rf"[A-Z][^{_NOT_PROSE}]{{12,130}}"
 
 QUESTION = rf"^(What|Which|How|Where|Can|Could|Should|Is|Are|Do|Does|I|We|My|For) [^{_NOT_PROSE}]{{12,110}}\?$"
-"""One question of one sentence."""
+"""A question of one sentence."""
 
 NAME = r'^[A-Z][^"{}\[\]#*_<>|\\/:;()0-9.!?,]{2,38}$'
-"""A short name, without numbers."""
+"""A short name without digits."""
 
 PROSE = rf"^{_SENTENCE}[.!]( {_SENTENCE}[.!])?$"
 """One or two sentences."""
 
 
 def text(pattern: str) -> dict[str, Any]:
-    """A string that follows a pattern."""
+    """A string that matches a pattern."""
     return {"type": "string", "pattern": pattern}
 
 
 def flat_object(keys: list[str], pattern: str) -> dict[str, Any]:
-    """An object with these string properties, all required, in this order, and no others."""
+    """An object with exactly these string properties, all required, in this order."""
     return {
         "type": "object",
         "properties": {key: text(pattern) for key in keys},

@@ -1,4 +1,4 @@
-"""The prompt for a judge: is one recommended product a good answer to a shopper's question?"""
+"""Prompt for an LLM judge: is a recommended product a good answer to a shopper's question?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ USER = "Question: {question}\nRecommended product: {product}\nIs the recommendat
 EXAMPLES = tuple(
     (USER.format(question=question, product=product), '{"good": "' + verdict + '"}')
     for question, product, verdict in (
-        # The bad ones come first: small models repeat what they read last, and after a bad one find nothing good.
+        # Negative examples come first: small models repeat the last verdict, and after a "no" they reject everything.
         ("Which snack can I give a child with a nut allergy?", "Honey Roasted Peanuts", "no"),
         ("What goes with grilled burgers?", "Lavender Laundry Detergent", "no"),
         ("What can I drink with breakfast?", "Orange Juice, No Pulp", "yes"),
@@ -34,5 +34,5 @@ SCHEMA: dict[str, Any] = {
 
 
 def judge(question: str, product_name: str) -> Messages:
-    """The messages that ask for one verdict."""
+    """The messages that request a verdict on one recommended product."""
     return chat(SYSTEM, EXAMPLES, USER.format(question=question, product=product_name))

@@ -1,4 +1,4 @@
-"""Prompts for variants of a description. The style changes with the call's number, so that greedy models vary too."""
+"""Prompt for paraphrasing a description. The style depends on the variant's number, so that greedy decoding varies too."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ EXAMPLES = (
 
 
 def paraphrase(product: Product, text: str, number: int) -> Messages:
-    """The messages that ask for variant `number` (from 1) of a description."""
+    """The messages that request variant `number` (from 1) of a description."""
     style = STYLES[(number - 1) % len(STYLES)]
     return chat(SYSTEM, EXAMPLES, USER.format(name=product.name, text=text, style=style))

@@ -1,4 +1,4 @@
-"""How a product is put into a prompt: name and attributes, one a line, the same in all prompts."""
+"""A product in a prompt: name and attributes, one per line, the same in all prompts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from skutune.records import Product
 
 
 def product_lines(product: Product) -> str:
-    """`Product: NAME` and one line for each attribute."""
+    """`Product: NAME`, then one line for each attribute."""
     lines = [f"Product: {product.name}"]
     lines += [f"{name}: {value}" for name, value in product.attributes.items()]
     return "\n".join(lines)

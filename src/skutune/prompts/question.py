@@ -1,4 +1,4 @@
-"""Prompts for shoppers' questions: one JSON list a call, with intents dealt out."""
+"""Prompt for shoppers' questions: one JSON list per call, with one intent for each question."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ EXAMPLES = (
 )
 
 
-def deal(intents: tuple[str, ...], count: int) -> list[str]:
-    """The intent of each of `count` questions, dealt out in turn."""
+def assign_intents(intents: tuple[str, ...], count: int) -> list[str]:
+    """The intent of each of `count` questions, assigned round-robin."""
     return [intents[number % len(intents)] for number in range(count)]
 
 
 def question(product: Product, intents: list[str]) -> Messages:
-    """The messages that ask for one question for each intent, as a JSON list in their order."""
+    """The messages that request one question for each intent, as a JSON list in the same order."""
     asks = "; ".join(INTENTS[intent] for intent in intents)
     return chat(SYSTEM, EXAMPLES, USER.format(product=product_lines(product), count=len(intents), asks=asks))
 
 
 def schema(count: int) -> dict[str, Any]:
-    """A JSON list of `count` questions."""
+    """JSON Schema of a list of `count` questions."""
     return {"type": "array", "items": text(QUESTION), "minItems": count, "maxItems": count}

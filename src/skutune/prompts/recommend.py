@@ -1,4 +1,4 @@
-"""Prompts for recommendations: a flat JSON object of short names."""
+"""Prompt for recommendations: a flat JSON object of short names."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EXAMPLES = tuple(
 
 
 def recommend(product_name: str, question: str, count: int) -> Messages:
-    """The messages that ask for `count` names, of which the first is to be the product's."""
+    """The messages that request `count` names, the first of which should refer to the product."""
     others = {1: "", 2: ", then something different that answers the question"}.get(
         count, f", then {count - 1} different things that answer the question"
     )
@@ -46,10 +46,10 @@ def recommend(product_name: str, question: str, count: int) -> Messages:
 
 
 def schema(count: int) -> dict[str, Any]:
-    """`{"recommendation_1": …}` with `count` names, all required. Distinctness is checked afterwards."""
+    """JSON Schema of `{"recommendation_1": …}` with `count` names, all required; repetitions are removed afterwards."""
     return flat_object(slots(count), NAME)
 
 
 def slots(count: int) -> list[str]:
-    """The keys of the object."""
+    """The keys of the JSON object."""
     return [f"recommendation_{number}" for number in range(1, count + 1)]

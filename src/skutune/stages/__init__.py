@@ -1,4 +1,4 @@
-"""The stages by name: how each is built, and how much it has to do."""
+"""Stage registry: build a stage by name, and compute how many items a map stage will process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from skutune.config.schema import Config
 from skutune.pipeline.manifests import Manifest
 from skutune.stages.base import Context, FitStage, MapStage
 
-# stage → (module, class). Imported when a worker needs it: finetune pulls in torch, ingest must not.
+# stage → (module, class). Imported on demand, because finetune needs torch and ingest must not import it.
 _CLASSES = {
     "models": ("models", "Models"),
     "ingest": ("ingest", "Ingest"),
@@ -32,7 +32,7 @@ _CLASSES = {
 
 
 def build_map(name: str, context: Context) -> MapStage:
-    """A map stage, ready to work."""
+    """Build a map stage."""
     if name == "describe" and context.config.stages.describe.method == "template":
         return cast(MapStage, _load("describe", "DescribeByTemplate")(context))
     if name == "paraphrase" and context.config.stages.paraphrase.variants == 0:
@@ -41,14 +41,14 @@ def build_map(name: str, context: Context) -> MapStage:
 
 
 def build_fit(name: str, context: Context, buckets: int | None) -> FitStage:
-    """A fit stage, ready to run; `buckets` is what an earlier ingest of the run fixed."""
+    """Build a fit stage; `buckets` is the number of buckets that an earlier ingest fixed, or None."""
     if name == "ingest":
         return cast(FitStage, _load(*_CLASSES[name])(context, buckets))
     return cast(FitStage, _load(*_CLASSES[name])(context))
 
 
 def expected_items(name: str, config: Config, inputs: Mapping[str, Manifest]) -> int:
-    """How many items a map stage will work on, from what its inputs' manifests say."""
+    """How many items a map stage will process, computed from its inputs' manifests."""
 
     def accepted(stage: str) -> int:
         return inputs[stage].rows() - inputs[stage].rejected()

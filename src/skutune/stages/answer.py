@@ -1,4 +1,4 @@
-"""Pick the products of each answer, and write its prose about the names that survived linking."""
+"""Pick the products of each answer, and generate its prose from the names that were linked."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from functools import cached_property
 from skutune.engines.base import Result
 from skutune.linking.pick_products import Chosen, LinkTable, Pick, choose
 from skutune.prompts.answer import answer, schema, slots
-from skutune.prompts.cleaning import clean_prose, fault_of
+from skutune.prompts.cleaning import clean_prose, rejection_reason
 from skutune.records import Answer, Link, Question, Recommendation
 from skutune.stages.base import Context, Prompt, WorkItem
-from skutune.stages.llm import Ask, LlmStage, MalformedError
+from skutune.stages.llm import ItemPrompt, LlmStage, MalformedError
 
 _MAX_SENTENCES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _PickedAnswer:
+    """A question with the names and products of its answer."""
+
     question_id: str
     product_id: str
     picks: tuple[Pick, ...]
@@ -34,10 +36,10 @@ class _Asked:
 
 
 class Answers(LlmStage):
-    """Question + surviving names → Answer.
+    """Question + linked names → Answer.
 
-    The products are picked here, once. The prompt holds the names alone, so that a product that changes leaves the
-    prose as it is: a reused row gets the products that are picked now.
+    The products are picked here and nowhere else. The prompt contains only the names, so that the prose can be reused
+    when a name's product changes: a reused row gets the newly picked products.
     """
 
     name, record = "answer", Answer
@@ -46,21 +48,21 @@ class Answers(LlmStage):
         super().__init__(context)
         self.config = context.config.stages.answer
 
-    def asks(self, part: int) -> Iterator[Ask]:
+    def item_prompts(self, part: int) -> Iterator[ItemPrompt]:
         questions = {question.id: question for question in self.inputs.part("question", Question, part)}
         for recommendation in self.inputs.part("recommend", Recommendation, part):
             if recommendation.rejected is not None:
                 continue
             question, chosen = questions[recommendation.question_id], self._choose(recommendation)
-            asked = _Asked(question.id, question.product_id, chosen.picks)
+            picked = _PickedAnswer(question.id, question.product_id, chosen.picks)
             if chosen.rejected is not None:
-                yield Ask(question.id, asked, rejected=f"link: {chosen.rejected}")
+                yield ItemPrompt(question.id, picked, rejected=f"link: {chosen.rejected}")
             else:
-                prompt = Prompt(answer(question.text, asked.names), schema(len(asked.names)))
-                yield Ask(question.id, asked, prompt)
+                prompt = Prompt(answer(question.text, picked.names), schema(len(picked.names)))
+                yield ItemPrompt(question.id, picked, prompt)
 
     def accept(self, item: WorkItem, result: Result, attempt: int) -> list[Answer]:
-        introduction, *paragraphs, conclusion = _parts(result, len(item.content.names))
+        introduction, *paragraphs, conclusion = _parse_parts(result, len(item.content.names))
         return [self._row(item, introduction, paragraphs, conclusion, attempt, None)]
 
     def reject(self, item: WorkItem, reason: str, result: Result, attempt: int) -> list[Answer]:
@@ -74,7 +76,7 @@ class Answers(LlmStage):
 
     @cached_property
     def _links(self) -> LinkTable:
-        """Link's whole table, loaded once."""
+        """The whole link table, loaded once."""
         return LinkTable(self.inputs.rows("link", Link))
 
     def _row(
@@ -86,12 +88,12 @@ class Answers(LlmStage):
         attempt: int,
         rejected: str | None,
     ) -> Answer:
-        asked: _Asked = item.content
+        picked: _PickedAnswer = item.content
         return Answer(
-            question_id=asked.question_id,
-            product_id=asked.product_id,
-            names=asked.names,
-            products=asked.products,
+            question_id=picked.question_id,
+            product_id=picked.product_id,
+            names=picked.names,
+            products=picked.products,
             introduction=introduction,
             paragraphs=paragraphs,
             conclusion=conclusion,
@@ -101,22 +103,22 @@ class Answers(LlmStage):
         )
 
 
-def _parts(result: Result, names: int) -> list[str]:
+def _parse_parts(result: Result, names: int) -> list[str]:
     """Introduction, paragraphs and conclusion, cleaned. Raises MalformedError."""
     try:
         parsed = json.loads(result.text)
     except json.JSONDecodeError:
-        raise MalformedError("not JSON") from None
+        raise MalformedError("invalid JSON") from None
     if not isinstance(parsed, dict):
         raise MalformedError("not a JSON object")
     parts = []
     for slot in slots(names):
         if not isinstance(parsed.get(slot), str):
-            raise MalformedError(f"{slot} is missing")
+            raise MalformedError(f"missing {slot}")
         prose = clean_prose(parsed[slot], cut=False, max_sentences=_MAX_SENTENCES)
-        if fault := fault_of(prose):
-            raise MalformedError(f"{slot}: {fault}")
+        if reason := rejection_reason(prose):
+            raise MalformedError(f"{slot}: {reason}")
         parts.append(prose)
     if len({part.casefold() for part in parts}) < len(parts):
-        raise MalformedError("the same text in two places")
+        raise MalformedError("two parts have the same text")
     return parts

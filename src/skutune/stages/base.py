@@ -1,7 +1,7 @@
-"""What a stage is: a pure generator over rows (map), or one pass over whole tables (fit).
+"""Stage interfaces: a map stage is a pure generator over rows, a fit stage makes one pass over whole tables.
 
-Reading, writing, reuse, resuming and counting belong to the worker, once, for all stages. A new stage is one module
-here, one entry in `graph.STAGES`, one section in `config.StagesConfig` and one record.
+The worker does all reading, writing, reuse, resuming and counting. A new stage needs one module in this package, one
+entry each in `stages._CLASSES` and `graph.STAGES`, one section in `config.StagesConfig` and one record.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from skutune.training.checkpoint_store import Checkpoints
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The messages that an LLM is asked, and the JSON Schema of its answer; None: free text."""
+    """The messages of one LLM request, and the JSON Schema of its response; None: free text."""
 
     messages: Messages
     schema: dict[str, Any] | None = None
@@ -31,14 +31,14 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """One unit of a map stage's work: what one call makes rows of.
+    """One unit of a map stage's work.
 
     Attributes:
-        id: unique in the stage.
-        key: a hash of everything that the rows are made from.
-        content: the stage's own.
-        prompt: what an LLM is asked, in a stage that asks one.
-        rejected: why the item is rejected without being asked.
+        id: unique within the stage.
+        key: a hash of all inputs of the item's rows.
+        content: opaque to the worker; whatever the stage needs to create the rows.
+        prompt: the LLM's prompt, in stages that use an LLM.
+        rejected: why the item is rejected without an LLM request.
     """
 
     id: str
@@ -50,7 +50,7 @@ class WorkItem:
 
 @dataclass(frozen=True, slots=True)
 class ItemResult:
-    """The rows of one item, at least one, each with the item's key; and what they cost."""
+    """The rows of one item, at least one, each with the item's key, and the tokens that they cost."""
 
     item: WorkItem
     rows: list[Any]
@@ -59,18 +59,29 @@ class ItemResult:
 
 
 class ProgressCallback(Protocol):
-    """Tells how far a fit stage is; of one that trains, with how many tokens a second."""
+    """Reports a fit stage's progress; a stage that trains adds its throughput in tokens per second."""
 
     def __call__(self, unit: str, done: float, total: float, trained_per_second: float = 0.0, /) -> None: ...
 
 
 @dataclass
 class Context:
-    """What a stage is built with. Models are loaded when first asked for and shared by the stages of a process.
+    """Everything that a stage is built from. Models are loaded on first use and shared by the stages of a process.
 
-    `engine()` is the generator. `judge(role)` is the model of a role as a judge, and `check_judge(role)` sees that it
-    can be had without loading it. `base()` frees engines and encoder.
-    Of several processes that train together only the first of the `team` may write to the outputs.
+    Attributes:
+        config: of the run.
+        inputs: the outputs of the stages that this one reads.
+        models: identities of the model weights, by role.
+        scratch: a local folder for temporary files.
+        engine: loads the generator.
+        encoder: loads the sentence encoder.
+        base: the folder of the base model's weights; frees engine and encoder.
+        source: a local copy of the catalog file.
+        checkpoints: where the stage keeps its training checkpoints.
+        judge: loads the model of a role as a judge.
+        check_judge: raises if the judge is not available, without loading it.
+        report: reports progress.
+        process_group: this process among those that train together; only rank 0 may write to the outputs.
     """
 
     config: Config
@@ -85,17 +96,17 @@ class Context:
     judge: Callable[[Role], TextEngine]
     check_judge: Callable[[Role], None]
     report: ProgressCallback = field(default=lambda unit, done, total, trained_per_second=0.0: None)
-    team: ProcessGroup = SINGLE
+    process_group: ProcessGroup = SINGLE
 
     def identity(self, role: str) -> str:
-        """The identity of a model's weights, as it goes into keys."""
+        """The identity of a model's weights, which is part of row keys; "" where the role has none."""
         return self.models.get(role, "")
 
 
 class MapStage(ABC):
-    """Makes part k of its table from part k of what it reads.
+    """Creates part k of its table from part k of its inputs.
 
-    `attempts` bounds how often an item is tried; one that was rejected after fewer attempts is not reused.
+    `attempts` is the maximum number of attempts for an item; a row rejected after fewer attempts is not reused.
     """
 
     record: ClassVar[type]
@@ -103,20 +114,20 @@ class MapStage(ABC):
 
     @abstractmethod
     def items(self, part: int) -> Iterator[WorkItem]:
-        """The units of work of one part, in the order in which their rows are written."""
+        """The work items of one part, in the order in which their rows are written."""
 
     @abstractmethod
     def rows(self, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
-        """The rows of each item, in any order, taking items lazily."""
+        """The rows of each item, in any order. Consumes `items` lazily."""
 
     def refresh(self, item: WorkItem, rows: list[Any]) -> list[Any]:
-        """Rows that are reused for an item by its key; columns that the key does not cover are updated."""
+        """The rows that are reused for an item, with the columns updated that its key does not cover."""
         return rows
 
 
 class FitStage(Protocol):
-    """Runs once, over whole tables."""
+    """Runs once over whole tables."""
 
     def run(self, outputs: Outputs) -> None:
-        """Write everything to the outputs."""
+        """Write all results to `outputs`."""
         ...

@@ -9,7 +9,7 @@ from skutune.stages.base import Context
 
 
 class Classify:
-    """Embeddings → the linker's files, under `linker/`."""
+    """Embeddings → the linker, saved under `linker/`."""
 
     def __init__(self, context: Context) -> None:
         self.context, self.config = context, context.config.stages.classify
@@ -17,8 +17,8 @@ class Classify:
     def run(self, outputs: Outputs) -> None:
         products = list(self.context.inputs.rows("ingest", Product))
         embeddings = self.context.inputs.rows("embed", Embedding)
-        fitted, figures = linking.fit_linker(products, embeddings, self.config, self.context.encoder())
+        linker, figures = linking.fit_linker(products, embeddings, self.config, self.context.encoder())
         folder = self.context.scratch / "linker"
-        linking.save_linker(fitted, folder)
+        linking.save_linker(linker, folder)
         outputs.folder("linker", folder)
         outputs.figures.update(figures)

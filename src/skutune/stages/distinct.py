@@ -1,4 +1,4 @@
-"""Collect the distinct names of all recommendations, bucketed by their normalised form, so that each is linked once."""
+"""Deduplicate the names of all recommendations, bucketed by normalised form, so that each is linked once."""
 
 from __future__ import annotations
 
@@ -15,54 +15,54 @@ from skutune.text import normalise_name
 
 
 @dataclass(slots=True)
-class _Seen:
-    """How often each form of a name came, and the numbers of the products that it was written for."""
+class _Mentions:
+    """How often each spelling of a name occurs, and the indices of its source products."""
 
-    forms: Counter[str] = field(default_factory=Counter)
+    spellings: Counter[str] = field(default_factory=Counter)
     sources: array[int] = field(default_factory=lambda: array("I"))
 
 
 class Distinct:
     """Recommendations → Names.
 
-    Holds about 600 bytes a distinct name, 5 bytes a distinct pair of a name and its source, and each product's id.
+    Memory: about 600 bytes per distinct name, 5 bytes per distinct (name, source product) pair, and all product ids.
     """
 
     def __init__(self, context: Context) -> None:
         self.inputs, self.report = context.inputs, context.report
-        self.seen: dict[str, _Seen] = {}
+        self.mentions: dict[str, _Mentions] = {}
         self.products: dict[str, int] = {}
 
     def run(self, outputs: Outputs) -> None:
-        mentions = 0
+        mention_count = 0
         for recommendation in self.inputs.rows("recommend", Recommendation):
             if recommendation.rejected is not None:
                 continue
-            self._take(recommendation)
-            mentions += len(recommendation.names)
-            if mentions % 10_000 < len(recommendation.names):
-                self.report("names", mentions, 0)
+            self._add(recommendation)
+            mention_count += len(recommendation.names)
+            if mention_count % 10_000 < len(recommendation.names):
+                self.report("names", mention_count, 0)
         partitioner, ids = Partitioner(Name), list(self.products)
-        for normalised in sorted(self.seen):
-            partitioner.add(_name(normalised, self.seen[normalised], ids), bucket_hash(normalised))
+        for normalised in sorted(self.mentions):
+            partitioner.add(_name(normalised, self.mentions[normalised], ids), bucket_hash(normalised))
         outputs.buckets = self.inputs.manifest("recommend").buckets
         for part, table in partitioner.parts(outputs.buckets):
             outputs.arrow_part(part, table)
-        outputs.figures.update(names=len(self.seen), mentions=mentions)
+        outputs.figures.update(names=len(self.mentions), mentions=mention_count)
 
-    def _take(self, recommendation: Recommendation) -> None:
-        number = self.products.setdefault(recommendation.product_id, len(self.products))
+    def _add(self, recommendation: Recommendation) -> None:
+        product = self.products.setdefault(recommendation.product_id, len(self.products))
         for slot, name in enumerate(recommendation.names):
-            seen = self.seen.setdefault(normalise_name(name), _Seen())
-            seen.forms[name] += 1
-            # A product's recommendations follow each other, so that its pairs are hardly held twice.
-            if slot == recommendation.source_slot and number not in seen.sources[-1:]:
-                seen.sources.append(number)
+            mentions = self.mentions.setdefault(normalise_name(name), _Mentions())
+            mentions.spellings[name] += 1
+            # The recommendations of a product are adjacent, so that hardly any pair is stored twice.
+            if slot == recommendation.source_slot and product not in mentions.sources[-1:]:
+                mentions.sources.append(product)
 
 
-def _name(normalised: str, seen: _Seen, ids: list[str]) -> Name:
-    """The form seen most often stands for all; of equals the first in the alphabet."""
-    text = min(seen.forms, key=lambda form: (-seen.forms[form], form))
-    sources = sorted(ids[number] for number in set(seen.sources))
+def _name(normalised: str, mentions: _Mentions, ids: list[str]) -> Name:
+    """The row of a name; its text is the most frequent spelling, on a tie the alphabetically first."""
+    text = min(mentions.spellings, key=lambda spelling: (-mentions.spellings[spelling], spelling))
+    sources = sorted(ids[product] for product in set(mentions.sources))
     key = content_key(["distinct", normalised, text, sources])
-    return Name(normalised, text, seen.forms.total(), sources, key)
+    return Name(normalised, text, mentions.spellings.total(), sources, key)

@@ -11,7 +11,7 @@ from skutune.pipeline.code_version import version_of
 from skutune.records import Description, Embedding, Product, Variant
 from skutune.stages.base import Context, ItemResult, MapStage, WorkItem
 
-_WINDOW = 2048  # texts sorted by length before they are encoded together
+_WINDOW = 2048  # texts per encoder call; the encoder sorts them by length
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class _Text:
 
 
 class Embed(MapStage):
-    """Texts of a product → Embeddings; rejected texts are left out."""
+    """A product's texts → Embeddings; rejected texts are skipped."""
 
     record = Embedding
 

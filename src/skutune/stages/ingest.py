@@ -1,4 +1,4 @@
-"""Read the user's catalog into products, bucketed by id; what is no product is kept with its reason."""
+"""Read the user's catalog into products, bucketed by id; rejected rows are kept with the reason."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from skutune.pipeline.tables import Partitioner
 from skutune.records import Product, Reject
 from skutune.stages.base import Context
 
-_REJECTS_KEPT = 100_000
+_MAX_REJECTS_STORED = 100_000
 
 
 class Ingest:
-    """The catalog file → products, and a table `rejects`."""
+    """Catalog file → products, and the table `rejects`."""
 
     def __init__(self, context: Context, buckets: int | None) -> None:
         self.config, self.source, self.buckets, self.report = (
@@ -33,7 +33,7 @@ class Ingest:
         for row in catalog.read(path, self.config.columns):
             if isinstance(row, Reject):
                 rejected += 1
-                if rejected <= _REJECTS_KEPT:
+                if rejected <= _MAX_REJECTS_STORED:
                     rejects.append(row)
                 continue
             products.add(row, bucket_hash(row.id))
@@ -42,7 +42,7 @@ class Ingest:
                 self.report("products", count, 0)
         catalog.raise_if_rejected(rejects, self.config.max_rejects, path, rejected)
         if count == 0:
-            raise InputError(f"{path}: holds no products")
+            raise InputError(f"{path}: contains no products")
         outputs.buckets = self.buckets or self.config.buckets or default_buckets(count)
         for part, table in products.parts(outputs.buckets):
             outputs.arrow_part(part, table)
@@ -51,5 +51,5 @@ class Ingest:
 
 
 def default_buckets(products: int) -> int:
-    """The square root of the number of products: 4 parts for 16 products, 223 for 50,000."""
+    """The square root of the number of products, from 1 to 4096: 4 buckets for 16 products, 224 for 50,000."""
     return max(1, min(4096, round(math.sqrt(products))))

@@ -1,4 +1,4 @@
-"""Link each distinct name to the products that it may stand for, or to none."""
+"""Link each distinct name to the products that it may refer to, or to none."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class _Query:
 
 
 class Links(MapStage):
-    """Name + Expansion → Link. Pure: which of several candidates an answer gets is decided where it is composed.
+    """Name + Expansion → Link. Emits all candidates; the answer stage picks one for each occurrence of a name.
 
-    The products that a name was written for are judged as well; a row is made anew when there is another of them.
+    A name's source products are scored too. They are part of the key, so a new source product recomputes the row.
     """
 
     record = Link
 
     def __init__(self, context: Context) -> None:
         self.context, self.config = context, context.config.stages.link
-        self._sources: SourceScorer | None = None
+        self._source_scorer: SourceScorer | None = None
 
     def items(self, part: int) -> Iterator[WorkItem]:
         inputs = self.context.inputs
-        # A name's candidates depend on the whole catalog: another classifier is another key.
+        # A name's candidates depend on the whole catalog, so the key includes the classifier's digests.
         classifier = inputs.manifest("classify").digests()
         settings = self.config.model_dump(mode="json")
         expansions = {
@@ -46,35 +46,35 @@ class Links(MapStage):
         }
         for name in inputs.part("distinct", Name, part):
             text = query_text(name.text, expansions.get(name.normalised))
-            asked = [name.normalised, name.text, name.sources, text]
-            key = content_key(["link", version_of("link"), *asked, classifier, settings])
+            query = [name.normalised, name.text, name.sources, text]
+            key = content_key(["link", version_of("link"), *query, classifier, settings])
             yield WorkItem(name.normalised, key, _Query(name, text))
 
     def rows(self, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
         stream = iter(items)
         while window := list(islice(stream, _WINDOW)):
-            yield from self._linked(window)
+            yield from self._link(window)
 
-    def _linked(self, items: list[WorkItem]) -> Iterator[ItemResult]:
+    def _link(self, items: list[WorkItem]) -> Iterator[ItemResult]:
         names: list[Name] = [item.content.name for item in items]
         texts = [name.text for name in names]
         vectors = self.context.encoder().encode([item.content.text for item in items])
         ranked = list(self.linker.rank(texts, vectors))
-        of_names = [name.sources for name in names]
-        judged = self.sources().judge(texts, vectors, ranked, of_names, self.config.precision)
-        for item, name, each, sources in zip(items, names, ranked, judged, strict=True):
-            found = self.linker.choose(each, self.config)
+        source_ids = [name.sources for name in names]
+        scored = self.source_scorer().judge(texts, vectors, ranked, source_ids, self.config.precision)
+        for item, name, candidates, sources in zip(items, names, ranked, scored, strict=True):
+            chosen = self.linker.choose(candidates, self.config)
             yield ItemResult(
-                item, [Link(name.normalised, name.text, found.candidates, found.best_p, sources, item.key)]
+                item, [Link(name.normalised, name.text, chosen.candidates, chosen.best_p, sources, item.key)]
             )
 
     @property
     def linker(self) -> Linker:
         """The linker of the classify stage."""
-        return self.sources().linker
+        return self.source_scorer().linker
 
-    def sources(self) -> SourceScorer:
-        """What judges sources by that linker, loaded once."""
-        if self._sources is None:
-            self._sources = SourceScorer(linking.load_linker(self.context.inputs.folder("classify", "linker")))
-        return self._sources
+    def source_scorer(self) -> SourceScorer:
+        """Scores source products with that linker; loaded once."""
+        if self._source_scorer is None:
+            self._source_scorer = SourceScorer(linking.load_linker(self.context.inputs.folder("classify", "linker")))
+        return self._source_scorer

@@ -1,9 +1,8 @@
-"""Stages that ask an LLM: one prompt an item, with a bounded number of retries.
+"""Stages that generate rows with an LLM: one prompt per item, with a bounded number of retries.
 
-A stage says what to ask (`asks`), what to accept (`accept`, which raises `MalformedError` otherwise), and what to store
-of an item that is rejected (`reject`). The prompt is rendered once and belongs to the item; its key is a hash of it. A
-failed item goes back into the stream that the engine is reading from, so that retries keep the device as busy as first
-attempts do.
+A stage defines its prompts (`item_prompts`), turns a response into rows or raises `MalformedError` (`accept`), and
+defines the rows of rejected items (`reject`). A prompt is rendered once; the item's key is a hash of it. Failed items
+go back into the request stream that the engine is reading, so that retries are batched together with first attempts.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ from skutune.hashing import content_key
 from skutune.pipeline.code_version import version_of
 from skutune.stages.base import Context, ItemResult, MapStage, Prompt, WorkItem
 
-_RETRY_TEMPERATURE = 0.7  # a greedy retry would write the same malformed text again
+_RETRY_TEMPERATURE = 0.7  # a greedy retry would produce the same malformed text
 
 
 class MalformedError(Exception):
-    """The model's text is not usable, and why; caught by `generate_rows`, never shown as an error."""
+    """The model's response is unusable; the message becomes the row's `rejected` reason after the last attempt."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """What a stage wants to ask about one item.
+class ItemPrompt:
+    """The prompt for one item of a stage.
 
-    `content` is the stage's own. Without a prompt the item is rejected for the reason `rejected`, and nothing is asked.
+    `content` becomes the `content` of the `WorkItem`. Without a prompt, the item is rejected with the reason `rejected`.
     """
 
     item_id: str
@@ -41,7 +40,7 @@ class Ask:
 
 
 class LlmStage(MapStage):
-    """A map stage whose rows an LLM writes. `name` is the stage's in the graph, `record` its row."""
+    """A map stage whose rows an LLM generates. `name` is the stage's name in the graph, `record` its row type."""
 
     name: ClassVar[str]
 
@@ -49,43 +48,43 @@ class LlmStage(MapStage):
         self.context, self.inputs = context, context.inputs
         settings: GenerationConfig = getattr(context.config.stages, self.name)
         self.attempts = settings.attempts
-        self.sampling = sampling_of(settings.sampling)
+        self.sampling = to_sampling(settings.sampling)
 
     @abstractmethod
-    def asks(self, part: int) -> Iterator[Ask]:
-        """What to ask about the items of one part, in the order in which their rows are written."""
+    def item_prompts(self, part: int) -> Iterator[ItemPrompt]:
+        """The prompts for one part, in the order in which their rows are written."""
 
     @abstractmethod
     def accept(self, item: WorkItem, result: Result, attempt: int) -> list[Any]:
-        """The item's rows. Raises MalformedError."""
+        """The item's rows, parsed from the response. Raises MalformedError."""
 
     @abstractmethod
     def reject(self, item: WorkItem, reason: str, result: Result, attempt: int) -> list[Any]:
-        """The item's rows after its last attempt failed for this reason; attempt 0: it was never asked."""
+        """The rows of an item whose last attempt failed; attempt 0: it was rejected without a request."""
 
     def items(self, part: int) -> Iterator[WorkItem]:
-        """The items of one part, each with its prompt and a key of all that its rows are made from."""
+        """The items of one part, each with its prompt and a key that hashes all inputs of its rows."""
         model = self.context.identity("generator")
-        for ask in self.asks(part):
-            key = row_key(self.name, ask.item_id, model, ask.prompt or ask.rejected, self.sampling)
-            yield WorkItem(ask.item_id, key, ask.content, ask.prompt, ask.rejected)
+        for item in self.item_prompts(part):
+            key = row_key(self.name, item.item_id, model, item.prompt or item.rejected, self.sampling)
+            yield WorkItem(item.item_id, key, item.content, item.prompt, item.rejected)
 
     def rows(self, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
         """The rows of each item, in any order."""
         return generate_rows(self.context.engine(), self, items)
 
 
-def sampling_of(config: SamplingConfig) -> Sampling:
-    """The engine's sampling of a stage's settings."""
+def to_sampling(config: SamplingConfig) -> Sampling:
+    """Convert a stage's sampling settings to the engine's type."""
     return Sampling(config.max_tokens, config.temperature, config.top_p)
 
 
 def row_key(stage: str, item_id: str, model: str, prompt: Prompt | str | None, sampling: Sampling) -> str:
-    """A hash of everything that an item's rows are made from; without a prompt, of the reason why it is not asked."""
-    asked: Any = prompt
+    """A hash of all inputs of an item's rows; `prompt` is the rejection reason of an item without a prompt."""
+    request: Any = prompt
     if isinstance(prompt, Prompt):
-        asked = [list(prompt.messages), prompt.schema, sampling.max_tokens, sampling.temperature, sampling.top_p]
-    return content_key([stage, version_of(stage), item_id, model, asked])
+        request = [list(prompt.messages), prompt.schema, sampling.max_tokens, sampling.temperature, sampling.top_p]
+    return content_key([stage, version_of(stage), item_id, model, request])
 
 
 @dataclass
@@ -98,13 +97,13 @@ class _Attempt:
 
 @dataclass
 class _RequestStream:
-    """The requests that the engine reads: retries first, then fresh items. Items that are not asked are set aside."""
+    """The engine's request stream: retries first, then new items. Items without a prompt are set aside."""
 
     sampling: Sampling
     source: Iterator[WorkItem]
     retries: deque[_Attempt] = field(default_factory=deque)
     running: dict[str, _Attempt] = field(default_factory=dict)
-    not_asked: deque[WorkItem] = field(default_factory=deque)
+    without_prompt: deque[WorkItem] = field(default_factory=deque)
 
     def __iter__(self) -> Iterator[Request]:
         while True:
@@ -113,7 +112,7 @@ class _RequestStream:
             elif (item := next(self.source, None)) is None:
                 return
             elif item.prompt is None:
-                self.not_asked.append(item)
+                self.without_prompt.append(item)
                 continue
             else:
                 attempt = _Attempt(item)
@@ -126,16 +125,16 @@ class _RequestStream:
         if attempt.attempt > 1 and sampling.temperature == 0:
             sampling = replace(sampling, temperature=_RETRY_TEMPERATURE)
         prompt = attempt.item.prompt
-        assert prompt is not None  # the stream sets other items aside
+        assert prompt is not None  # __iter__ sets items without a prompt aside
         return Request(request_id, prompt.messages, sampling, prompt.schema)
 
 
 def generate_rows(engine: TextEngine, stage: LlmStage, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
-    """Yield the rows of each item, each asked at most `stage.attempts` times."""
+    """Yield the rows of each item, with at most `stage.attempts` requests per item."""
     stream = _RequestStream(stage.sampling, iter(items))
     while True:
         for result in engine.generate(iter(stream)):
-            yield from _not_asked(stage, stream)
+            yield from _reject_without_prompt(stage, stream)
             attempt = stream.running.pop(result.id)
             attempt.prompt_tokens += result.prompt_tokens
             attempt.completion_tokens += result.completion_tokens
@@ -148,13 +147,13 @@ def generate_rows(engine: TextEngine, stage: LlmStage, items: Iterable[WorkItem]
                     continue
                 rows = stage.reject(attempt.item, str(error), result, attempt.attempt)
             yield ItemResult(attempt.item, rows, attempt.prompt_tokens, attempt.completion_tokens)
-        yield from _not_asked(stage, stream)
+        yield from _reject_without_prompt(stage, stream)
         if not stream.retries:
             return
 
 
-def _not_asked(stage: LlmStage, stream: _RequestStream) -> Iterator[ItemResult]:
-    while stream.not_asked:
-        item = stream.not_asked.popleft()
-        nothing = Result(item.id, "", "rejected", 0, 0)
-        yield ItemResult(item, stage.reject(item, item.rejected or "not asked", nothing, 0))
+def _reject_without_prompt(stage: LlmStage, stream: _RequestStream) -> Iterator[ItemResult]:
+    while stream.without_prompt:
+        item = stream.without_prompt.popleft()
+        empty = Result(item.id, "", "rejected", 0, 0)
+        yield ItemResult(item, stage.reject(item, item.rejected or "no prompt", empty, 0))

@@ -1,7 +1,7 @@
-"""Mirror the weights of hub models into the store: before all other stages, on a cluster only.
+"""Mirror the weights of hub models into the store. Runs on clusters only, before all other stages.
 
-It needs no torch. What it writes are figures: under which name every pod finds each model, and which identity the model
-has, the same that a laptop computes for the same model.
+It does not need torch. Its output is the manifest's figures: the name under which pods find each model, and the
+identity of its weights, which equals the one that a local run computes for the same model.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from skutune.stages.base import Context
 
 
 class Models:
-    """Config → `{"models": {role: {"name": what pods use, "identity": which weights}}}` as the manifest's figures."""
+    """Config → `{"models": {role: {"name": …, "identity": …}}}`, stored as the manifest's figures."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
 
     def run(self, outputs: Outputs) -> None:
         model_name.check_pinned(self.context.config, self.context.models)
-        found: dict[str, dict[str, str]] = {}
+        models: dict[str, dict[str, str]] = {}
         for role, model in self.context.config.models:
-            if model is None or role not in self.context.models:  # no stage of this run uses it
+            if model is None or role not in self.context.models:  # unused in this run
                 continue
             name = self._name(model, outputs)
             located = locate(model.model_copy(update={"name": name}), self.context.scratch)
-            found[role] = {"name": name, "identity": model_identity(model, located)}
-        outputs.figures["models"] = found
+            models[role] = {"name": name, "identity": model_identity(model, located)}
+        outputs.figures["models"] = models
 
     def _name(self, model: ModelConfig, outputs: Outputs) -> str:
-        """What pods use: a hub model's mirror; a folder or prefix stays where it is."""
+        """The name for pods: the mirror of a hub model; folders and prefixes are not copied."""
         if model_name.is_scripted(model) or not model_name.is_hub(model.name):
             return model.name
         scratch = self.context.scratch / "hub"

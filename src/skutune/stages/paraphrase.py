@@ -1,4 +1,4 @@
-"""Say each description in other words, several times: what the classifier learns a product's wording from."""
+"""Paraphrase each description several times, so that the classifier learns different wordings of a product."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from skutune.engines.base import Result
-from skutune.prompts.cleaning import clean_prose, fault_of
+from skutune.prompts.cleaning import clean_prose, rejection_reason
 from skutune.prompts.paraphrase import paraphrase
 from skutune.records import Description, Product, Variant
 from skutune.stages.base import Context, ItemResult, MapStage, Prompt, WorkItem
-from skutune.stages.llm import Ask, LlmStage, MalformedError
+from skutune.stages.llm import ItemPrompt, LlmStage, MalformedError
 from skutune.text import normalise_name
 
 _MAX_SENTENCES = 5
@@ -24,11 +24,11 @@ class _Source:
 
 
 class Paraphrase(LlmStage):
-    """Description → Variants, one call each. A product whose description was rejected gets none."""
+    """Description → Variants, one request for each. A rejected description gets none."""
 
     name, record = "paraphrase", Variant
 
-    def asks(self, part: int) -> Iterator[Ask]:
+    def item_prompts(self, part: int) -> Iterator[ItemPrompt]:
         variants = self.context.config.stages.paraphrase.variants
         products = {product.id: product for product in self.inputs.part("ingest", Product, part)}
         for description in self.inputs.part("describe", Description, part):
@@ -38,14 +38,14 @@ class Paraphrase(LlmStage):
             for number in range(1, variants + 1):
                 source = _Source(product, description.text, number)
                 prompt = Prompt(paraphrase(product, description.text, number))
-                yield Ask(f"{product.id}/{number}", source, prompt)
+                yield ItemPrompt(f"{product.id}/{number}", source, prompt)
 
     def accept(self, item: WorkItem, result: Result, attempt: int) -> list[Variant]:
         text = clean_prose(result.text, cut=result.finish_reason == "length", max_sentences=_MAX_SENTENCES)
-        if fault := fault_of(text):
-            raise MalformedError(fault)
+        if reason := rejection_reason(text):
+            raise MalformedError(reason)
         if normalise_name(text) == normalise_name(item.content.description):
-            raise MalformedError("the same words as the description")
+            raise MalformedError("identical to the description")
         return [self._row(item, text, result, attempt, None)]
 
     def reject(self, item: WorkItem, reason: str, result: Result, attempt: int) -> list[Variant]:
@@ -57,7 +57,7 @@ class Paraphrase(LlmStage):
 
 
 class NoVariants(MapStage):
-    """Description → nothing: `variants: 0` needs no LLM, not even one that is there."""
+    """Description → no rows, for `variants: 0`; never loads an LLM."""
 
     record = Variant
 
@@ -68,5 +68,5 @@ class NoVariants(MapStage):
         return iter(())
 
     def rows(self, items: Iterable[WorkItem]) -> Iterator[ItemResult]:
-        for item in items:  # read to the end: that is what makes the empty parts
+        for item in items:  # must be exhausted: the worker writes the empty parts while it is read
             yield ItemResult(item, [])

@@ -13,7 +13,7 @@ import torch
 from skutune.config.schema import FinetuneConfig
 from skutune.errors import InputError
 from skutune.process.watchdog import extended
-from skutune.prompts.chat_template import settled
+from skutune.prompts.chat_template import with_settings
 from skutune.training.adapters import check_base
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -131,7 +131,7 @@ def save_model(
         # The config tells the type of the model in memory; the weights were written in another.
         _note(folder / "config.json", dtype=str(dtype).removeprefix("torch."))
     served = copy.copy(tokenizer)
-    served.chat_template = settled(tokenizer.chat_template)
+    served.chat_template = with_settings(tokenizer.chat_template)
     served.save_pretrained(folder)
 
 

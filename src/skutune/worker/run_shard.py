@@ -81,12 +81,12 @@ def run_shard(
     pool: ModelPool,
     listener: Listener = lambda progress: None,
     progress_seconds: float = PROGRESS_SECONDS,
-    team: ProcessGroup = SINGLE,
+    process_group: ProcessGroup = SINGLE,
 ) -> None:
     """Run one shard of a task to its end, resuming what an earlier process of this shard left.
 
     Args:
-        team: which of the processes that train together this one is; only the first writes the results.
+        process_group: which of the processes that train together this one is; only the first writes the results.
 
     Raises:
         InputError: the shard does not exist, or this program would compute another fingerprint than the submitter did.
@@ -100,8 +100,8 @@ def run_shard(
     scratch = Path(tempfile.mkdtemp(prefix="skutune-"))
     try:
         _check_fingerprint(opened, pool)
-        work = Shard(opened.store, task, shard, listener, progress_seconds, is_silent=team.rank > 0)
-        context = _context(opened, pool, scratch, work, team)
+        work = Shard(opened.store, task, shard, listener, progress_seconds, is_silent=process_group.rank > 0)
+        context = _context(opened, pool, scratch, work, process_group)
         with accelerators.translate_device_errors():
             _work(work, opened.folder, context)
     finally:
@@ -161,7 +161,7 @@ def _check_fingerprint(opened: OpenTask, pool: ModelPool) -> None:
         )
 
 
-def _context(opened: OpenTask, pool: ModelPool, scratch: Path, work: Shard, team: ProcessGroup) -> Context:
+def _context(opened: OpenTask, pool: ModelPool, scratch: Path, work: Shard, process_group: ProcessGroup) -> Context:
     task, config = opened.task, opened.config
     inputs = Inputs(opened.store, task.inputs, opened.inputs, scratch)
 
@@ -186,11 +186,11 @@ def _context(opened: OpenTask, pool: ModelPool, scratch: Path, work: Shard, team
         encoder=pool.encoder,
         base=base,
         source=partial(checked_source, config.catalog.source, task.source, scratch),
-        checkpoints=Checkpoints(work.store, task.folder, team.rank, team.ranks),
+        checkpoints=Checkpoints(work.store, task.folder, process_group.rank, process_group.ranks),
         judge=partial(pool.judge, names),
         check_judge=pool.check_judge,
         report=work.tell,
-        team=team,
+        process_group=process_group,
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from byte_model import byte_tokenizer
 
 from skutune.prompts.asking import question_messages
-from skutune.prompts.chat_template import DEFAULT_TEMPLATE, TEMPLATE_SETTINGS, settled
+from skutune.prompts.chat_template import DEFAULT_TEMPLATE, TEMPLATE_SETTINGS, with_settings
 
 MESSAGES = "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
 # As the families of Llama 3 and Qwen 3 do.
@@ -25,10 +25,10 @@ def test_a_settled_template_needs_no_settings(template: str) -> None:
     chat = {"conversation": list(question_messages("What goes with rice?")), "tokenize": False}
     trained = tokenizer.apply_chat_template(**chat, add_generation_prompt=True, **TEMPLATE_SETTINGS)
     plain = tokenizer.apply_chat_template(**chat, add_generation_prompt=True)
-    tokenizer.chat_template = settled(template)
+    tokenizer.chat_template = with_settings(template)
     assert tokenizer.apply_chat_template(**chat, add_generation_prompt=True) == trained
     assert (plain == trained) == (template == DEFAULT_TEMPLATE)
 
 
 def test_what_is_settled_stays_as_it_is() -> None:
-    assert settled(settled(DATED)) == settled(DATED)
+    assert with_settings(with_settings(DATED)) == with_settings(DATED)

@@ -18,7 +18,7 @@ from skutune.pipeline.graph import STAGES
 from skutune.pipeline.manifests import Manifest
 from skutune.pipeline.stage_folder import StageFolder
 from skutune.pipeline.stage_io import Outputs
-from skutune.prompts.chat_template import DEFAULT_TEMPLATE, settled
+from skutune.prompts.chat_template import DEFAULT_TEMPLATE, with_settings
 from skutune.store import open_store
 from skutune.training import metrics
 from skutune.training.examples import load_examples
@@ -114,7 +114,7 @@ def test_a_llama_2_without_template_and_pad_token_is_trained_and_its_adapter_bri
     )  # fmt: skip
     assert found.last_loss < found.first_loss
     saved = AutoTokenizer.from_pretrained(tmp_path / "out" / "adapter")
-    assert (saved.chat_template, saved.pad_token) == (settled(DEFAULT_TEMPLATE), "</s>")
+    assert (saved.chat_template, saved.pad_token) == (with_settings(DEFAULT_TEMPLATE), "</s>")
 
 
 def test_on_a_known_device_the_share_of_its_peak_is_told(base, chat_file, pairs, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from skutune.config.schema import FinetuneConfig
 from skutune.errors import InputError
-from skutune.prompts.chat_template import settled
+from skutune.prompts.chat_template import with_settings
 from skutune.training import planning
 from skutune.training.checkpoints import Split, check_split, complete_checkpoint, write_split
 from skutune.training.examples import load_examples
@@ -68,7 +68,7 @@ def test_the_adapter_loads_with_peft_and_names_its_base(base, chat_file, pairs, 
     before = plain(ids).logits
     tuned = PeftModel.from_pretrained(plain, adapter)(ids).logits
     assert not torch.allclose(before, tuned)
-    assert AutoTokenizer.from_pretrained(adapter).chat_template == settled(load_tokenizer(base).chat_template)
+    assert AutoTokenizer.from_pretrained(adapter).chat_template == with_settings(load_tokenizer(base).chat_template)
 
 
 def test_held_out_loss_of_the_tuned_model_is_below_the_base(base, chat_file, pairs, tmp_path):
