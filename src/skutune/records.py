@@ -1,6 +1,6 @@
 """The row types that stages exchange.
 
-Every row has a `key`, a hash of exactly the inputs it was generated from, so that a later run can reuse it. Rows written
+Every row has a `key`, a hash of exactly the inputs it was made from, so that a later run can reuse it. Rows written
 by an LLM also have `rejected`: None, or the reason why the row is not used. Rejected rows stay in their table, so that
 every reason can be looked up afterwards.
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # importing numpy takes a sixth of the controller's memory li
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One product of the catalog. `id` is the text that the user wrote; `attributes` keep the user's names and order."""
+    """One product of the catalog. `id` is the user's text; `attributes` keep the user's names and order."""
 
     id: str
     name: str
@@ -224,7 +224,7 @@ class EvaluatedAnswer:
     `ids` are the referenced ids in order, with repetitions; `no_product` counts the `(no close product)` references.
     `constraints` are the question's constraints, and `broken` the ids whose products do not state them. `pairs_with` is
     the item that the question wants to pair or replace ("" for none); `repeats`: the answer recommends that very item.
-    `relevant` and `irrelevant` are the distinct judged ids; an unknown id is irrelevant. `judged`: at least one id has a
+    `relevant` and `irrelevant` are the distinct judged ids; an unknown id is irrelevant. `judged`: an id has a
     verdict, or the answer references none.
     """
 

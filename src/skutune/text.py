@@ -9,7 +9,7 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*%?", re.UNICODE)
 
 
 def fold(text: str) -> str:
-    """The text on one line, NFC-normalized: control characters and runs of white space become one space, ends are trimmed."""
+    """The text on one line: NFC, trimmed, control characters and runs of white space as one space each."""
     normal = unicodedata.normalize("NFC", text)
     if not normal.isprintable():  # one check for the whole text: a catalog has hundreds of thousands of them
         normal = "".join(character if character.isprintable() else " " for character in normal)

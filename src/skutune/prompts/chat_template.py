@@ -1,12 +1,12 @@
-"""Chat-template settings, shared by generation, training and serving so that a tuned model sees the prompts it knows."""
+"""Chat-template settings, shared by generation, training and serving: a tuned model sees the prompts it knows."""
 
 from __future__ import annotations
 
 Messages = tuple[dict[str, str], ...]
 """A chat: `({"role": "system" | "user" | "assistant", "content": …}, …)`."""
 
-# By default, Llama 3 templates put today's date into every prompt and Qwen 3 templates turn thinking on. The first makes
-# identical requests differ from day to day, the second spends tokens that nobody reads.
+# By default, Llama 3 templates put today's date into every prompt and Qwen 3 templates turn thinking on. The first
+# makes identical requests differ from day to day, the second spends tokens that nobody reads.
 TEMPLATE_SETTINGS = {"date_string": "01 Jan 2025", "enable_thinking": False}
 _SETTINGS_PREFIX = "".join(f"{{% set {name} = {value!r} %}}" for name, value in TEMPLATE_SETTINGS.items())
 

@@ -1,4 +1,4 @@
-"""Prompt for paraphrasing a description. The style depends on the variant's number, so that greedy decoding varies too."""
+"""Prompt for paraphrasing a description. Its style follows the variant's number, so that greedy decoding varies too."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class MalformedError(Exception):
 class ItemPrompt:
     """The prompt for one item of a stage.
 
-    `content` becomes the `content` of the `WorkItem`. Without a prompt, the item is rejected with the reason `rejected`.
+    `content` becomes the `content` of the `WorkItem`. Without a prompt the item is rejected for the reason `rejected`.
     """
 
     item_id: str
