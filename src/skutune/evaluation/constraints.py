@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skutune.linking.index.lexical import LexicalIndex
-from skutune.linking.names.lexicon import FREE
+from skutune.linking.names.lexicon import LEXICON
 from skutune.linking.names.phrase import read_phrase
 
-_THING = rf"\b(?:tree\s+)?(?:{'|'.join(sorted(FREE, key=len, reverse=True))})(?:e?s)?\b"
+_THING = rf"\b(?:tree\s+)?(?:{'|'.join(sorted(LEXICON.substances, key=len, reverse=True))})(?:e?s)?\b"
 _THINGS = rf"(?P<things>{_THING}(?:\s*(?:,|\band\b|\bor\b|&)+\s*{_THING})*)"
 _MUST_AVOID = re.compile(
     r"\b(?:allerg(?:y|ies|ic)\s+to|intolera(?:nt|nce)\s+(?:of|to)|avoid(?:s|ing)?|(?:can\s?not|can['’]t|do(?:es)?\s+not|"

@@ -13,19 +13,14 @@ import numpy as np
 
 from skutune.answer_format import AnswerItem, AnswerText, Reference, render
 from skutune.engines.base import Encoder
-from skutune.linking.names.lexicon import STOP
-from skutune.linking.names.phrase import stem
+from skutune.linking.names.lexicon import LEXICON
+from skutune.linking.names.stem import stem
 from skutune.linking.vectors.classifier import Floats
 from skutune.records import Product
 from skutune.text import words
 
 SHOWN = 3
-_OTHER_STOPS = frozenset(
-    words(
-        "what which how where can could should is are do does i we my me us it that this some any good best go goes "
-        "well would like need want buy make serve recommend suggest"
-    )
-)
+_STOP_WORDS = frozenset(LEXICON.stop_words + LEXICON.question_stop_words)
 
 
 class Search(Protocol):
@@ -90,4 +85,4 @@ def render_found(products: Sequence[Reference]) -> str:
 
 
 def _terms(text: str) -> list[str]:
-    return [stem(word) for word in words(text) if word not in STOP and word not in _OTHER_STOPS]
+    return [stem(word) for word in words(text) if word not in _STOP_WORDS]

@@ -19,7 +19,7 @@ from skutune.engines.base import Encoder
 from skutune.linking.calibration import Calibration
 from skutune.linking.features import Features
 from skutune.linking.index.postings import Ints
-from skutune.linking.names.phrase import WEAK, in_usual_words, read_phrase
+from skutune.linking.names.phrase import WEAK_WORDS, in_usual_words, read_phrase
 from skutune.linking.vectors.classifier import Floats
 from skutune.process.watchdog import heartbeat
 from skutune.records import Product
@@ -47,7 +47,7 @@ def generic_names(name: str) -> list[str]:
     phrase = read_phrase(name)
     end = phrase.head + 1
     starts = range(end - 1, max(end - _WORDS, 0) - 1, -1)
-    return [" ".join(phrase.surface[at:end]) for at in starts if phrase.terms[at] not in WEAK]
+    return [" ".join(phrase.surface[at:end]) for at in starts if phrase.terms[at] not in WEAK_WORDS]
 
 
 @dataclass(frozen=True, slots=True)

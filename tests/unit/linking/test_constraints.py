@@ -11,7 +11,7 @@ from skutune.engines.scripted.encoder import ScriptedEncoder
 from skutune.linking import Linker
 from skutune.linking.features import FEATURES
 from skutune.linking.index.lexical import LexicalIndex
-from skutune.linking.names.lexicon import ALL_CONSTRAINTS, FREE
+from skutune.linking.names.lexicon import LEXICON
 from skutune.linking.names.phrase import read_phrase, satisfied, stated_by
 
 
@@ -156,18 +156,18 @@ def test_a_constraint_binds_its_own_name_of_a_batch_alone(shop: Linker) -> None:
     assert [len(found) for found in together] == [len(CATALOG), 1, len(CATALOG), 1]
 
 
-@pytest.mark.parametrize("constraint", ALL_CONSTRAINTS)
+@pytest.mark.parametrize("constraint", LEXICON.constraints)
 def test_every_constraint_is_told_from_every_other(constraint: str) -> None:
-    catalog = [product(other, f"{other} crackers") for other in ALL_CONSTRAINTS]
+    catalog = [product(other, f"{other} crackers") for other in LEXICON.constraints]
     index = LexicalIndex.build(catalog)
     forbidden = index.violating(index.query(f"{constraint} crackers"))
     assert forbidden is not None
     allowed = {catalog[place].id for place in np.flatnonzero(~forbidden).tolist()}
     assert constraint in allowed
-    assert allowed == {other for other in ALL_CONSTRAINTS if constraint in satisfied(frozenset({other}))}
+    assert allowed == {other for other in LEXICON.constraints if constraint in satisfied(frozenset({other}))}
 
 
-@pytest.mark.parametrize("substance", sorted(FREE))
+@pytest.mark.parametrize("substance", sorted(LEXICON.substances))
 def test_every_substance_may_be_forbidden_in_one_word_or_two(substance: str) -> None:
     joined, apart, without = (
         read_phrase(form).constraints for form in (f"{substance}free x", f"{substance}-free x", f"no {substance} x")

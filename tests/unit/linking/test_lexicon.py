@@ -1,22 +1,18 @@
-"""Different words for one thing, and the tables that say so."""
+"""Synonyms and spellings in names, and the lexicon file that lists them."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from skutune.linking.names.lexicon import (
-    ALL_CONSTRAINTS,
-    CONSTRAINTS,
-    FREE,
-    IMPLIED,
-    LITTLE,
-    LOW,
-    PHRASES,
-    SPELLINGS,
-    STOP,
-    WEAK,
-)
-from skutune.linking.names.phrase import in_usual_words, read_phrase, stem
+from skutune.errors import InputError
+from skutune.linking.names import lexicon
+from skutune.linking.names.lexicon import LEXICON, load_lexicon
+from skutune.linking.names.phrase import in_usual_words, read_phrase
+from skutune.linking.names.stem import stem
+
+ENGLISH = Path(lexicon.__file__).with_name("en.toml")
 
 BITS = 62  # of a mask of constraints, so that it stays a positive number of 64 bits
 
@@ -149,38 +145,70 @@ def test_a_name_in_usual_words_stays_as_it_is(name: str) -> None:
     assert in_usual_words(name) == name
 
 
-def test_usual_words_are_not_renamed_again() -> None:
-    for phrases in PHRASES.values():
-        for _, meant in phrases:
-            usual = in_usual_words(" ".join(meant))
-            assert in_usual_words(usual) == usual
+def test_usual_words_are_not_replaced_again() -> None:
+    for phrase in LEXICON.synonyms:
+        usual = in_usual_words(phrase)
+        assert in_usual_words(usual) == usual
 
 
 def test_every_entry_has_the_form_in_which_it_is_looked_up() -> None:
-    for word in {*CONSTRAINTS, *FREE, *LITTLE, *LOW}:
-        assert stem(word) == word or word in PHRASES, word
-    for parts, _ in (entry for entries in PHRASES.values() for entry in entries):
-        assert not STOP.intersection(parts), parts
+    for word in {*LEXICON.constraint_of, *LEXICON.substances, *LEXICON.low_words, *LEXICON.low_constraint_of}:
+        assert stem(word) == word or word in LEXICON.synonym_rules, word
+    for parts, _ in (rule for rules in LEXICON.synonym_rules.values() for rule in rules):
+        assert not set(LEXICON.stop_words).intersection(parts), parts
         assert parts == tuple(stem(part) for part in parts), parts
 
 
-def test_a_spelling_leads_to_a_word_that_leads_nowhere_else() -> None:
-    for word, usual in SPELLINGS.items():
-        assert stem(word) == usual
-        assert SPELLINGS.get(usual, usual) == usual, word
+def test_a_usual_spelling_is_not_a_variant_of_another_one() -> None:
+    for variant, usual in LEXICON.spelling_of.items():
+        assert stem(variant) == usual
+        assert LEXICON.spelling_of.get(usual, usual) == usual, variant
 
 
-def test_words_that_say_little_are_no_constraints() -> None:
-    assert not WEAK & (FREE | CONSTRAINTS.keys())
+def test_weak_words_are_not_constraints() -> None:
+    assert not set(LEXICON.weak_words) & (set(LEXICON.substances) | LEXICON.constraint_of.keys())
 
 
-def test_all_constraints_fit_a_mask_and_what_is_implied_is_one_of_them() -> None:
-    assert len(ALL_CONSTRAINTS) == len(set(ALL_CONSTRAINTS)) <= BITS
-    assert set(CONSTRAINTS.values()) | set(LOW.values()) <= set(ALL_CONSTRAINTS)
-    assert {*IMPLIED, *(implied for more in IMPLIED.values() for implied in more)} <= set(ALL_CONSTRAINTS)
+def test_all_constraints_fit_a_bit_mask() -> None:
+    assert len(LEXICON.constraints) == len(set(LEXICON.constraints)) <= BITS
 
 
-def test_what_is_implied_at_all_is_implied_at_once() -> None:
-    for constraint, implied in IMPLIED.items():
+def test_implied_constraints_are_listed_transitively() -> None:
+    for constraint, implied in LEXICON.implied.items():
         for one in implied:
-            assert set(IMPLIED.get(one, ())) <= {*implied, constraint}, (constraint, one)
+            assert set(LEXICON.implied.get(one, ())) <= {*implied, constraint}, (constraint, one)
+
+
+def test_a_lexicon_is_read_once() -> None:
+    assert load_lexicon(ENGLISH) is load_lexicon(ENGLISH)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("stop_words = [", "stopwords = [", "stopwords: Extra inputs"),
+        ("stop_words = [", "stopwords = [", "stop_words: Field required"),
+        ('no_words = ["no",', 'no_words = ["No",', "no_words: 'No' must be in lower case"),
+        ('no_words = ["no",', 'no_words = ["no", "no",', "no_words: 'no' is listed twice"),
+        ('no_words = ["no",', 'no_words = [false, "no",', "no_words.0: Input should be a valid string"),
+        ('gray = ["grey"]', "gray = []", "spellings.gray: Value should have at least 1 item"),
+        ('gray = ["grey"]', 'gray = ["grey", "mice"]', "spellings: 'mice' is listed under both 'gray' and 'mouse'"),
+        ('"wheat-free"]', '"wheet-free"]', "implied: 'wheet-free' is not a constraint"),
+        ('gray = ["grey"]', 'gray = ["grey"]\ngray = ["grey"]', "Cannot overwrite a value (at line"),
+        ('gray = ["grey"]', 'gray = "grey', "cannot be read: "),
+    ],
+)
+def test_an_error_names_the_file_and_the_key(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    text = ENGLISH.read_text(encoding="utf-8")
+    assert old in text
+    path = tmp_path / "xx.toml"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        load_lexicon(path)
+    assert str(path) in str(error.value)
+    assert expected in str(error.value)
+
+
+def test_a_missing_lexicon_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"xx\.toml: cannot be read"):
+        load_lexicon(tmp_path / "xx.toml")

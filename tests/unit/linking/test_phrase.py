@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skutune.linking.names.phrase import LONGEST, read_phrase
+from skutune.linking.names.phrase import MAX_TERMS, read_phrase
 
 
 def head(name: str) -> str:
@@ -152,11 +152,11 @@ def test_other_scripts_have_words_as_well() -> None:
 
 @pytest.mark.parametrize("name", ["bean " * 10_000, "a" * 1_000_000, "bean, " * 10_000, "<" * 100_000, "&" * 100_000])
 def test_a_name_without_end_is_read_by_its_beginning(name: str) -> None:
-    assert len(read_phrase(name).terms) <= LONGEST
+    assert len(read_phrase(name).terms) <= MAX_TERMS
     assert len("".join(read_phrase(name).terms)) <= 1000
 
 
 def test_a_long_first_part_leaves_the_head_where_it_is_read() -> None:
     phrase = read_phrase(f"{'baked ' * 40}beans with pork")
-    assert len(phrase.terms) == phrase.main == LONGEST
-    assert phrase.head == LONGEST - 1
+    assert len(phrase.terms) == phrase.main == MAX_TERMS
+    assert phrase.head == MAX_TERMS - 1

@@ -12,8 +12,8 @@ from skutune.config.schema import LinkConfig
 from skutune.engines.scripted.encoder import ScriptedEncoder
 from skutune.linking.index.lexical import FEATURES, LexicalIndex
 from skutune.linking.names.phrase import read_phrase
+from skutune.linking.names.sizes import is_minor, sizes_of_attribute
 from skutune.linking.names.sizes import read_sizes as measures_of
-from skutune.linking.names.sizes import sizes_of_attribute, tells_little
 from skutune.records import Product
 
 
@@ -59,9 +59,9 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
 
 
 def test_packages_and_numbers_of_parts_say_less_than_sizes() -> None:
-    assert tells_little("oz")
-    assert tells_little("of grain")
-    assert not any(tells_little(slot) for slot in ("size", "w", "%", "cell", "iphone"))
+    assert is_minor("oz")
+    assert is_minor("of grain")
+    assert not any(is_minor(slot) for slot in ("size", "w", "%", "cell", "iphone"))
 
 
 @pytest.mark.parametrize(

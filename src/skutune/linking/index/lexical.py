@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from skutune.linking.index.postings import Ints, Lookup, Postings
 from skutune.linking.names import attributes, sizes
-from skutune.linking.names.phrase import ALL_CONSTRAINTS, WEAK, Phrase, read_phrase, satisfied
+from skutune.linking.names.lexicon import LEXICON
+from skutune.linking.names.phrase import WEAK_WORDS, Phrase, read_phrase, satisfied
 from skutune.linking.names.sizes import Size
 from skutune.records import Product
 from skutune.text import normalise_name
@@ -34,7 +35,7 @@ Bools = NDArray[np.bool_]
 
 WEAK_WEIGHT = 0.15
 _PART, _COMPOUND = 3, 6  # letters: shorter parts join by chance
-_CONSTRAINTS = ALL_CONSTRAINTS
+_CONSTRAINTS = LEXICON.constraints
 _BITS = range(len(_CONSTRAINTS))  # of a mask of constraints
 
 FEATURES = (
@@ -133,7 +134,7 @@ class LexicalIndex:
         read = [read_phrase(product.name) for product in products]
         known = {term for phrase in read for term in phrase.terms}
         read = [_merged(phrase, known) for phrase in read]
-        said = attributes.of(products)
+        said = attributes.read_attributes(products)
         told = [_size_terms(phrase.sizes | more.sizes) for phrase, more in zip(read, said, strict=True)]
         vocabulary = sorted(
             {term for phrase in read for term in phrase.terms}.union(*(more.terms for more in said), *told)
@@ -182,7 +183,7 @@ class LexicalIndex:
             asked.setdefault(slot, []).append(self._term_ids.get(_size_term(slot, value), -1))
         slots = {slot: self._term_ids.get(_size_term(slot), -1) for slot in asked}
         return tuple(
-            SizeTerm(slots[slot], np.array(values, dtype=np.int64), sizes.tells_little(slot))
+            SizeTerm(slots[slot], np.array(values, dtype=np.int64), sizes.is_minor(slot))
             for slot, values in asked.items()
             if slots[slot] >= 0
         )
@@ -401,7 +402,7 @@ def _idf(frequency: Any, size: int) -> Floats:
 
 
 def _weakness(terms: Sequence[str]) -> Floats:
-    return np.array([WEAK_WEIGHT if term in WEAK or term[0].isdigit() else 1 for term in terms], np.float32)
+    return np.array([WEAK_WEIGHT if term in WEAK_WORDS or term[0].isdigit() else 1 for term in terms], np.float32)
 
 
 def _mask(constraints: frozenset[str]) -> int:

@@ -1,1 +1,1 @@
-"""What the words of a product's name say: head noun, qualifiers, sizes, claims, attributes."""
+"""Parsing of product names and attributes: head noun, constraints, sizes, synonyms."""

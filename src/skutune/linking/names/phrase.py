@@ -1,9 +1,9 @@
-"""What the words of a name say: its terms, its head, and what it forbids.
+"""Parses a product name into terms, head and constraints.
 
-Two names that a shopper would call the same differ in plural, in British and American spelling, in words that say
-little (*fresh*, *12 oz*) and in order (*Beans, Baked*). A name's **head** is the word that says what the thing is:
-*beans* in "Baked Beans in Tomato Sauce". A **constraint** (*nut-free*, *decaf*) is not one more adjective: a product
-that does not state it is no answer to a name that asks for it. The tables of words are in wordings.py.
+Two names for the same product may differ in number, in British or American spelling, in weak words (*fresh*, *12 oz*)
+and in order (*Beans, Baked*). The **head** of a name is the word that says what the product is: *beans* in "Baked Beans
+in Tomato Sauce". A **constraint** (*nut-free*, *decaf*) is not just another adjective: a product that does not state it
+is no answer to a name that asks for it. The word lists are in the lexicon.
 """
 
 from __future__ import annotations
@@ -12,45 +12,35 @@ import re
 from dataclasses import dataclass
 
 from skutune.linking.names import free_from, sizes
-from skutune.linking.names.lexicon import (
-    ALL_CONSTRAINTS,
-    CONSTRAINTS,
-    CONTAINERS,
-    FREE,
-    FREE_NAMES,
-    IMPLIED,
-    LITTLE,
-    LOW,
-    MANNERS,
-    PHRASES,
-    SPELLINGS,
-    STOP,
-    WEAK,
-)
+from skutune.linking.names.lexicon import LEXICON
 from skutune.linking.names.sizes import Size
 from skutune.linking.names.stem import stem
 from skutune.text import words
 
-LONGEST = 24  # terms of a name that are read: what is longer is no name
-_TEXT = 1000  # characters of a name that are read
+MAX_TERMS = 24
+"""Terms of a name that are read; a longer text is not a name."""
+WEAK_WORDS = frozenset(LEXICON.weak_words)
+_MAX_CHARACTERS = 1000
+_STOP_WORDS = frozenset(LEXICON.stop_words)
+_WITHOUT, _LOW = frozenset(LEXICON.without_words), frozenset(LEXICON.low_words)
+_FREE_CONSTRAINTS, _LOW_CONSTRAINTS = LEXICON.free_constraint_of, LEXICON.low_constraint_of
+_CONSTRAINT_WORDS, _DEGREES, _SYNONYMS = LEXICON.constraint_of, LEXICON.degree_of, LEXICON.synonym_rules
 
 _BOUNDARY = re.compile(r"[,(;|]|\s[-–—]\s|\s(?:with|in|for|from|on|by)\s|\sw/", re.IGNORECASE)
-_USUAL = frozenset(SPELLINGS.values())
-_WITHOUT = frozenset(words("no non zero without"))
+_USUAL_SPELLINGS = frozenset(LEXICON.spellings)
 _LIST = re.compile(r",|;")
-_CONTAINER = rf"(?:{'|'.join(CONTAINERS)})(?:e?s)?"
-_HELD = re.compile(rf"\b{_CONTAINER}\s+of\b|(?:[,;(|]|\s[-–—])\s*{_CONTAINER}\s*\)?\s*$", re.IGNORECASE)
+_CONTAINER = rf"(?:{'|'.join(LEXICON.containers)})(?:e?s)?"
+_PACKAGED = re.compile(rf"\b{_CONTAINER}\s+of\b|(?:[,;(|]|\s[-–—])\s*{_CONTAINER}\s*\)?\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """A name, read.
+    """A parsed name.
 
-    `terms` are stems in order, without stop words and constraints; `surface` the words they came from; the first
-    `main` of them precede a comma or a preposition; `head` is the index of the head, -1 where there is no term.
-    `inverted` holds the terms in their other order where a comma says that there is one: (baked, beans) for "Beans,
-    Baked". `manners` say how a constraint was put where that makes another product (MANNERS), `measures` which of a
-    kind is meant (measures.py).
+    `terms` are stems in order, without stop words and constraints; `surface` the words that they come from; the first
+    `main` of them precede a comma or a preposition; `head` is the index of the head, -1 if there are no terms.
+    `inverted` holds the terms in natural order if a comma inverts them: (baked, beans) for "Beans, Baked". `degrees`
+    are the degrees to which constraints are stated (the lexicon's `degrees`), `sizes` the sizes that are stated.
     """
 
     terms: tuple[str, ...]
@@ -59,41 +49,41 @@ class Phrase:
     head: int
     constraints: frozenset[str]
     inverted: tuple[str, ...] = ()
-    manners: frozenset[str] = frozenset()
+    degrees: frozenset[str] = frozenset()
     sizes: frozenset[Size] = frozenset()
 
     @property
     def signature(self) -> str:
-        """Equal for names that are literally the same up to case, plural, spelling and stop words."""
-        return _signature(self.terms, self.constraints | self.manners)
+        """Equal for names that are the same up to case, plural, spelling and stop words."""
+        return _signature(self.terms, self.constraints | self.degrees)
 
     @property
     def inverted_signature(self) -> str:
-        """The signature of the inverted terms; "" where there are none."""
-        return _signature(self.inverted, self.constraints | self.manners) if self.inverted else ""
+        """The signature of the inverted terms; "" if there are none."""
+        return _signature(self.inverted, self.constraints | self.degrees) if self.inverted else ""
 
     @property
     def bag(self) -> str:
         """Equal for names of the same words in any order."""
-        return _signature(tuple(sorted(self.terms)), self.constraints | self.manners)
+        return _signature(tuple(sorted(self.terms)), self.constraints | self.degrees)
 
 
 def read_phrase(name: str) -> Phrase:
-    """The name's terms, head and constraints; of a very long name its beginning."""
-    name = sizes.written_out(free_from.written_out(name[:_TEXT]))
-    measured = sizes.read_sizes(name)
-    name = _HELD.sub(" ", name)
+    """Parse a name, or the first MAX_TERMS terms of a longer text."""
+    name = sizes.normalise_units(free_from.expand_constraints(name[:_MAX_CHARACTERS]))
+    stated_sizes = sizes.read_sizes(name)
+    name = _PACKAGED.sub(" ", name)
     boundary = _BOUNDARY.search(name, 1)
     main_text, rest_text = (name[: boundary.start()], name[boundary.start() :]) if boundary else (name, "")
-    main, asked = _terms(main_text)
-    rest, asked_later = _terms(rest_text) if rest_text else ([], {})
-    listed = bool(boundary and boundary.group() in ",;" and rest and len(_LIST.findall(rest_text)) == 1)
+    main, constraints = _terms(main_text)
+    rest, later_constraints = _terms(rest_text) if rest_text else ([], {})
+    is_inverted = bool(boundary and boundary.group() in ",;" and rest and len(_LIST.findall(rest_text)) == 1)
     if not main:
-        main, rest, listed = rest, [], False
-    constraints = asked | asked_later
-    if not main:  # a name of constraints alone: they are all that it says
+        main, rest, is_inverted = rest, [], False
+    constraints |= later_constraints
+    if not main:  # a name of constraints alone: they are its terms
         main = [(constraint, constraint) for constraint in sorted(constraints)]
-    main, rest = main[:LONGEST], rest[: max(LONGEST - len(main), 0)]
+    main, rest = main[:MAX_TERMS], rest[: max(MAX_TERMS - len(main), 0)]
     both = main + rest
     terms = tuple(term for term, _ in both)
     return Phrase(
@@ -102,46 +92,46 @@ def read_phrase(name: str) -> Phrase:
         main=len(main),
         head=_head(terms[: len(main)]),
         constraints=frozenset(constraints),
-        inverted=tuple(term for term, _ in rest + main) if listed else (),
-        manners=frozenset(MANNERS[first] for first in constraints.values() if first in MANNERS),
-        sizes=measured,
+        inverted=tuple(term for term, _ in rest + main) if is_inverted else (),
+        degrees=frozenset(_DEGREES[first] for first in constraints.values() if first in _DEGREES),
+        sizes=stated_sizes,
     )
 
 
 def in_usual_words(name: str) -> str:
-    """The name with each word or run of words that has a usual name under that name, for whoever knows only that.
+    """The name with synonyms and variant spellings replaced, for an encoder that knows only the usual words.
 
     >>> in_usual_words("grilled courgettes")
     'grilled zucchini'
     """
-    tokens = words(name[:_TEXT])
-    pairs = [(stem(token), token) for token in tokens if token not in STOP]
-    renamed = _renamed(pairs)
-    foreign = [_is_other_word(word, stem) for stem, word in renamed]
-    if renamed == pairs and not any(foreign):
+    tokens = words(name[:_MAX_CHARACTERS])
+    pairs = [(stem(token), token) for token in tokens if token not in _STOP_WORDS]
+    replaced = _replace_synonyms(pairs)
+    respelled = [_is_respelled(word, stem) for stem, word in replaced]
+    if replaced == pairs and not any(respelled):
         return name
-    return " ".join(stem if other else word for (stem, word), other in zip(renamed, foreign, strict=True))
+    return " ".join(stem if other else word for (stem, word), other in zip(replaced, respelled, strict=True))
 
 
 def satisfied(constraints: frozenset[str]) -> frozenset[str]:
-    """The constraints with those that they imply: what is vegan is dairy-free."""
-    return constraints.union(*(IMPLIED.get(constraint, ()) for constraint in constraints))
+    """The constraints and all that they imply: a vegan product is dairy-free."""
+    return constraints.union(*(LEXICON.implied.get(constraint, ()) for constraint in constraints))
 
 
 def stated_by(attribute: str) -> frozenset[str]:
-    """The constraints that an attribute's value promises for all products that have it.
+    """The constraints that an attribute's value states for every product that has it.
 
-    A shelf for two constraints ("vegan vegetarian") promises only what either implies.
+    A value with several constraints ("vegan vegetarian") states only those that each of them implies.
     """
-    found = read_phrase(attribute).constraints
-    kept = {one for one in found if all(one in satisfied(frozenset({other})) for other in found)}
-    return frozenset(kept) if len(found) > 1 else found
+    constraints = read_phrase(attribute).constraints
+    shared = {one for one in constraints if all(one in satisfied(frozenset({other})) for other in constraints)}
+    return frozenset(shared) if len(constraints) > 1 else constraints
 
 
 def _terms(text: str) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """(stem, word) pairs of a text without its stop words; the constraints taken out of it, with their first words."""
-    tokens = [part for word in words(text) if word not in STOP for part in _parted(word)]
-    pairs = _renamed([(stem(token), token) for token in tokens])
+    """The (stem, word) pairs of a text without stop words and constraints, and the constraints with their first words."""
+    tokens = [part for word in words(text) if word not in _STOP_WORDS for part in _split_free(word)]
+    pairs = _replace_synonyms([(stem(token), token) for token in tokens])
     stems = [pair[0] for pair in pairs]
     kept: list[tuple[str, str]] = []
     constraints: dict[str, str] = {}
@@ -156,66 +146,63 @@ def _terms(text: str) -> tuple[list[tuple[str, str]], dict[str, str]]:
     return kept, constraints
 
 
-def _parted(word: str) -> tuple[str, ...]:
-    """A joined constraint as two words: sugarfree → sugar free."""
-    bare = word.removesuffix("free")
-    return (bare, "free") if bare != word and bare in FREE else (word,)
+def _split_free(word: str) -> tuple[str, ...]:
+    """A compound as two words: sugarfree → sugar free."""
+    substance = word.removesuffix("free")
+    return (substance, "free") if substance != word and substance in _FREE_CONSTRAINTS else (word,)
 
 
-def _renamed(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The pairs with each run of words that has a usual name under that name."""
-    found: list[tuple[str, str]] = []
+def _replace_synonyms(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The pairs with each phrase of the lexicon's synonyms replaced by its usual words."""
+    replaced: list[tuple[str, str]] = []
     at = 0
     while at < len(pairs):
-        for parts, meant in PHRASES.get(pairs[at][0], ()):
+        for parts, usual in _SYNONYMS.get(pairs[at][0], ()):
             if tuple(stem for stem, _ in pairs[at : at + len(parts)]) == parts:
-                found += [(word, word) for word in meant]
+                replaced += [(word, word) for word in usual]
                 at += len(parts)
                 break
         else:
-            found.append(pairs[at])
+            replaced.append(pairs[at])
             at += 1
-    return found
+    return replaced
 
 
-def _is_other_word(word: str, stemmed: str) -> bool:
-    """Whether a stem is not just its word's singular but another word: zucchini for courgettes."""
-    return stemmed in _USUAL and not stemmed.startswith(word[:3])
+def _is_respelled(word: str, stemmed: str) -> bool:
+    """Whether a stem is another word than the singular of its word: zucchini for courgettes."""
+    return stemmed in _USUAL_SPELLINGS and not stemmed.startswith(word[:3])
 
 
 def _constraint(stems: list[str], at: int) -> tuple[str | None, int]:
-    """The constraint that starts at a position, and how many words it takes; (None, 1) where none does."""
+    """The constraint that starts at a position, and its number of words; (None, 1) if there is none."""
     first, second, third = [*stems[at : at + 3], "", ""][:3]
     if first == "tree" and second == "nut" and third == "free":
         return "tree-nut-free", 3
     if first in _WITHOUT and {second, third} == {"sugar", "added"}:
-        return "unsweetened", 3  # which may hold all the sugar of its fruit
-    if first in FREE and second == "free" and third != "range":
-        return f"{FREE_NAMES.get(first, first)}-free", 2
-    if first in _WITHOUT and second in FREE:
-        return f"{FREE_NAMES.get(second, second)}-free", 3 if third == "added" else 2
-    if first in _WITHOUT and second == "added" and third in FREE:
-        return f"{FREE_NAMES.get(third, third)}-free", 3
-    if first in LITTLE and second in LOW:
-        return LOW[second], 2
+        return "unsweetened", 3  # may still contain the sugar of its fruit
+    if first in _FREE_CONSTRAINTS and second == "free" and third != "range":
+        return _FREE_CONSTRAINTS[first], 2
+    if first in _WITHOUT and second in _FREE_CONSTRAINTS:
+        return _FREE_CONSTRAINTS[second], 3 if third == "added" else 2
+    if first in _WITHOUT and second == "added" and third in _FREE_CONSTRAINTS:
+        return _FREE_CONSTRAINTS[third], 3
+    if first in _LOW and second in _LOW_CONSTRAINTS:
+        return _LOW_CONSTRAINTS[second], 2
     if first == "non" and second == "alcoholic":
         return "alcohol-free", 2
     if first == "plant" and second in ("based", "base"):
         return "vegan", 2
-    return CONSTRAINTS.get(first), 1
+    return _CONSTRAINT_WORDS.get(first), 1
 
 
 def _head(terms: tuple[str, ...]) -> int:
-    """The last term that says what the thing is: no number, no size, no praise."""
+    """The index of the last term that is neither a weak word nor a number nor a size."""
     for index in range(len(terms) - 1, -1, -1):
         sized = index > 0 and terms[index - 1] == "size"  # a T-shirt, size M
-        if terms[index] not in WEAK and not terms[index][0].isdigit() and not sized:
+        if terms[index] not in WEAK_WORDS and not terms[index][0].isdigit() and not sized:
             return index
     return len(terms) - 1
 
 
 def _signature(terms: tuple[str, ...], constraints: frozenset[str]) -> str:
     return " ".join(terms) + "|" + " ".join(sorted(constraints))
-
-
-__all__ = ["ALL_CONSTRAINTS", "LONGEST", "WEAK", "Phrase", "read_phrase", "satisfied", "stated_by", "stem"]
