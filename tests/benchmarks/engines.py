@@ -17,7 +17,7 @@ from skutune.samples import write_sample
 from skutune.samples.models import prepare_encoder, prepare_generator
 from skutune.stages.base import Context, WorkItem
 from skutune.stages.describe import Describe
-from skutune.stages.llm import sampling_of
+from skutune.stages.llm import to_sampling
 from tests.benchmarks.rows import Row
 
 PRODUCTS = 64
@@ -44,7 +44,7 @@ def measure(folder: Path, options: argparse.Namespace) -> list[Row]:
         Request(
             product.id,
             describe(product, settings.min_sentences, settings.max_sentences),
-            sampling_of(settings.sampling),
+            to_sampling(settings.sampling),
         )
         for product in products
     ]

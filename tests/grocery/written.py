@@ -20,7 +20,7 @@ import numpy as np
 from skutune.config.schema import GeneratorConfig
 from skutune.engines.base import Request, Sampling, TextEngine
 from skutune.prompts.chat_template import Messages
-from skutune.prompts.cleaning import clean_prose, fault_of
+from skutune.prompts.cleaning import clean_prose, rejection_reason
 from skutune.prompts.describe import describe
 from skutune.prompts.expand import expand
 from skutune.prompts.few_shot import chat
@@ -104,7 +104,7 @@ def write(engine: TextEngine, products: Sequence[Product]) -> Iterator[Written]:
 def _prose(engine: TextEngine, messages: dict[str, Messages], limit: int) -> Iterator[tuple[str, str]]:
     for key, text in _asked(engine, messages, limit):
         cleaned = clean_prose(text, cut=True, max_sentences=3)
-        if fault_of(cleaned) is None:
+        if rejection_reason(cleaned) is None:
             yield key, cleaned
 
 

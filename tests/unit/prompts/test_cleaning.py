@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from skutune.prompts.cleaning import clean_name, clean_prose, clean_question, fault_of, sentences_of
+from skutune.prompts.cleaning import clean_name, clean_prose, clean_question, rejection_reason, sentences_of
 
 
 @pytest.mark.parametrize(
@@ -41,22 +41,22 @@ def test_numbers_with_a_point_end_no_sentence() -> None:
     ("prose", "fault"),
     [
         ("", "empty"),
-        ("Beans are good", "not whole"),
-        ("Beans go with meat and.", "not whole"),
-        ("Beans go well,.", "not whole"),
+        ("Beans are good", "incomplete last sentence"),
+        ("Beans go with meat and.", "incomplete last sentence"),
+        ("Beans go well,.", "incomplete last sentence"),
         ("As an AI language model I like beans.", "refusal"),
         ("I'm sorry, I have no beans.", "refusal"),
         ("Beans are it (closest product: Beans: id 1).", "closest product"),
-        ("Beans are good. Beans are good. Beans are good.", "repeats"),
+        ("Beans are good. Beans are good. Beans are good.", "repetitive text"),
     ],
 )
 def test_what_cannot_be_mended_is_said(prose: str, fault: str) -> None:
-    assert fault in str(fault_of(prose))
+    assert fault in str(rejection_reason(prose))
 
 
 def test_good_prose_has_no_fault() -> None:
-    assert fault_of("Beans are soft. They are eaten with bread.", min_sentences=2) is None
-    assert "fewer than 3" in str(fault_of("Beans are soft. They are eaten with bread.", min_sentences=3))
+    assert rejection_reason("Beans are soft. They are eaten with bread.", min_sentences=2) is None
+    assert "fewer than 3" in str(rejection_reason("Beans are soft. They are eaten with bread.", min_sentences=3))
 
 
 @pytest.mark.parametrize(

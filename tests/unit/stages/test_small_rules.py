@@ -10,8 +10,8 @@ from skutune.records import Product
 from skutune.stages.compose import by_hash, how_many
 from skutune.stages.ingest import default_buckets
 from skutune.stages.llm import MalformedError
-from skutune.stages.question import fault_of, names_product
-from skutune.stages.recommend import distinct, may_be
+from skutune.stages.question import names_product, rejection_reason
+from skutune.stages.recommend import clean_names, may_refer_to
 from skutune.text import words
 
 
@@ -20,17 +20,17 @@ from skutune.text import words
     [
         ("What goes with baked beans on toast?", "names the product"),
         ("Which baked bean should I buy now?", "names the product"),
-        ("What goes with a roast", "not a question"),
+        ("What goes with a roast", "no question mark at the end"),
         ("Beans?", "words"),
-        ("Is (closest product) what I want now?", "closest product"),
+        ("Is (closest product) what I want now?", "reserved phrase"),
     ],
 )
 def test_a_question_that_teaches_nothing_is_refused(question: str, fault: str) -> None:
-    assert fault in str(fault_of(question, Product("1", "Baked Beans", {}, "")))
+    assert fault in str(rejection_reason(question, Product("1", "Baked Beans", {}, "")))
 
 
 def test_a_question_about_something_like_it_is_fine() -> None:
-    assert fault_of("What goes with a roast chicken and beans?", Product("1", "Baked Beans", {}, "")) is None
+    assert rejection_reason("What goes with a roast chicken and beans?", Product("1", "Baked Beans", {}, "")) is None
 
 
 def test_a_name_is_found_in_its_order_only() -> None:
@@ -40,14 +40,14 @@ def test_a_name_is_found_in_its_order_only() -> None:
 
 
 def test_a_repeated_recommendation_counts_once() -> None:
-    assert distinct(["Baked Beans", "baked beans.", "Coleslaw"]) == ["Baked Beans", "Coleslaw"]
-    assert distinct(["Beans: white"]) == ["Beans white"]
+    assert clean_names(["Baked Beans", "baked beans.", "Coleslaw"]) == ["Baked Beans", "Coleslaw"]
+    assert clean_names(["Beans: white"]) == ["Beans white"]
 
 
 @pytest.mark.parametrize("name", ["", "...", "a b c d e f g h i j", "x" * 80, "(no close product)"])
 def test_what_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(MalformedError):
-        distinct([name])
+        clean_names([name])
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_what_is_no_name_is_refused(name: str) -> None:
     ],
 )
 def test_the_first_name_must_be_able_to_mean_the_product(name: str, product: str, expected: bool) -> None:
-    assert may_be(name, product) is expected
+    assert may_refer_to(name, product) is expected
 
 
 def test_held_out_ids_are_a_stable_share() -> None:
