@@ -145,10 +145,6 @@ def _check_prose(part: str, prose: str) -> None:
 
 def _check_product(product: Reference) -> None:
     if not is_valid_id(product.id):
-        raise FormatError(
-            f"{product.id!r} is not a valid id: it is empty or has white space or control characters"
-        )
+        raise FormatError(f"{product.id!r} is not a valid id: it is empty or has white space or control characters")
     if not product.name or product.name != product.name.strip() or _LINE_BREAKS.search(product.name):
-        raise FormatError(
-            f"{product.name!r} is not a valid product name: it must be one trimmed line"
-        )
+        raise FormatError(f"{product.name!r} is not a valid product name: it must be one trimmed line")

@@ -1,8 +1,9 @@
-"""What the README tells a new user to type works, with the real models, at the tiny size."""
+"""The commands in the READMEs work, with the real models, at the tiny size."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,14 +15,37 @@ from skutune.answer_format import parse
 from skutune.samples import grocery_csv
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+READMES = [ROOT / "README.md", *sorted((ROOT / "src" / "skutune").glob("*/README.md"))]
+CONFIG = """
+run: grocery
+catalog:
+  source: products.csv
+  columns: {id: product_id, name: product_name, attributes: [aisle, department]}
+  buckets: 2
+models:
+  generator: {name: none, engine: scripted}
+  encoder: {name: none, engine: scripted}
+  base: {name: none}
+stages: {question: {per_product: 2}, classify: {epochs: 0}}
+"""
 
 pytestmark = pytest.mark.model
 
 
-def _commands() -> list[str]:
-    """The lines behind `$` in the README's console blocks."""
-    return [line[2:] for block in re.findall(r"```console\n(.*?)```", README, re.S) for line in block.splitlines()]
+def _commands(readme: Path) -> list[str]:
+    """The lines after `$` in a README's console blocks."""
+    blocks = re.findall(r"```console\n(.*?)```", readme.read_text(encoding="utf-8"), re.S)
+    return [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+
+
+def _later_commands() -> list[tuple[str, str]]:
+    """What the READMEs do with a finished run. The whole pipeline, `skutune run` to the end, is what the demo runs."""
+    first_in: dict[str, str] = {}
+    for readme in READMES:
+        for command in _commands(readme):
+            if not command.startswith(("make ", ".venv/bin/")) and command != "skutune run -c grocery.yaml":
+                first_in.setdefault(command, str(readme.relative_to(ROOT)))
+    return [(readme, command) for command, readme in first_in.items()]
 
 
 def _skutune(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -42,13 +66,13 @@ def _skutune(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     folder = tmp_path_factory.mktemp("quick-start")
-    (command,) = [each for each in _commands() if "--size tiny" in each]
+    (command,) = [each for each in _commands(READMES[0]) if "--size tiny" in each]
     return folder, _skutune(command, folder)
 
 
 def test_the_readme_names_targets_that_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = [command.split()[1] for command in _commands() if command.startswith("make ")]
+    targets = [command.split()[1] for command in _commands(READMES[0]) if command.startswith("make ")]
     assert {"demo", "test"} <= set(targets)
     for target in targets:
         assert re.search(rf"^{target}:", makefile, re.M), target
@@ -119,3 +143,21 @@ def test_a_finished_run_answers_links_and_explains(finished: tuple[Path, subproc
     copied = _skutune("skutune report --run demo-tiny -o page.html", folder)
     assert copied.returncode == 0
     assert (folder / "page.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("readme", "command"), _later_commands())
+def test_the_commands_of_the_readmes_work_on_a_finished_run(
+    readme: str, command: str, finished: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    folder, _ = finished
+    (folder / "grocery.yaml").write_text(CONFIG)
+    (folder / "products.csv").write_text(grocery_csv())
+    program = folder / "bin" / "skutune"
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m skutune "$@"\n')
+    program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, f"{readme}: {done.stderr[-2000:]}"

@@ -1,12 +1,12 @@
-"""A user's catalog file as products, and as rejects with their line and reason.
+"""Reads a catalog file into products and rejects with line and reason.
 
-files       what the bytes are: compression, encoding, and what only pretends to be text
+files       compression, encoding, and files with the wrong suffix
 delimited   csv and tsv → records
 jsonlines   jsonl → records
 parquet     parquet → records
-formats     the format that a file's name says, and whether it has the columns that are wanted
+formats     the format by file suffix, and the check of the required columns
 rows        records → products: ids, names, attributes
-check       what a person wants to know about a catalog before a run
+check       statistics of a catalog before a run
 """
 
 from skutune.catalog.check import AttributeSummary, CatalogReport, check, raise_if_rejected

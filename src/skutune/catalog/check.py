@@ -1,4 +1,4 @@
-"""What a person wants to know about a catalog before a run: how much of it is usable, and what describes it."""
+"""Statistics of a catalog before a run: usable products, rejects, attributes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from skutune.records import Product, Reject
 from skutune.text import normalise_name
 
 KEPT_REJECTS = 1000
-"""So many rejects are kept in a report; all are counted."""
+"""Rejects kept in a report; all are counted."""
 
 COUNTED_VALUES = 1000
-"""Distinct values of an attribute are counted up to here."""
+"""Distinct values of an attribute are counted up to this number."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttributeSummary:
-    """How many products have the attribute, and its distinct values (`capped`: at least so many)."""
+    """How many products have the attribute, and its number of distinct values (`capped`: a lower bound)."""
 
     filled: int
     distinct: int
@@ -31,7 +31,7 @@ class AttributeSummary:
 
 @dataclass(frozen=True, slots=True)
 class CatalogReport:
-    """A catalog in figures. `duplicate_names` counts the products whose name an earlier one has already."""
+    """Statistics of a catalog. `duplicate_names` counts the products whose name an earlier product has."""
 
     products: int
     rejected: int
@@ -43,15 +43,15 @@ class CatalogReport:
 
     @property
     def usable(self) -> bool:
-        """Whether a run would take this catalog."""
+        """Whether a run would accept this catalog."""
         return self.rejected <= self.max_rejects
 
 
 def check(path: Path, columns: Columns, max_rejects: int = 0) -> CatalogReport:
-    """Read a catalog to its end.
+    """Read the whole catalog.
 
     Raises:
-        InputError: the file cannot be read as a whole, or holds no product at all.
+        InputError: the file cannot be read to its end, or has no product.
     """
     counts = _Counts(columns)
     for row in read(path, columns):
@@ -60,9 +60,9 @@ def check(path: Path, columns: Columns, max_rejects: int = 0) -> CatalogReport:
 
 
 def raise_if_rejected(rejects: Sequence[Reject], max_rejects: int, path: Path, rejected: int | None = None) -> None:
-    """Raise InputError with the first rejects where there are more than allowed.
+    """Raise InputError with the first rejects if there are more than allowed.
 
-    `rejected` is their number where only the first were kept; without it, all are in `rejects`.
+    `rejected` is the total number if `rejects` has only the first ones.
     """
     count = len(rejects) if rejected is None else rejected
     if count <= max_rejects:
@@ -70,15 +70,15 @@ def raise_if_rejected(rejects: Sequence[Reject], max_rejects: int, path: Path, r
     shown = [reject_problem(reject, path) for reject in rejects[:SHOWN_REJECTS]]
     if count > len(shown):
         shown.append(Problem("", f"and {count - len(shown):,} more"))
-    rows = "1 row is no product" if count == 1 else f"{count:,} rows are no products"
+    rows = "1 row was rejected" if count == 1 else f"{count:,} rows were rejected"
     allowed = "none" if max_rejects == 0 else f"{max_rejects:,}"
     raise InputError(
-        f"catalog {path}: {rows}, {allowed} may be left out; mend them, or set catalog.max_rejects to {count}", shown
+        f"catalog {path}: {rows}, {allowed} allowed; fix them or raise catalog.max_rejects to {count}", shown
     )
 
 
 class _Counts:
-    """Counts over a stream of rows; memory grows by one number a product."""
+    """Counts over a stream of rows; memory grows by one number per product."""
 
     def __init__(self, columns: Columns) -> None:
         self._products = self._rejected = self._duplicates = 0

@@ -1,8 +1,8 @@
-"""csv and tsv: quoted fields may hold line breaks, and a quote that is never closed must not swallow the file.
+"""csv and tsv: quoted fields may contain line breaks, but an unclosed quote must not swallow the file.
 
-The reader is strict: text behind a closing quote is a fault of its row, because guessing would put a garbled name into
-the training data. Where such a fault comes after a line break inside quotes, the quote opened too early and products
-were swallowed, so the whole file is refused.
+The reader is strict: text after a closing quote is an error in its row, because guessing would put a garbled name into
+the training data. If the error comes after a line break inside quotes, an earlier stray quote has swallowed products,
+and the whole file is refused.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def read_delimited(path: Path, delimiter: str) -> Table:
     """The table of a csv or tsv file, whose first row names the columns.
 
     Raises:
-        InputError: no header, another delimiter, or, while the rows are read, a quote without end.
+        InputError: no header, another delimiter, or an unclosed quote, which is detected while the rows are read.
     """
     rows = _Rows(path, delimiter)
     header = next(rows, None)
     if header is None:
-        raise InputError(f"catalog {path}: holds no header and no products")
+        raise InputError(f"catalog {path}: has no header and no products")
     if isinstance(header, Reject):
         raise InputError(f"catalog {path}, line {header.line}: the header cannot be read: {header.reason}")
     line, fields, content = header
@@ -56,7 +56,7 @@ def _miscounted(found: int, wanted: int, lines: int) -> str:
 
 
 class _Rows:
-    """Rows as (line, fields, raw text), without blank lines; faults of one line as rejects."""
+    """Rows as (line, fields, raw text), without blank lines; errors in one row become rejects."""
 
     def __init__(self, path: Path, delimiter: str) -> None:
         self._path, self._delimiter = path, delimiter
@@ -65,7 +65,7 @@ class _Rows:
 
     @property
     def lines_of_row(self) -> int:
-        """How many lines the last row spans."""
+        """Number of lines of the last row."""
         return len(self._raw)
 
     def __iter__(self) -> _Rows:
@@ -84,10 +84,10 @@ class _Rows:
                 return line, fields, raw
 
     def _unclosed(self, line: int) -> InputError:
-        """The error for a quote that opened on this line and swallowed what follows."""
+        """The error for an unclosed quote on this line that swallowed the following rows."""
         return InputError(
-            f"catalog {self._path}, line {line}: a quote opens here and is not closed where the field ends; "
-            "close it, or write a quote inside a quoted field twice"
+            f"catalog {self._path}, line {line}: a quote opens here and is not closed at the end of the field; "
+            "close it, or double quotes inside a quoted field"
         )
 
     def _remembered(self) -> Iterator[str]:
@@ -102,12 +102,12 @@ class _Rows:
         if "field limit" in error:
             reason = f"a field is longer than {csv.field_size_limit():,} characters"
         else:
-            reason = "text follows a closing quote; write a quote inside a quoted field twice"
+            reason = "text follows a closing quote; double quotes inside a quoted field"
         return Reject(line, reason, excerpt(self._raw[0]))
 
 
 def _check_delimiter(path: Path, delimiter: str, columns: tuple[str, ...], header: str) -> None:
-    """Refuse a header that is one column here and several with another delimiter."""
+    """Refuse a header that has one column with this delimiter and several with another one."""
     if len(columns) > 1:
         return
     counts = {other: header.count(other) for other in _DELIMITER_NAMES if other != delimiter}

@@ -1,7 +1,7 @@
-"""Lines of a text file: compression, encoding, and what only pretends to be text.
+"""Lines of a text file: compression and encoding.
 
-A catalog comes from spreadsheets and exports, so the usual mistakes are named: another encoding, a workbook or an
-archive under the wrong name, a file that was cut while it was compressed.
+Catalogs come from spreadsheets and exports, so common mistakes have their own error: another encoding, a workbook or an
+archive with the wrong suffix, a truncated gzip file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import IO, cast
 from skutune.errors import InputError
 
 LINE_CHARACTERS = 4 * 1024 * 1024
-"""A longer line is refused: it is no table, and would be read into memory whole."""
+"""A longer line is refused: such a file is not a table, and the line would be read into memory."""
 
 _SNIFFED_BYTES = 8
 _MAGIC = {
@@ -25,12 +25,12 @@ _MAGIC = {
     b"\xfe\xff": "UTF-16 text; save it as UTF-8",
     b"PK\x03\x04": "a zip archive or an Excel workbook; export the sheet as csv",
     b"PAR1": "a parquet file; name it .parquet",
-    b"\x1f\x8b": "compressed; name it so that it ends in .gz",
+    b"\x1f\x8b": "compressed; add .gz to its name",
 }
 
 
 def require_file(path: Path) -> None:
-    """Raise InputError unless the path is a file that is not empty."""
+    """Raise InputError unless the path is a non-empty file."""
     try:
         if path.is_dir():
             raise InputError(f"catalog {path}: is a folder; name the file in it")
@@ -40,11 +40,11 @@ def require_file(path: Path) -> None:
     except OSError as error:
         raise InputError(f"catalog {path}: cannot be read: {error.strerror}") from None
     if size == 0:
-        raise InputError(f"catalog {path}: is empty; it needs a header and products")
+        raise InputError(f"catalog {path}: is empty; it must have a header and products")
 
 
 def text_lines(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 file, plain or .gz, with their line ends, and without a byte order mark.
+    """The lines of a UTF-8 file, plain or .gz, with their line endings, without a byte order mark.
 
     Raises:
         InputError: not UTF-8 (with the line), not text, not readable, or a line of more than LINE_CHARACTERS.
@@ -58,13 +58,13 @@ def text_lines(path: Path) -> Iterator[str]:
             f"catalog {path}, line {_line_that_is_not_utf8(path)}: not UTF-8 text ({error.reason}); save it as UTF-8"
         ) from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"catalog {path}: not a whole gzip file ({error}); compress it again") from None
+        raise InputError(f"catalog {path}: not a complete gzip file ({error}); compress it again") from None
     except OSError as error:
         raise InputError(f"catalog {path}: cannot be read: {error.strerror or error}") from None
 
 
 def is_compressed(path: Path) -> bool:
-    """Whether the file's name says gzip."""
+    """Whether the file name ends in .gz."""
     return path.suffix.lower() == ".gz"
 
 
@@ -80,7 +80,7 @@ def _decoded(path: Path, binary: IO[bytes]) -> Iterator[str]:
         number += 1
         if len(line) == LINE_CHARACTERS and not line.endswith(("\n", "\r")):
             raise InputError(
-                f"catalog {path}, line {number}: longer than {LINE_CHARACTERS:,} characters; write one product a line"
+                f"catalog {path}, line {number}: longer than {LINE_CHARACTERS:,} characters; write one product per line"
             )
         yield line
 
@@ -91,13 +91,13 @@ def _refuse_other_formats(path: Path) -> None:
     for magic, what in _MAGIC.items():
         if start.startswith(magic):
             raise InputError(f"catalog {path}: is {what}")
-    # Latin text in UTF-16 without a mark: every second byte is zero.
+    # Latin text in UTF-16 without a byte order mark: every second byte is zero.
     if len(start) >= 8 and not (any(start[0:8:2]) and any(start[1:8:2])):
         raise InputError(f"catalog {path}: looks like UTF-16 text; save it as UTF-8")
 
 
 def _line_that_is_not_utf8(path: Path) -> int:
-    """The first such line, from 1. A second pass, because a decoder that reads ahead knows no line."""
+    """The first such line, from 1. Needs a second pass, because the decoder reads ahead and knows no lines."""
     with _open(path) as binary:
         return 1 + sum(1 for _ in takewhile(_is_utf8, binary))
 

@@ -1,4 +1,4 @@
-"""The format that a file's name says, and whether the file has the columns that are wanted."""
+"""The format by file suffix, and the check of the required columns."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _PARQUET = (".parquet", ".pq")
 
 
 def open_table(path: Path, columns: Columns) -> Table:
-    """The table of a catalog file, which holds the wanted columns, each once.
+    """The table of a catalog file, checked to have each required column once.
 
     Raises:
-        InputError: no such file, an unknown format, a file that is not what its name says, or columns that are missing.
+        InputError: no such file, an unknown format, a file that does not match its suffix, or missing columns.
     """
     require_file(path)
     table = _table(path)
@@ -31,7 +31,7 @@ def open_table(path: Path, columns: Columns) -> Table:
 
 
 def attribute_columns(table: Table, columns: Columns) -> tuple[str, ...]:
-    """The columns that describe a product: those the user names, or all that id and name do not use."""
+    """The attribute columns: those in the config, or all that id and name do not use."""
     if columns.attributes is not None:
         return columns.attributes
     used = {columns.id, *columns.name_fields}
@@ -39,7 +39,7 @@ def attribute_columns(table: Table, columns: Columns) -> tuple[str, ...]:
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether the file's name says parquet, which has rows in place of lines."""
+    """Whether the file name ends in .parquet; parquet has rows instead of lines."""
     return path.suffix.lower() in _PARQUET
 
 
@@ -50,12 +50,12 @@ def _table(path: Path) -> Table:
     if suffix in _JSON_LINES:
         return read_jsonlines(path)
     if is_parquet(path):
-        from skutune.catalog.parquet import read_parquet  # pyarrow, for those who need it
+        from skutune.catalog.parquet import read_parquet  # imports pyarrow
 
         return read_parquet(path)
     raise InputError(
         f"catalog {path}: unknown format {suffix or 'without suffix'!r}; "
-        "known are .csv, .tsv, .jsonl, .ndjson (each also with .gz) and .parquet"
+        "supported are .csv, .tsv, .jsonl, .ndjson (each also with .gz) and .parquet"
     )
 
 
@@ -74,18 +74,18 @@ def _check_columns(path: Path, table: Table, columns: Columns) -> None:
 
 def _missing(column: str, present: Sequence[str]) -> Problem:
     close = difflib.get_close_matches(column, present, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else "set catalog.columns (or --id and --name) to the columns there"
+    hint = f"did you mean {close[0]!r}?" if close else "set catalog.columns (or --id and --name) to existing columns"
     return Problem(f"column {column!r}", f"is missing; {hint}")
 
 
 def _doubled(present: Sequence[str]) -> list[Problem]:
     doubled = dict.fromkeys(column for column in present if column and present.count(column) > 1)
-    return [Problem(f"column {column!r}", "is there twice; rename one") for column in doubled]
+    return [Problem(f"column {column!r}", "is duplicated; rename one") for column in doubled]
 
 
 def _unnamed(present: Sequence[str]) -> list[Problem]:
     numbers = [number for number, column in enumerate(present, start=1) if not column]
     return [
-        Problem(f"column {number}", "has no name; name it, or list the wanted ones as catalog.columns.attributes")
+        Problem(f"column {number}", "has no name; name it, or list the attributes in catalog.columns.attributes")
         for number in numbers
     ]

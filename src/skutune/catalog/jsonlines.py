@@ -1,6 +1,6 @@
-"""jsonl: one JSON object a line.
+"""jsonl: one JSON object per line.
 
-Objects may leave keys out, so the columns are those of the first objects together.
+Objects may lack keys, so the columns are the union of the keys of the first objects.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from skutune.errors import InputError
 from skutune.records import Reject
 
 LOOKED_AT = 1000
-"""So many lines are read ahead to learn the columns."""
+"""Lines that are read ahead to find the columns."""
 
 
 def read_jsonlines(path: Path) -> Table:
     """The table of a jsonl file.
 
     Raises:
-        InputError: a line is JSON but no object (raised while the rows are read, behind the first LOOKED_AT).
+        InputError: a line is JSON but not an object (after the first LOOKED_AT lines: raised while the rows are read).
     """
     rows = _rows(path)
     first = list(islice(rows, LOOKED_AT))
     columns = dict.fromkeys(key for row in first if isinstance(row, Record) for key in row.values)
     if first and not columns and all(isinstance(row, Record) for row in first):
-        raise InputError(f"catalog {path}: its objects hold nothing")
+        raise InputError(f"catalog {path}: its objects are empty")
     return Table(tuple(columns), f"the first {LOOKED_AT:,} lines", chain(first, rows))
 
 
@@ -48,7 +48,7 @@ def _row(path: Path, number: int, line: str) -> Record | Reject:
         return Reject(number, f"not JSON: {error.msg} at character {error.colno}", excerpt(line))
     except RecursionError:
         return Reject(number, "not usable JSON: nested too deeply", excerpt(line))
-    except ValueError as error:  # a key twice, or a number beyond all measure
+    except ValueError as error:  # a duplicate key, or a number that is too large
         return Reject(number, f"not usable JSON: {error}", excerpt(line))
     if not isinstance(value, dict):
         raise _no_object(path, number)
@@ -56,15 +56,13 @@ def _row(path: Path, number: int, line: str) -> Record | Reject:
 
 
 def _refuse_array(path: Path, number: int, line: str) -> None:
-    """An array over several lines, as `json.dump` writes it, is refused at its first line."""
+    """A multi-line array, as `json.dump` writes it, is refused at its first line."""
     if number == 1 and line.lstrip().startswith("["):
         raise _no_object(path, number)
 
 
 def _no_object(path: Path, number: int) -> InputError:
-    return InputError(
-        f"catalog {path}, line {number}: is no JSON object; write one object a line, without a list around"
-    )
+    return InputError(f"catalog {path}, line {number}: is not a JSON object; write one object per line, not a list")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -72,7 +70,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
         doubled = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {doubled!r} is there twice")
+        raise ValueError(f"duplicate key {doubled!r}")
     return values
 
 

@@ -1,4 +1,4 @@
-"""A product's name: a column, or a template over columns whose empty parts fold away."""
+"""A product's name: a column, or a template over columns whose empty parts are dropped."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ def _filled(parts: list[tuple[str, str | None]], record: Record) -> str:
 
 
 def _tidied(name: str) -> str:
-    """Without the brackets and separators that stood around an empty part."""
+    """The name without the brackets and separators around an empty part."""
     without_brackets = _EMPTY_BRACKETS.sub(" ", name)
     return fold(_SEPARATORS.sub(r"\1", without_brackets)).strip(_OUTER)

@@ -18,10 +18,10 @@ _SHOWN = json.JSONEncoder(ensure_ascii=False, default=str)
 
 
 def read_parquet(path: Path) -> Table:
-    """The table of a parquet file; the line of a record is its row, from 1.
+    """The table of a parquet file; the line number of a record is its row, from 1.
 
     Raises:
-        InputError: not a parquet file, or damaged (then perhaps only while the rows are read).
+        InputError: not a parquet file, or corrupt (possibly detected only while the rows are read).
     """
     try:
         file = pq.ParquetFile(path)
@@ -46,4 +46,4 @@ def _values(file: Any) -> Iterator[dict[str, Any]]:
 
 def _damaged(path: Path, error: Exception) -> InputError:
     reason = " ".join(str(error).split())
-    return InputError(f"catalog {path}: not a parquet file, or damaged ({reason}); write it again")
+    return InputError(f"catalog {path}: not a parquet file, or corrupt ({reason}); export it again")

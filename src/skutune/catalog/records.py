@@ -1,4 +1,4 @@
-"""What a file format yields, before anything is known about products."""
+"""Records: the rows of a file before they are interpreted as products."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from skutune.records import Reject
 from skutune.text import fold
 
 CONTENT_CHARACTERS = 200
-"""So much of a rejected row is kept."""
+"""Characters kept of a rejected row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row as the file holds it. `line` counts from 1: the line where it starts, in parquet its row."""
+    """One row of the file. `line` is its first line, in parquet its row; both count from 1."""
 
     line: int
     values: Mapping[str, Any]
@@ -24,9 +24,9 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A file's columns, in their order, and its rows, which are read while they are iterated.
+    """A file's columns, in order, and its rows, which are read lazily.
 
-    `columns_from` says in words where the columns were found. An unnamed column is "".
+    `columns_from` describes where the columns were found. An unnamed column is "".
     """
 
     columns: tuple[str, ...]

@@ -17,19 +17,19 @@ from skutune.records import Product, Reject
 from skutune.text import words
 
 NAME_CHARACTERS = 300
-"""A longer name is rejected: it is a description in the wrong column, or a quote that was never closed."""
+"""A longer name is rejected: it is a description in the wrong column, or the result of an unclosed quote."""
 
 SHOWN_REJECTS = 20
-"""So many rejects are named in an error."""
+"""Rejects listed in an error."""
 
 
 def read(path: Path, columns: Columns) -> Iterator[Product | Reject]:
     """Stream a catalog file: each row as a product, or as a reject with its reason, in the file's order.
 
-    Formats are told by suffix: csv, tsv, jsonl or ndjson (also .gz), parquet. Memory holds the ids seen, not the rows.
+    The suffix tells the format: csv, tsv, jsonl or ndjson (also .gz), parquet. Memory holds the ids, not the rows.
 
     Raises:
-        InputError: the file cannot be read as a whole, or holds no product at all. Raised while iterating.
+        InputError: the file cannot be read to its end, or has no product. Raised while iterating.
     """
     table = open_table(path, columns)
     build = _Builder(columns, attribute_columns(table, columns), "row" if is_parquet(path) else "line")
@@ -47,23 +47,23 @@ def read(path: Path, columns: Columns) -> Iterator[Product | Reject]:
 
 
 def reject_problem(reject: Reject, path: Path) -> Problem:
-    """A reject as a problem of the file: `line 7: the id is empty`."""
+    """A reject as a problem: `line 7: the id is empty`."""
     unit = "row" if is_parquet(path) else "line"
     shown = f" ({reject.content})" if reject.content else ""
     return Problem(f"{unit} {reject.line}", reject.reason + shown)
 
 
 def _no_products(path: Path, rejects: list[Reject]) -> InputError:
-    what = "no row is a product; the first problems" if rejects else "holds no products, only a header or nothing"
+    what = "every row was rejected; the first problems" if rejects else "has no products"
     return InputError(f"catalog {path}: {what}", [reject_problem(reject, path) for reject in rejects])
 
 
 class _RowError(ValueError):
-    """Why a record is no product."""
+    """Why a record is rejected."""
 
 
 class _Builder:
-    """Builds products one by one, and remembers the ids to find the second of two."""
+    """Builds products one by one, and keeps the ids to detect duplicates."""
 
     def __init__(self, columns: Columns, attributes: tuple[str, ...], unit: str) -> None:
         self._id_column, self._attributes, self._unit = columns.id, attributes, unit
@@ -88,7 +88,7 @@ class _Builder:
         if not product_id:
             raise _RowError("the id is empty")
         if not is_valid_id(product_id):
-            raise _RowError(f"the id {product_id[:40]!r} holds white space or a control character")
+            raise _RowError(f"the id {product_id[:40]!r} contains white space or a control character")
         return product_id
 
     def _checked_name(self, record: Record) -> str:
@@ -96,17 +96,15 @@ class _Builder:
         if not name:
             raise _RowError("the name is empty")
         if not words(name):
-            raise _RowError(f"the name {name[:40]!r} has neither a letter nor a digit")
+            raise _RowError(f"the name {name[:40]!r} has no letter or digit")
         if len(name) > NAME_CHARACTERS:
-            raise _RowError(
-                f"the name has {len(name):,} characters, more than {NAME_CHARACTERS}; is a quote not closed?"
-            )
+            raise _RowError(f"the name has {len(name):,} characters, more than {NAME_CHARACTERS}; is a quote unclosed?")
         return name
 
     def _remember(self, product_id: str, line: int) -> None:
         first = self._first_lines.setdefault(product_id, line)
         if first != line:
-            raise _RowError(f"the id {product_id!r} is there already, on {self._unit} {first}")
+            raise _RowError(f"the id {product_id!r} is a duplicate of {self._unit} {first}")
 
     def _attribute_texts(self, record: Record) -> dict[str, str]:
         texts = {column: value_text(record.values.get(column)) for column in self._attributes}

@@ -10,14 +10,14 @@ from typing import Any
 from skutune.text import fold
 
 _EXACT_FLOATS = 2**53
-"""From here on a float skips whole numbers, so an id that was read as one may be another product's."""
+"""From here on floats skip integers, so an id that was read as a float may be another product's."""
 
 
 def id_text(value: Any) -> str:
-    """An id as the user wrote it, trimmed; "" where there is none.
+    """An id as text, trimmed; "" if there is none.
 
-    A whole float is the integer that it was before its column held missing values. Raises ValueError, saying why, for
-    what cannot be an id.
+    A whole float becomes the integer that it was before missing values turned its column into floats. Raises
+    ValueError with the reason for a value that cannot be an id.
     """
     if isinstance(value, str):
         return value.strip()
@@ -29,7 +29,7 @@ def id_text(value: Any) -> str:
 
 
 def value_text(value: Any) -> str:
-    """A value on one line; "" where there is none (None, NaN, an empty list)."""
+    """A value on one line; "" for None, NaN and empty lists."""
     if isinstance(value, str):
         return fold(value)
     if value is None or (isinstance(value, float) and math.isnan(value)):

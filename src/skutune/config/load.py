@@ -1,4 +1,4 @@
-"""Reading a config: parsed once, with all problems reported together and relative paths resolved."""
+"""Load the config: parse it once, report all problems together, resolve relative paths."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from skutune.errors import InputError, Problem
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """Read a config file and apply overrides of the form `a.b=value` (value is YAML).
 
-    Relative paths of the catalog, of model folders and of the store are taken from the config file's folder, so that a
-    run does not depend on where it is started.
+    Relative paths of the catalog, model folders and the store are resolved against the config file's folder, so that a
+    run does not depend on the working directory.
 
     Raises:
-        InputError: the file cannot be read or parsed, or any value is wrong; all problems are named together.
+        InputError: the file cannot be read or parsed, or values are invalid; lists all problems.
     """
     document = read_document(path)
     apply_overrides(document, overrides)
@@ -50,7 +50,7 @@ def parse_columns(id_column: str, name: str, attributes: Sequence[str] | None) -
         problems = [
             Problem(f"--{item['loc'][0]}", item["msg"].removeprefix("Value error, ")) for item in error.errors()
         ]
-        raise InputError("the columns cannot be used", problems) from None
+        raise InputError("invalid columns", problems) from None
 
 
 def json_schema() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a model's name says: a hub name, a local folder or an `s3://` prefix."""
+"""The kinds of model names: a hub name, a local folder or an `s3://` prefix."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def is_scripted(model: ModelConfig) -> bool:
-    """Whether no weights are needed at all."""
+    """Whether the model needs no weights."""
     return getattr(model, "engine", None) == "scripted"
 
 
 def is_prefix(name: str) -> bool:
-    """Whether the weights lie in an S3 bucket."""
+    """Whether the weights are in an S3 bucket."""
     return name.startswith("s3://")
 
 
@@ -27,24 +27,24 @@ def is_folder(name: str) -> bool:
 
 
 def is_hub(name: str) -> bool:
-    """Whether the weights lie on the model hub."""
+    """Whether the weights are on the model hub."""
     return not is_prefix(name) and not is_folder(name)
 
 
 def check_pinned(config: Config, roles: Collection[str]) -> None:
-    """Refuse hub models without a commit: pods that start at different times must not get different weights.
+    """Refuse unpinned hub models: pods that start at different times must get the same weights.
 
     Args:
-        roles: those whose models are used.
+        roles: the roles in use.
 
     Raises:
-        InputError: names every model that has none.
+        InputError: lists all unpinned models.
     """
     problems = [
         Problem(
             f"models.{role}.revision",
-            f"{model.name} needs the whole commit (40 hexadecimal digits) on a cluster, it is {model.revision!r}; the "
-            "hub shows it in the model's history of commits",
+            f"{model.name} must be pinned to a full commit hash (40 hex digits), not {model.revision!r}; "
+            "copy it from the model's commit history on the hub",
         )
         for role, model in config.models
         if role in roles
@@ -54,4 +54,4 @@ def check_pinned(config: Config, roles: Collection[str]) -> None:
         and not _COMMIT.fullmatch(model.revision or "")
     ]
     if problems:
-        raise InputError("models of the hub must be pinned on a cluster", problems)
+        raise InputError("hub models must be pinned on a cluster", problems)

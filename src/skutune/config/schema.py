@@ -1,7 +1,7 @@
 """The run's config: one YAML file, parsed once.
 
-Unknown keys are errors, and all problems are reported together with their paths. A fingerprint takes the sections that
-a stage depends on from here, so a setting belongs in the section of the stage that it changes, and in no other.
+Unknown keys are errors, and all problems are reported together with their paths. The fingerprint of a stage covers the
+sections that the stage depends on, so every setting belongs in the section of the stage whose output it changes.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ RUN_NAME = r"^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$"
 
 
 class Section(BaseModel):
-    """A part of the config: immutable, and strict about its keys."""
+    """A section of the config: immutable, no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @model_validator(mode="before")
     @classmethod
     def _empty_is_default(cls, value: Any) -> Any:
-        return {} if value is None else value  # `coverage:` with nothing behind it
+        return {} if value is None else value  # an empty section such as `coverage:`
 
 
 class Columns(Section):
     """Which columns of the catalog file hold what."""
 
-    id: str = Field("id", min_length=1, description="Column of the product's id; any text without white space.")
+    id: str = Field("id", min_length=1, description="Column of the product id: any text without white space.")
     name: str = Field(
         "name",
         min_length=1,
-        description='Column of the name, or a template over columns: "{brand} {type} {size}".',
+        description='Column of the product name, or a template over columns: "{brand} {type} {size}".',
     )
     attributes: tuple[str, ...] | None = Field(
-        None, description="Columns that describe a product; without it, all columns that id and name do not use."
+        None, description="Columns that describe a product. Default: all columns not used by id and name."
     )
 
     @field_validator("name")
@@ -46,9 +46,9 @@ class Columns(Section):
         except ValueError as error:
             raise ValueError(f"not a template: {error}") from error
         if any(field == "" for _, field, _, _ in parts):
-            raise ValueError("a template names a column between its braces: {brand}")
+            raise ValueError("name a column between the braces: {brand}")
         if any(form or conversion for _, _, form, conversion in parts):
-            raise ValueError("a template holds only a column between its braces, no format: {brand}")
+            raise ValueError("only a column name may stand between the braces, no format: {brand}")
         return name
 
     @property
@@ -59,7 +59,7 @@ class Columns(Section):
 
 
 class CatalogConfig(Section):
-    """Where the products come from."""
+    """The source of the products."""
 
     source: str = Field(description="csv, tsv, jsonl or parquet file: a local path or s3://bucket/key.")
     columns: Columns = Columns()
@@ -69,41 +69,39 @@ class CatalogConfig(Section):
         le=4096,
         description="Parts of every table; fixed when a run first ingests. Default: square root of the products.",
     )
-    max_rejects: int = Field(
-        0, ge=0, description="Lines that may be left out with their reason; one more stops the run."
-    )
+    max_rejects: int = Field(0, ge=0, description="Maximum number of rejected lines; more stop the run.")
 
 
 class ModelConfig(Section):
     """A model: a hub name, a local folder or an s3:// prefix."""
 
     name: str = Field(min_length=1, description="Hub name, local folder or s3:// prefix.")
-    revision: str | None = Field(None, description="Commit of a hub model; pin it, or a later run may differ.")
+    revision: str | None = Field(
+        None, description="Commit of a hub model. Pin it: the hub's default branch can change."
+    )
 
 
 class GeneratorConfig(ModelConfig):
     """The LLM that writes the training data."""
 
     engine: Literal["auto", "vllm", "transformers", "scripted"] = Field(
-        "auto", description="auto: vllm where it is installed, else transformers. scripted: no model, for dry runs."
+        "auto", description="auto: vllm if installed, else transformers. scripted: no model, for dry runs."
     )
-    batch_size: int = Field(64, ge=1, le=4096, description="Sequences generated at the same time.")
-    context: int = Field(2048, ge=256, description="Longest prompt and answer together, in tokens.")
+    batch_size: int = Field(64, ge=1, le=4096, description="Maximum number of concurrent sequences.")
+    context: int = Field(2048, ge=256, description="Maximum length of prompt and completion together, in tokens.")
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    malformed_rate: float = Field(
-        0.0, ge=0, le=1, description="scripted only: share of answers that are made malformed."
-    )
+    malformed_rate: float = Field(0.0, ge=0, le=1, description="scripted only: share of malformed answers.")
 
 
 class EncoderConfig(ModelConfig):
-    """The model that turns texts into vectors."""
+    """The model that embeds texts."""
 
     engine: Literal["auto", "sentence", "mean-pooled", "scripted"] = Field(
         "auto",
-        description="auto: a sentence encoder where the folder is one, else mean-pooled hidden states of an LLM.",
+        description="auto: sentence if the folder is a sentence encoder, else mean-pooled hidden states of an LLM.",
     )
     batch_size: int = Field(64, ge=1, le=4096)
-    max_tokens: int = Field(256, ge=8, description="Longer texts are cut.")
+    max_tokens: int = Field(256, ge=8, description="Maximum length of a text in tokens; longer texts are truncated.")
 
 
 class BaseModelConfig(ModelConfig):
@@ -119,12 +117,12 @@ class ModelsConfig(Section):
     encoder: EncoderConfig
     base: BaseModelConfig
     judge: GeneratorConfig | None = Field(
-        None, description="An LLM of its own that judges answers; used where stages.evaluate.judge.model is judge."
+        None, description="A separate LLM that judges answers; used if stages.evaluate.judge.model is judge."
     )
 
 
 class SamplingConfig(Section):
-    """How texts are drawn."""
+    """Sampling parameters."""
 
     temperature: float = Field(0.7, ge=0, le=2)
     top_p: float = Field(0.95, gt=0, le=1)
@@ -132,18 +130,18 @@ class SamplingConfig(Section):
 
 
 class GenerationConfig(Section):
-    """What every stage that asks an LLM can be told."""
+    """Settings of every stage that uses an LLM."""
 
     sampling: SamplingConfig = SamplingConfig()
-    attempts: int = Field(3, ge=1, le=10, description="Tries before an item is rejected with its reason.")
+    attempts: int = Field(3, ge=1, le=10, description="Maximum number of attempts before an item is rejected.")
 
 
 class DescribeConfig(GenerationConfig):
-    """One description a product."""
+    """One description per product."""
 
     method: Literal["llm", "template"] = Field("llm", description="template: from the attributes, without an LLM.")
-    min_sentences: int = Field(3, ge=1, description="Fewer whole sentences are rejected.")
-    max_sentences: int = Field(5, ge=1, description="What comes after is cut.")
+    min_sentences: int = Field(3, ge=1, description="Minimum number of complete sentences; fewer are rejected.")
+    max_sentences: int = Field(5, ge=1, description="Maximum number of sentences; further ones are cut.")
 
     @model_validator(mode="after")
     def _ordered(self) -> DescribeConfig:
@@ -166,7 +164,7 @@ class EmbedConfig(Section):
 class ClassifyConfig(Section):
     """The classifier over products, and the calibration of P(acceptable)."""
 
-    epochs: int = Field(20, ge=0, le=1000, description="Passes to train the projection, at most; 0: none.")
+    epochs: int = Field(20, ge=0, le=1000, description="Maximum number of epochs for the projection; 0: none.")
     learning_rate: float = Field(1e-4, gt=0, le=1)
     batch_size: int = Field(1024, ge=2)
     seed: int = 0
@@ -204,17 +202,24 @@ class ExpandConfig(GenerationConfig):
 
 
 class LinkConfig(Section):
-    """From a name to the closest product, or none."""
+    """Linking names to the closest products, or to none."""
 
-    precision: float = Field(0.9, gt=0, lt=1, description="Wanted share of acceptable products among the linked.")
-    candidates: int = Field(10, ge=1, le=100, description="Near-ties kept for a name; those of one name count once.")
+    precision: float = Field(
+        0.9, gt=0, lt=1, description="Target precision: share of acceptable products among the linked ones."
+    )
+    candidates: int = Field(
+        10,
+        ge=1,
+        le=100,
+        description="Maximum number of near-ties kept per name; products with the same name count once.",
+    )
 
 
 class AnswerConfig(GenerationConfig):
     """The prose of an answer."""
 
     unlinked_share: float = Field(
-        0.1, ge=0, le=1, description="Share of names without a close product that stay, as `(no close product)`."
+        0.1, ge=0, le=1, description="Share of the names without a close product that are kept as `(no close product)`."
     )
     sampling: SamplingConfig = SamplingConfig(max_tokens=512)
 
@@ -222,15 +227,19 @@ class AnswerConfig(GenerationConfig):
 class ComposeConfig(Section):
     """Training and validation examples."""
 
-    hold_out_products: float = Field(0.05, ge=0, le=0.5, description="Share of products kept wholly out of training.")
-    hold_out_questions: float = Field(0.05, ge=0, le=0.5, description="Share of the other questions kept out.")
-    description_examples: bool = Field(True, description="Also train description → NAME: id ID.")
+    hold_out_products: float = Field(0.05, ge=0, le=0.5, description="Share of products that are held out of training.")
+    hold_out_questions: float = Field(
+        0.05, ge=0, le=0.5, description="Share of the other products' questions that are held out of training."
+    )
+    description_examples: bool = Field(True, description="Also train on description → NAME: id ID.")
 
 
 class CoverageConfig(Section):
-    """How often each product should be trained."""
+    """Minimum number of training examples per product."""
 
-    min_examples: int = Field(10, ge=0, description="Trained questions a product; what is short is listed.")
+    min_examples: int = Field(
+        10, ge=0, description="Minimum number of training questions per product; products below it are listed."
+    )
 
 
 class FinetuneConfig(Section):
@@ -238,95 +247,96 @@ class FinetuneConfig(Section):
 
     method: Literal["lora", "full", "qlora"] = Field(
         "lora",
-        description="lora: an adapter. full: all weights. qlora: an adapter on weights of 4 bits; needs a CUDA device "
+        description="lora: an adapter. full: all weights. qlora: an adapter on 4-bit weights; needs a CUDA device "
         "and bitsandbytes.",
     )
     epochs: float = Field(1.0, gt=0, le=100)
     learning_rate: float = Field(2e-4, gt=0, le=1)
     schedule: Literal["cosine", "linear", "constant"] = Field(
-        "cosine", description="How the learning rate falls after the warm-up."
+        "cosine", description="Learning-rate schedule after the warm-up."
     )
-    warmup_ratio: float = Field(0.03, ge=0, le=1, description="Share of the steps in which the learning rate rises.")
+    warmup_ratio: float = Field(0.03, ge=0, le=1, description="Share of the steps in the linear warm-up.")
     lora_rank: int = Field(16, ge=1, le=1024)
     lora_alpha: int = Field(32, ge=1)
     batch_size: int = Field(
         8,
         ge=1,
-        description="Examples an optimizer step, over all devices. 8 is for small catalogs; for eight GPUs 64 to 128.",
+        description="Examples per optimizer step over all devices. 8 suits small catalogs; use 64 to "
+        "128 on eight GPUs.",
     )
     micro_batch_size: int = Field(
-        8, ge=1, description="Examples at the same time on one device, at most; halved where memory runs out."
+        8, ge=1, description="Maximum number of examples per device and forward pass; halved when memory runs out."
     )
     max_length: int = Field(
         1024,
         ge=64,
-        description="Tokens of an example, at most those of the model's context; a longer one is cut after a whole "
-        "product or left out, and counted.",
+        description="Maximum length of an example in tokens, limited by the model's context; a longer one is cut after "
+        "a complete product or dropped, and counted.",
     )
     packing: bool = Field(
         True,
-        description="Several examples in a row, each seeing only itself, where a flash attention kernel is installed.",
+        description="Pack several examples into a row, without cross-attention, if flash attention is installed.",
     )
     reference_weight: float = Field(
-        1.0, gt=0, le=100, description="Weight in the loss of a token that names a product; one of prose weighs 1."
+        1.0, gt=0, le=100, description="Loss weight of the tokens of product references; prose has weight 1."
     )
     evaluate_steps: int | None = Field(
-        None, ge=1, description="Optimizer steps between validations; without it, at the end of each epoch."
+        None, ge=1, description="Optimizer steps between validations. Default: one validation per epoch."
     )
     patience: int | None = Field(
         None,
         ge=1,
-        description="End after so many validations without a lower loss, and keep the best weights; without it, train "
-        "to the end and keep the last.",
+        description="Early stopping: number of validations without a lower loss; the best weights are kept. Default: "
+        "train to the end and keep the last weights.",
     )
     save_steps: int = Field(200, ge=1, description="Optimizer steps between checkpoints.")
     seed: int = 0
-    merge: bool = Field(
-        False, description="Also write whole weights with the adapter merged in, for servers that load no adapters."
-    )
+    merge: bool = Field(False, description="Also write merged weights, for servers that cannot load adapters.")
 
     @model_validator(mode="after")
     def _adapter_is_there_to_merge(self) -> FinetuneConfig:
         if self.merge and not self.trains_adapter:
-            raise ValueError("merge: method full trains whole weights, so there is no adapter to merge")
+            raise ValueError("merge: the method full trains all weights, so there is no adapter to merge")
         return self
 
     @property
     def trains_adapter(self) -> bool:
-        """Whether the result is an adapter, and not a whole model."""
+        """Whether the result is an adapter rather than a whole model."""
         return self.method != "full"
 
 
 System = Literal["base", "base-constrained", "base-linked", "tuned", "tuned-constrained", "tuned-linked", "retrieval"]
-"""A way of answering: a model as it is, with ids that cannot be invented, with the linker's candidates; or a search."""
+"""A system: a model unconstrained, constrained to the catalog or with linked names; or a search."""
 SYSTEMS: tuple[System, ...] = get_args(System)
 
 
 class JudgeConfig(Section):
-    """Who says whether a recommended product answers the question."""
+    """What judges whether a recommended product answers the question."""
 
     model: Literal["generator", "judge", "none"] = Field(
-        "generator", description="generator: models.generator. judge: models.judge. none: relevance is not judged."
+        "generator", description="generator: models.generator. judge: models.judge. none: relevance is not measured."
     )
     labels: str | None = Field(
         None,
-        description="JSONL file (local or s3://bucket/key) of verdicts by hand that the judge is compared with: "
+        description="JSONL file (local or s3://bucket/key) of human verdicts to compare the judge with: "
         "question, product (its name), verdict (yes or no).",
     )
 
 
 class EvaluateConfig(Section):
-    """Ways of answering, compared on held-out questions."""
+    """Evaluation of several systems on held-out questions."""
 
-    systems: tuple[System, ...] = Field(SYSTEMS, min_length=1, description="Which ways of answering are compared.")
-    questions: int = Field(200, ge=1, description="Held-out questions at most.")
-    max_tokens: int = Field(384, ge=48, description="Length of an answer at most; the shortest ones need 33 tokens.")
-    batch_size: int = Field(16, ge=1, le=4096, description="Questions answered at the same time.")
+    systems: tuple[System, ...] = Field(SYSTEMS, min_length=1, description="The systems to compare.")
+    questions: int = Field(200, ge=1, description="Maximum number of held-out questions.")
+    max_tokens: int = Field(
+        384, ge=48, description="Maximum length of an answer in tokens; the shortest answers need 33."
+    )
+    batch_size: int = Field(16, ge=1, le=4096, description="Questions per batch.")
     retrieval: Literal["bm25", "encoder"] = Field(
-        "bm25", description="What finds the products of the system retrieval: words, or the encoder's vectors of names."
+        "bm25", description="Search of the system retrieval: words, or the encoder's vectors of names."
     )
     recall: int = Field(
-        100, ge=0, description="Descriptions, of trained and of held-out products each, whose product is asked for."
+        100, ge=0, description="Number of descriptions of trained and of held-out products, each, to identify."
     )
     judge: JudgeConfig = JudgeConfig()
 
@@ -347,7 +357,7 @@ class DistinctConfig(Section):
 class ReportConfig(Section):
     """The report."""
 
-    samples: int = Field(8, ge=1, le=100, description="Answers shown.")
+    samples: int = Field(8, ge=1, le=100, description="Number of answers shown.")
 
 
 class StagesConfig(Section):
@@ -371,9 +381,9 @@ class StagesConfig(Section):
 
 
 class Config(Section):
-    """A run: what is taught, with which models, and where it is kept."""
+    """A run: catalog, models, stages and store."""
 
-    run: Annotated[str, Field(pattern=RUN_NAME, description="Name of the run: a folder in the store.")]
+    run: Annotated[str, Field(pattern=RUN_NAME, description="Name of the run and of its folder in the store.")]
     store: str = Field("./runs", min_length=1, description="Local folder or s3://bucket/prefix.")
     catalog: CatalogConfig
     models: ModelsConfig
@@ -383,5 +393,5 @@ class Config(Section):
     @model_validator(mode="after")
     def _judge_is_named(self) -> Config:
         if self.stages.evaluate.judge.model == "judge" and self.models.judge is None:
-            raise ValueError("stages.evaluate.judge.model is judge: name the model under models.judge")
+            raise ValueError("stages.evaluate.judge.model is judge, but models.judge is not set")
         return self

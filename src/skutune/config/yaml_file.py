@@ -1,6 +1,6 @@
-"""YAML documents that people write: each key once, faults with their line, values replaced from the command line.
+"""YAML config files: duplicate keys are errors, errors have line numbers, values can be overridden.
 
-YAML itself lets the second of two equal keys win in silence; in a config that is a setting without effect.
+YAML parsers silently keep the second of two equal keys; in a config that is a setting without effect.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from skutune.errors import InputError
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """The mapping that a YAML file holds.
+    """Read a YAML file that contains a mapping.
 
     Raises:
-        InputError: the file cannot be read, is not UTF-8, is not valid YAML (with the line), or holds no mapping.
+        InputError: the file cannot be read, is not UTF-8, is not valid YAML (with the line), or is not a mapping.
     """
     text = _text(path)
     try:
@@ -27,16 +27,16 @@ def read_document(path: Path) -> dict[str, Any]:
         raise InputError(f"config {path}{_line(error)}: not valid YAML: {_reason(error)}") from None
     except RecursionError:
         raise InputError(f"config {path}: not valid YAML: nested too deeply") from None
-    except ValueError as error:  # what looks like a date and is none
-        raise InputError(f"config {path}: not valid YAML: {error}; write text in quotes") from None
+    except ValueError as error:  # a malformed date
+        raise InputError(f"config {path}: not valid YAML: {error}; quote text") from None
     if not isinstance(document, dict):
         hint = "start from `skutune config schema` or the README's example"
-        raise InputError(f"config {path}: holds no settings; {hint}")
+        raise InputError(f"config {path}: has no settings; {hint}")
     return document
 
 
 def apply_overrides(document: dict[str, Any], overrides: Sequence[str]) -> None:
-    """Set `a.b.c=value` in the document in place. Raises InputError for what has no `=` or crosses a plain value."""
+    """Set `a.b.c=value` in place. Raises InputError if there is no `=` or a parent is not a section."""
     for override in overrides:
         path, separator, value = override.partition("=")
         *parents, leaf = path.strip().split(".")
@@ -51,7 +51,7 @@ def _text(path: Path) -> str:
     except FileNotFoundError:
         raise InputError(f"config {path}: no such file") from None
     except IsADirectoryError:
-        raise InputError(f"config {path}: is a folder; name the YAML file in it") from None
+        raise InputError(f"config {path}: is a folder; give the path of a YAML file") from None
     except UnicodeDecodeError:
         raise InputError(f"config {path}: not UTF-8 text; save it as UTF-8") from None
     except OSError as error:
@@ -61,7 +61,7 @@ def _text(path: Path) -> str:
 def _section(document: dict[str, Any], parents: Sequence[str], override: str) -> dict[str, Any]:
     node = document
     for parent in parents:
-        if node.get(parent) is None:  # left out, or written as an empty section
+        if node.get(parent) is None:  # missing or empty section
             node[parent] = {}
         node = node[parent]
         if not isinstance(node, dict):
@@ -73,11 +73,11 @@ def _value(value: str, override: str) -> Any:
     try:
         return yaml.load(value, Loader=_UniqueKeyLoader)
     except (yaml.YAMLError, ValueError, RecursionError):
-        raise InputError(f"--set {override!r}: the value is not valid YAML; write text in quotes") from None
+        raise InputError(f"--set {override!r}: the value is not valid YAML; quote text") from None
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key that is there twice."""
+    """A safe loader that refuses duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = set()
@@ -85,7 +85,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
                 continue
             if key_node.value in keys:
-                problem = f"the key {key_node.value!r} is there twice"
+                problem = f"duplicate key {key_node.value!r}"
                 raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             keys.add(key_node.value)
         return super().construct_mapping(node, deep=deep)

@@ -53,7 +53,7 @@ def test_one_reject_too_many_stops_a_run_and_says_how_to_go_on() -> None:
     with pytest.raises(InputError) as caught:
         raise_if_rejected(rejects, 29, Path("a.csv"))
     message = str(caught.value)
-    assert "a.csv: 30 rows are no products, 29 may be left out" in message
+    assert "a.csv: 30 rows were rejected, 29 allowed" in message
     assert "catalog.max_rejects to 30" in message
     assert "line 2: the id is empty (,Tea)" in message
     assert "line 21: " in message

@@ -20,7 +20,7 @@ from skutune.records import Reject
         ("  ,Beans", "the id is empty"),
         ("2,", "the name is empty"),
         ("2, \t ", "the name is empty"),
-        ("2 3,Beans", "the id '2 3' holds white space or a control character"),
+        ("2 3,Beans", "the id '2 3' contains white space or a control character"),
         ("2\x003,Beans", "white space or a control character"),
         ("2\u200b,Beans", "white space or a control character"),
         ("2", "too few fields: 1, the header has 2"),
@@ -48,7 +48,7 @@ def test_the_content_of_a_reject_is_its_row_on_one_line(catalog) -> None:
 def test_a_doubled_id_names_the_line_of_the_first(catalog, second: str) -> None:
     (reject,) = catalog(f"id,name\n6,Tea\n7,Corn\n8,Beans\n{second},Beans\n").rejects
     assert reject.line == 5
-    assert reject.reason == "the id '7' is there already, on line 3"
+    assert reject.reason == "the id '7' is a duplicate of line 3"
 
 
 def test_ids_that_differ_in_leading_zeros_or_case_are_different(catalog) -> None:
@@ -78,7 +78,7 @@ def test_what_follows_a_faulty_quote_is_read(catalog) -> None:
     [
         ('{"id": 2, "name": "Beans"', "not JSON"),
         ("nonsense", "not JSON: Expecting value at character 1"),
-        ('{"id": 2, "id": 3, "name": "Beans"}', "the key 'id' is there twice"),
+        ('{"id": 2, "id": 3, "name": "Beans"}', "duplicate key 'id'"),
         ('{"id": 2, "name": ' + "[" * 100_000, "nested too deeply"),
         ('{"id": ' + "9" * 5_000 + ', "name": "Beans"}', "not usable JSON"),
         ('{"id": true, "name": "Beans"}', "the id is a boolean"),
@@ -106,7 +106,7 @@ def test_a_parquet_reject_names_its_row(tmp_path) -> None:
     rejects = [row for row in read(path, Columns()) if isinstance(row, Reject)]
     assert [(reject.line, reject.reason) for reject in rejects] == [
         (2, "the id is empty"),
-        (3, "the id '5' is there already, on row 1"),
+        (3, "the id '5' is a duplicate of row 1"),
     ]
 
 

@@ -129,7 +129,7 @@ def stated_by(attribute: str) -> frozenset[str]:
 
 
 def _terms(text: str) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """The (stem, word) pairs of a text without stop words and constraints, and the constraints with their first words."""
+    """(stem, word) pairs of a text without stop words and constraints, and the constraints with their first words."""
     tokens = [part for word in words(text) if word not in _STOP_WORDS for part in _split_free(word)]
     pairs = _replace_synonyms([(stem(token), token) for token in tokens])
     stems = [pair[0] for pair in pairs]

@@ -14,7 +14,7 @@ _ACRONYM_PLURAL = re.compile(r"[^aeiouy]{2}s")  # TVs and CDs; "gas" and "bus" h
 
 @lru_cache(maxsize=65_536)
 def stem(word: str) -> str:
-    """A case-folded word in the singular, without accents, in the lexicon's spelling. Rules for English, no dictionary."""
+    """A case-folded word in the singular, without accents, in the lexicon's spelling. Rules for English."""
     word = _without_accents(word).removesuffix("'s").removesuffix("’s").replace("'", "").replace("’", "")
     singular = _singular(word)
     return _SPELLING.get(word) or _SPELLING.get(singular, singular)
