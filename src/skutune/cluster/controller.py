@@ -99,7 +99,7 @@ def _run(
     patiently(lambda: check_writable(store))
     with ExitStack() as held:
         lease = patiently(
-            lambda: held.enter_context(hold(store, runs.lease_key(config.run), owner=owner, succeed=True))
+            lambda: held.enter_context(hold(store, runs.lease_key(config.run), owner=owner, preempt_same_owner=True))
         )
         orders = patiently(
             lambda: freeze_inputs(
