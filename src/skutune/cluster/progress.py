@@ -56,7 +56,7 @@ class ProgressReader:
 
 def _summed(documents: list[dict[str, Any]]) -> StageProgress:
     generated = sum(each["completion_tokens"] / each["seconds"] for each in documents if each["seconds"] > 0)
-    trained = sum(each.get("trained_per_second", 0.0) for each in documents)
+    trained = sum(each.get("trained_tokens_per_second", 0.0) for each in documents)
     return StageProgress(
         sum(each["done"] for each in documents),
         sum(each["total"] for each in documents),

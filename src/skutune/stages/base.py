@@ -61,7 +61,7 @@ class ItemResult:
 class ProgressCallback(Protocol):
     """Tells how far a fit stage is; of one that trains, with how many tokens a second."""
 
-    def __call__(self, unit: str, done: float, total: float, trained_per_second: float = 0.0, /) -> None: ...
+    def __call__(self, unit: str, done: float, total: float, trained_tokens_per_second: float = 0.0, /) -> None: ...
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Context:
 
     `engine()` is the generator. `judge(role)` is the model of a role as a judge, and `check_judge(role)` sees that it
     can be had without loading it. `base()` frees engines and encoder.
-    Of several processes that train together only the first of the `team` may write to the outputs.
+    Of several processes that train together only rank 0 of the `process_group` may write to the outputs.
     """
 
     config: Config
@@ -84,8 +84,8 @@ class Context:
     checkpoints: Checkpoints
     judge: Callable[[Role], TextEngine]
     check_judge: Callable[[Role], None]
-    report: ProgressCallback = field(default=lambda unit, done, total, trained_per_second=0.0: None)
-    team: ProcessGroup = SINGLE
+    report: ProgressCallback = field(default=lambda unit, done, total, trained_tokens_per_second=0.0: None)
+    process_group: ProcessGroup = SINGLE
 
     def identity(self, role: str) -> str:
         """The identity of a model's weights, as it goes into keys."""

@@ -45,7 +45,7 @@ class Finetune:
                 figures = self._train(limit, work, uploads)
         except MemoryExhaustedError as error:
             raise self._lowered(MemoryLimit(error.examples, error.checkpointing)) from error
-        if self.context.team.rank:
+        if self.context.process_group.rank:
             return
         with disk_full_as_retryable("what belongs to the weights", work):
             finish_model_folder(self.context, figures, work)
@@ -75,8 +75,8 @@ class Finetune:
             on_step=self._report,
             on_checkpoint=uploads.add,
             on_trained=uploads.finish,
-            processes=self.context.team.ranks,
-            processes_here=self.context.team.ranks_here,
+            processes=self.context.process_group.world_size,
+            processes_here=self.context.process_group.local_world_size,
         )
 
     def _limit(self) -> MemoryLimit:
