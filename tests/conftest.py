@@ -1,10 +1,10 @@
-"""Fixtures and settings for every suite."""
+"""Fixtures and settings for all test suites."""
 
 from hypothesis import settings
 from servers import rclone, seaweedfs, seaweedfs_reader
 
-# A busy machine is no fault of the code; `make bench` tells times.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# Deadlines would fail on a busy machine; `make bench` measures time.
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
 
 __all__ = ["rclone", "seaweedfs", "seaweedfs_reader"]

@@ -1,4 +1,4 @@
-"""A run over the sample catalog with the scripted engine: all of the data path, no model."""
+"""Runs over the sample catalog with the scripted engine: the complete data path without a model."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from skutune.pipeline.graph import STAGES
 from skutune.pipeline.manifests import read_manifest
 from skutune.store import open_store
 
-UNTIL = "compose"  # what comes after needs a model
+UNTIL = "compose"  # later stages need a model
 
 
 @dataclass
 class Pipeline:
-    """A config in a folder of its own, run by the real command in a process of its own."""
+    """A config in its own folder, run by the `skutune` command in a subprocess."""
 
     folder: Path
     store: str
@@ -50,7 +50,7 @@ class Pipeline:
             "stages": {
                 "paraphrase": {"variants": 2},
                 "question": {"per_product": 4},
-                "classify": {"epochs": 0},  # needs no torch, which takes seconds to import
+                "classify": {"epochs": 0},  # avoids importing torch, which takes seconds
             },
         }
         for path, value in changes.items():
@@ -69,45 +69,45 @@ class Pipeline:
         )
 
     def run(self, *options: str) -> tuple[int, str]:
-        """Exit code and stderr."""
+        """Run to completion; returns exit code and stderr."""
         process = self.start(*options)
         _, stderr = process.communicate(timeout=300)
         return process.returncode, stderr
 
     def wait_for(self, pattern: str, seconds: float = 60) -> None:
-        """Wait until an object of the sample run is there (a glob in the store's folder)."""
-        until = time.monotonic() + seconds
+        """Wait until an object of the sample run exists (a glob in the run folder)."""
+        deadline = time.monotonic() + seconds
         while not any(Path(self.store).glob(f"sample/{pattern}")):
-            assert time.monotonic() < until, f"no {pattern} after {seconds} s"
+            assert time.monotonic() < deadline, f"no {pattern} after {seconds} s"
             time.sleep(0.01)
 
     def kill_at(self, pattern: str, *options: str) -> None:
-        """Kill a run, with all its processes, as soon as an object is there."""
+        """Kill a run and all its processes as soon as an object exists."""
         process = self.start(*options)
         self.wait_for(pattern)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
 
     def run_and_kill(self, seconds: float, *options: str) -> bool:
-        """Kill the run, with all its processes, after this time; whether it was still going."""
+        """Kill a run and all its processes after this time; returns whether it was still running."""
         process = self.start(*options)
         time.sleep(seconds)
-        going = process.poll() is None
-        os.killpg(process.pid, signal.SIGKILL) if going else None
+        running = process.poll() is None
+        os.killpg(process.pid, signal.SIGKILL) if running else None
         process.communicate()
-        return going
+        return running
 
     def tables(self, run: str = "sample") -> dict[str, list[str]]:
-        """What each finished stage holds: the names and digests of its objects."""
+        """The fingerprint and the digests of all objects of each completed stage."""
         store = open_store(self.store)
         info = runs.require_run(store, run)
-        found = {}
+        tables = {}
         for stage in STAGES:
             fingerprint = info.fingerprint(stage)
             manifest = read_manifest(store, f"{run}/{stage}/{fingerprint}") if fingerprint else None
             if manifest is not None:
-                found[stage] = [fingerprint, *manifest.digests()]
-        return found
+                tables[stage] = [fingerprint, *manifest.digests()]
+        return tables
 
     def stage_file(self, stage: str, name: str, run: str = "sample") -> bytes:
         store = open_store(self.store)

@@ -1,4 +1,4 @@
-"""Real S3 servers on this machine, as fixtures that any suite may use: SeaweedFS, and rclone over a folder."""
+"""Fixtures that run real S3 servers on localhost: SeaweedFS, and rclone over a folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ START_SECONDS = 60
 
 @dataclass(frozen=True)
 class S3Server:
-    """A running server with an empty bucket, and one identity's keys to it."""
+    """A running server with an empty bucket, and the credentials of one identity."""
 
     endpoint: str
     access_key: str
@@ -35,7 +35,7 @@ class S3Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What boto3 must find in the environment; nothing of the machine's own configuration gets in."""
+        """The environment for boto3, isolated from the configuration of this machine."""
         return {
             "AWS_ENDPOINT_URL_S3": self.endpoint,
             "AWS_ACCESS_KEY_ID": self.access_key,
@@ -46,7 +46,7 @@ class S3Server:
         }
 
     def set_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Make this the server that a test's stores talk to."""
+        """Point the S3 stores of a test to this server."""
         for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE"):
             monkeypatch.delenv(name, raising=False)
         for name, value in self.environment.items():
@@ -57,8 +57,8 @@ class S3Server:
 def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """SeaweedFS: master, volume server, filer and S3 gateway in one process."""
     folder = tmp_path_factory.mktemp("seaweedfs")
-    with ExitStack() as running:
-        endpoint = running.enter_context(serve_seaweedfs(folder))
+    with ExitStack() as stack:
+        endpoint = stack.enter_context(serve_seaweedfs(folder))
         server = S3Server(endpoint, ACCESS_KEY, SECRET_KEY, "catalogs")
         create_bucket(server)
         yield server
@@ -66,7 +66,7 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.fixture(scope="session")
 def seaweedfs_reader(seaweedfs: S3Server) -> S3Server:
-    """The same bucket for an identity that may read and list only."""
+    """The same bucket with read-only credentials."""
     return S3Server(seaweedfs.endpoint, READER_ACCESS_KEY, READER_SECRET_KEY, seaweedfs.bucket)
 
 
@@ -88,7 +88,7 @@ def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @contextmanager
 def serve_seaweedfs(folder: Path) -> Iterator[str]:
-    """Run SeaweedFS with its data in a folder; yields the S3 endpoint."""
+    """Run SeaweedFS with its data in a folder; yields the S3 endpoint URL."""
     identities = folder / "identities.json"
     identities.write_text(json.dumps({"identities": [
         {"name": "writer", "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
@@ -98,7 +98,7 @@ def serve_seaweedfs(folder: Path) -> Iterator[str]:
     ]}))  # fmt: skip
     (folder / "data").mkdir()
     port = free_port()
-    # A gRPC port is the HTTP port + 10000 unless it is named, which may be taken or no port at all.
+    # The default gRPC port is the HTTP port + 10000, which may be taken or out of range.
     ports = [f"-{part}.port{kind}={free_port()}" for part in ("master", "volume", "filer") for kind in ("", ".grpc")]
     command = [
         binary("weed"), "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *ports,
@@ -112,7 +112,7 @@ def serve_seaweedfs(folder: Path) -> Iterator[str]:
         with running_server(command, port, folder) as endpoint:
             yield endpoint
     finally:
-        # It names its sockets by their ports, in a folder that it cannot be told, and leaves them there.
+        # SeaweedFS leaves its sockets, named by port, in a folder that is not configurable.
         for path in Path("/tmp").glob("seaweedfs-*.sock"):
             if path.stem.rpartition("-")[2] in used:
                 path.unlink()
@@ -120,26 +120,26 @@ def serve_seaweedfs(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def running_server(command: list[str], port: int, folder: Path) -> Iterator[str]:
-    """Run a server until the block ends; yields its endpoint once it answers. Its output is in `folder/log`."""
+    """Run a server for the duration of the block; yields its endpoint once it is ready. Logs to `folder/log`."""
     endpoint = f"http://127.0.0.1:{port}"
     log = folder / "log"
     with open(log, "wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=folder)
     try:
         deadline = time.monotonic() + START_SECONDS
-        while not answers(endpoint):
+        while not is_ready(endpoint):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{command[0]} did not start:\n{log.read_text(errors='replace')[-4000:]}")
             time.sleep(0.1)
         yield endpoint
     finally:
-        # Nothing in it is worth the seconds that an orderly end takes.
+        # Killed, because a graceful shutdown takes seconds.
         process.kill()
         process.wait()
 
 
-def answers(endpoint: str) -> bool:
-    """Whether a server speaks HTTP there, whatever it says."""
+def is_ready(endpoint: str) -> bool:
+    """Whether the endpoint responds to HTTP, with any status."""
     try:
         urlopen(endpoint, timeout=5).close()
     except HTTPError:
@@ -150,7 +150,7 @@ def answers(endpoint: str) -> bool:
 
 
 def create_bucket(server: S3Server) -> None:
-    """Create the server's bucket, waiting for a server that has just started."""
+    """Create the bucket, retrying until the server accepts writes."""
     import boto3
 
     client = boto3.session.Session().client(
@@ -171,14 +171,14 @@ def create_bucket(server: S3Server) -> None:
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
+    """A free TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def steady_port() -> int:
-    """A free port that no outgoing connection takes before a slow program listens on it: below the range of those."""
+def non_ephemeral_port() -> int:
+    """A free port below the ephemeral range, so that no outgoing connection takes it before a slow server binds it."""
     while True:
         port = random.randrange(20_000, 30_000)
         with socket.socket() as probe:
@@ -187,9 +187,9 @@ def steady_port() -> int:
 
 
 def binary(name: str) -> str:
-    """The path of a program that came with this environment's packages, or that is on PATH."""
+    """The path of a program installed in this environment or on PATH."""
     beside = Path(sys.executable).parent / name
-    found = str(beside) if beside.exists() else shutil.which(name)
-    if found is None:
-        raise RuntimeError(f"{name} is not installed; it comes with the packages for the tests")
-    return found
+    path = str(beside) if beside.exists() else shutil.which(name)
+    if path is None:
+        raise RuntimeError(f"{name} is not installed; install the test dependencies")
+    return path

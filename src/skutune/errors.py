@@ -1,7 +1,7 @@
-"""What can go wrong, sorted by who must act.
+"""Errors, classified by who must act.
 
-An error's class decides the process's exit code, and with it whether a cluster tries again. The message is for a
-person: what was wrong, where, and what to do. Only `cli.py` and `worker.py` turn errors into exit codes.
+The class of an error determines the exit code of the process, and with it whether a cluster retries. The message is
+for people: what is wrong, where, and what to do. Only the command line turns errors into exit codes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with an input: where it is (a path in a config, a line of a file) and what it is."""
+    """One problem with an input: where it is (a path in a config, a line of a file) and what it is."""
 
     where: str
     what: str
@@ -22,13 +22,13 @@ class Problem:
 
 
 class SkutuneError(Exception):
-    """A fault of skutune itself, unless a subclass says otherwise."""
+    """An internal error of skutune, unless a subclass says otherwise."""
 
     exit_code = 1
 
 
 class InputError(SkutuneError):
-    """The user's command, config, catalog or store address is wrong; trying again changes nothing."""
+    """The user's command, config, catalog or store address is wrong; a retry cannot succeed."""
 
     exit_code = 10
 
@@ -47,32 +47,33 @@ class ShardError(SkutuneError):
 
 
 class RetryableError(SkutuneError):
-    """Storage, network or progress failed for now; trying again makes sense."""
+    """A transient failure of storage or network, or a stall; a retry may succeed."""
 
     exit_code = 75
 
 
 class DeviceError(SkutuneError):
-    """The accelerator is faulty; try on another one."""
+    """The accelerator is faulty; retry on another one."""
 
     exit_code = 76
 
 
 class StoppedError(SkutuneError):
-    """Told to stop (SIGTERM, Ctrl-C); what was written stays and the next run goes on from it."""
+    """Stopped by SIGTERM or Ctrl-C; completed work is kept and the next run resumes from it."""
 
     exit_code = 143
 
 
 BY_EXIT_CODE: dict[int, type[SkutuneError]] = {
-    kind.exit_code: kind for kind in (InputError, ShardError, RetryableError, DeviceError, StoppedError)
+    error_class.exit_code: error_class
+    for error_class in (InputError, ShardError, RetryableError, DeviceError, StoppedError)
 }
-"""The class of error that another process of skutune ended with."""
+"""Maps the exit code of another skutune process back to an error class."""
 
 
 class StopSignal(BaseException):
-    """SIGTERM or Ctrl-C arrived.
+    """Raised on SIGTERM or Ctrl-C.
 
-    No `Exception`, because libraries catch those in their callbacks and would go on; and no `KeyboardInterrupt`,
-    because CPython ends a process by SIGINT once one has passed through `exec`, even where it is caught afterwards.
+    It is not an `Exception`, because libraries swallow those in their callbacks; and not a `KeyboardInterrupt`,
+    because CPython kills the process with SIGINT once one has passed through `exec`, even if it is caught afterwards.
     """

@@ -64,7 +64,7 @@ def test_the_pods_of_one_training_are_found_under_the_names_that_they_ask_for() 
     service = rendered.one("Service")
     assert service["spec"]["selector"].items() <= labels.items()
     command = job["spec"]["template"]["spec"]["containers"][0]["command"]
-    first = command[command.index("--meet") + 1].replace("$(SKUTUNE_JOB)", job["metadata"]["name"])
+    first = command[command.index("--rendezvous") + 1].replace("$(SKUTUNE_JOB)", job["metadata"]["name"])
     assert first == f"{job['metadata']['name']}-0.{service['metadata']['name']}:29500"
 
 

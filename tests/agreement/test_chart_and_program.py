@@ -87,7 +87,7 @@ def test_a_stages_environment_sets_options_that_the_worker_has(example: str) -> 
 
 def test_a_training_on_several_devices_has_a_process_for_each() -> None:
     parsed = worker_arguments(render().worker("finetune"))
-    assert (parsed["processes"], parsed["nodes"], parsed["meet"]) == (8, 1, "")
+    assert (parsed["processes"], parsed["nodes"], parsed["rendezvous"]) == (8, 1, "")
     alone = render(changes={"stages": {"finetune": {"devices": 1}}})
     assert worker_arguments(alone.worker("finetune"))["processes"] == 1
 
@@ -98,7 +98,7 @@ def test_a_training_on_several_nodes_meets_at_its_first_pod() -> None:
     service = rendered.one("Service")
     assert (parsed["processes"], parsed["nodes"], parsed["node_rank"]) == (2, 4, 3)
     port = service["spec"]["ports"][0]["port"]
-    assert parsed["meet"] == f"$(SKUTUNE_JOB)-0.{service['metadata']['name']}:{port}"
+    assert parsed["rendezvous"] == f"$(SKUTUNE_JOB)-0.{service['metadata']['name']}:{port}"
 
 
 def test_a_worker_looks_for_the_devices_of_its_pod() -> None:

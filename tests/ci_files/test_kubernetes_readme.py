@@ -116,7 +116,7 @@ def test_the_trial_runs_as_it_is_printed(tmp_path: Path) -> None:
     lines = commands("A trial on kind")
     assert len(lines) > 15
     # Faster than on a cluster, and without the metrics' port, which on this machine others may have.
-    settings = {"OMP_NUM_THREADS": "1", "SKUTUNE_PACE": "0.05", "SKUTUNE_METRICS_PORT": "0"}
+    settings = {"OMP_NUM_THREADS": "1", "SKUTUNE_INTERVAL_FACTOR": "0.05", "SKUTUNE_METRICS_PORT": "0"}
     with opened(tmp_path, Image(path=Path(sys.executable).parent, env=settings)) as terminal:
         printed = terminal.run(lines)
     assert re.search(r"^trial-compose-\S+ +Complete +1/1", printed, flags=re.M)

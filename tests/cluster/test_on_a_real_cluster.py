@@ -79,7 +79,7 @@ def release(namespace: str, tmp_path: Path) -> Callable[..., Release]:
             prefix=f"{prefix}/" if prefix else "",
             **settings,  # type: ignore[arg-type]
         )
-        made.values["extraEnv"] = [{"name": "SKUTUNE_PACE", "value": "0.2"}]
+        made.values["extraEnv"] = [{"name": "SKUTUNE_INTERVAL_FACTOR", "value": "0.2"}]
         return made
 
     return make

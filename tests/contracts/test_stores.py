@@ -1,4 +1,4 @@
-"""What every store does alike: a local folder, and S3 on two servers that share no code."""
+"""The contract of every store, tested on a local folder and on two independent S3 servers."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from skutune.errors import InputError
 from skutune.store import NotFoundError, ObjectStore, check_writable, open_store
 
 MEBIBYTE = 1 << 20
-UNFIT_KEYS = [
+INVALID_KEYS = [
     *("", "/absolute", "a//b", "a/", "../outside", "a/../../b", "a/./b"),
     *("line\nbreak", "nul\0", "\ud800", "x" * 256, "x/" * 600 + "x", "a/.put-0123/b"),
 ]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Somewhere to open stores at."""
+class Backend:
+    """A store URI and the kind of its backend."""
 
     name: str
     uri: str
 
 
 @pytest.fixture(params=["local", "seaweedfs", "rclone"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def backend(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backend:
     if request.param == "local":
-        return Place("local", str(tmp_path / "store"))
+        return Backend("local", str(tmp_path / "store"))
     server: S3Server = request.getfixturevalue(request.param)
     server.set_environment(monkeypatch)
-    return Place(request.param, f"s3://{server.bucket}/{uuid.uuid4().hex}")
+    return Backend(request.param, f"s3://{server.bucket}/{uuid.uuid4().hex}")
 
 
 @pytest.fixture
-def store(place: Place) -> ObjectStore:
-    return open_store(place.uri)
+def store(backend: Backend) -> ObjectStore:
+    return open_store(backend.uri)
 
 
 def keys(store: ObjectStore, prefix: str = "") -> list[str]:
@@ -59,21 +59,21 @@ def size(store: ObjectStore, key: str) -> int | None:
     return found and found.size
 
 
-def test_an_object_reads_back_as_it_was_put(store: ObjectStore) -> None:
+def test_get_returns_what_was_put(store: ObjectStore) -> None:
     data = bytes(range(256)) * 40
     store.put("run/stage/part-00000.parquet", data)
     assert store.get("run/stage/part-00000.parquet") == data
     assert size(store, "run/stage/part-00000.parquet") == len(data)
 
 
-def test_a_put_replaces_what_was_there_whole(store: ObjectStore) -> None:
+def test_a_put_replaces_the_whole_object(store: ObjectStore) -> None:
     store.put("status.json", b"a much longer first version")
     store.put("status.json", b"short")
     assert store.get("status.json") == b"short"
     assert sizes(store) == {"status.json": 5}
 
 
-def test_an_empty_object_is_an_object(store: ObjectStore, tmp_path: Path) -> None:
+def test_an_object_may_be_empty(store: ObjectStore, tmp_path: Path) -> None:
     store.put("empty", b"")
     store.get_file("empty", tmp_path / "copy")
     assert store.get("empty") == b""
@@ -82,9 +82,9 @@ def test_an_empty_object_is_an_object(store: ObjectStore, tmp_path: Path) -> Non
     assert (tmp_path / "copy").read_bytes() == b""
 
 
-def test_twenty_megabytes_pass_through_files_unchanged(store: ObjectStore, tmp_path: Path) -> None:
+def test_a_multipart_object_round_trips_through_files(store: ObjectStore, tmp_path: Path) -> None:
     block = os.urandom(MEBIBYTE)
-    source, copy = tmp_path / "source", tmp_path / "made" / "on the way" / "copy"
+    source, copy = tmp_path / "source", tmp_path / "new" / "folder" / "copy"
     with open(source, "wb") as file:
         for number in range(20):
             file.write(bytes([number]) + block[1:])
@@ -95,7 +95,7 @@ def test_twenty_megabytes_pass_through_files_unchanged(store: ObjectStore, tmp_p
     assert hashlib.sha256(store.get("weights/model.safetensors")).hexdigest() == _digest(source)
 
 
-def test_a_download_leaves_nothing_but_the_file(store: ObjectStore, tmp_path: Path) -> None:
+def test_a_download_replaces_the_file_and_leaves_no_temporary_files(store: ObjectStore, tmp_path: Path) -> None:
     folder = tmp_path / "downloads"
     store.put("a", b"new")
     folder.mkdir()
@@ -115,7 +115,7 @@ def test_a_download_leaves_nothing_but_the_file(store: ObjectStore, tmp_path: Pa
         "dots/.hidden/..two/three...",
     ],
 )
-def test_unusual_keys_come_back_as_they_went_in(store: ObjectStore, key: str) -> None:
+def test_unusual_keys_round_trip(store: ObjectStore, key: str) -> None:
     store.put(key, key.encode())
     assert store.get(key) == key.encode()
     assert keys(store) == [key]
@@ -125,23 +125,23 @@ def test_unusual_keys_come_back_as_they_went_in(store: ObjectStore, key: str) ->
     assert keys(store) == []
 
 
-def test_a_key_that_some_store_could_not_keep_is_refused_by_all(store: ObjectStore) -> None:
-    for key in UNFIT_KEYS:
-        for attempt in (store.get, store.head, store.delete, lambda key: store.put(key, b"")):
+def test_keys_that_any_store_could_reject_are_rejected_by_all(store: ObjectStore) -> None:
+    for key in INVALID_KEYS:
+        for operation in (store.get, store.head, store.delete, lambda key: store.put(key, b"")):
             with pytest.raises(InputError, match="store key"):
-                attempt(key)
+                operation(key)
     assert keys(store) == []
 
 
-def test_a_listing_cannot_leave_the_store(store: ObjectStore) -> None:
+def test_a_listing_prefix_cannot_escape_the_store(store: ObjectStore) -> None:
     for prefix in ("../", "/etc/", "a/../../"):
         with pytest.raises(InputError, match="store key"):
             store.list(prefix)
 
 
-def test_a_listing_takes_any_prefix_of_a_key(store: ObjectStore) -> None:
+def test_a_listing_accepts_any_string_prefix(store: ObjectStore) -> None:
     for key in ("part/a", "part-1", "part-10", "part", "other"):
-        if key != "part":  # an object and a folder of the same name: S3 has both, a file system has not
+        if key != "part":  # S3 allows an object and a folder of the same name; file systems do not
             store.put(key, b".")
     assert keys(store, "part") == ["part-1", "part-10", "part/a"]
     assert keys(store, "part-1") == ["part-1", "part-10"]
@@ -150,14 +150,14 @@ def test_a_listing_takes_any_prefix_of_a_key(store: ObjectStore) -> None:
     assert keys(store, "parts") == keys(store, "part/a/b") == keys(store, "nothing/here/") == []
 
 
-def test_a_listing_is_in_the_order_of_keys_whatever_the_folders(store: ObjectStore) -> None:
+def test_a_listing_is_sorted_by_key_across_folders(store: ObjectStore) -> None:
     names = ["a/z", "a-b", "a.b/c", "a0", "a/b/c", "a/b-c", "B", "b", "é", "z/1", "z/10", "z/2"]
     for name in names:
         store.put(name, b".")
     assert keys(store) == sorted(names)
 
 
-def test_a_listing_is_whole_beyond_a_thousand_objects(store: ObjectStore) -> None:
+def test_a_listing_is_complete_beyond_a_thousand_objects(store: ObjectStore) -> None:
     names = sorted(f"{folder}/part-{number:05d}" for number in range(505) for folder in ("embed", "embed-2"))
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda name: store.put(name, b"."), names))
@@ -170,11 +170,11 @@ def names_in(names: list[str], prefix: str) -> list[str]:
     return [name for name in names if name.startswith(prefix)]
 
 
-def test_a_replaced_object_has_another_version_even_at_the_same_size(store: ObjectStore) -> None:
+def test_replacing_an_object_changes_its_version_even_at_the_same_size(store: ObjectStore) -> None:
     store.put("model.safetensors", b"weights")
     store.put("config.json", b"{}")
     before = {found.key: found for found in store.list()}
-    time.sleep(0.02)  # file systems tell times apart by some milliseconds
+    time.sleep(0.02)  # exceeds the mtime resolution of file systems
     store.put("model.safetensors", b"WEIGHTS")
     after = {found.key: found for found in store.list()}
     assert before["model.safetensors"].size == after["model.safetensors"].size
@@ -182,15 +182,15 @@ def test_a_replaced_object_has_another_version_even_at_the_same_size(store: Obje
     assert before["config.json"] == after["config.json"]
 
 
-def test_an_object_has_the_same_version_alone_and_in_a_listing(store: ObjectStore, tmp_path: Path) -> None:
-    (tmp_path / "large").write_bytes(bytes(17 * MEBIBYTE))  # so large that S3 takes it in several parts
+def test_head_and_list_return_the_same_version(store: ObjectStore, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(bytes(17 * MEBIBYTE))  # large enough for a multipart upload
     store.put_file("large", tmp_path / "large")
     store.put("small", b".")
     assert list(store.list()) == [store.head("large"), store.head("small")]
     assert all(found.version for found in store.list())
 
 
-def test_folders_are_named_without_what_lies_in_them(store: ObjectStore) -> None:
+def test_folders_lists_names_one_level_deep(store: ObjectStore) -> None:
     for key in ("latest", "fall/run.yaml", "fall/embed/0a/part-0", "spring 2/ü/x", "fall-2/run.yaml", "fall.yaml"):
         store.put(key, b".")
     assert list(store.folders()) == ["fall", "fall-2", "spring 2"]
@@ -200,7 +200,7 @@ def test_folders_are_named_without_what_lies_in_them(store: ObjectStore) -> None
     assert list(store.folders("fall/embed/0a/")) == list(store.folders("nothing/here/")) == []
 
 
-def test_folders_take_any_prefix_and_are_named_whole(store: ObjectStore) -> None:
+def test_folders_accepts_any_string_prefix_and_returns_full_names(store: ObjectStore) -> None:
     for key in ("fall/a", "fall-2/a", "spring/a", "fall-2/stage-1/b", "fall-2/stage-2/b", "fall-2/other/b"):
         store.put(key, b".")
     assert list(store.folders("fall")) == ["fall", "fall-2"]
@@ -209,23 +209,27 @@ def test_folders_take_any_prefix_and_are_named_whole(store: ObjectStore) -> None
         store.folders("../")
 
 
-def test_folders_are_all_named_beyond_a_thousand(store: ObjectStore) -> None:
+def test_folders_is_complete_beyond_a_thousand(store: ObjectStore) -> None:
     names = [f"run-{number:04d}" for number in range(1005)]
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda name: store.put(f"{name}/run.yaml", b"."), names))
     assert list(store.folders()) == names
 
 
-def test_stores_beside_each_other_do_not_see_each_other(place: Place) -> None:
-    inner, outer, twin = open_store(place.uri + "/runs"), open_store(place.uri), open_store(place.uri + "/runs-2")
+def test_stores_with_sibling_prefixes_are_isolated(backend: Backend) -> None:
+    inner, outer, sibling = (
+        open_store(backend.uri + "/runs"),
+        open_store(backend.uri),
+        open_store(backend.uri + "/runs-2"),
+    )
     inner.put("a", b"1")
-    twin.put("b", b"2")
+    sibling.put("b", b"2")
     assert keys(inner) == ["a"]
     assert keys(outer) == ["runs-2/b", "runs/a"]
-    assert keys(twin) == ["b"]
+    assert keys(sibling) == ["b"]
 
 
-def test_missing_keys_are_told_from_faults(store: ObjectStore, tmp_path: Path) -> None:
+def test_a_missing_key_is_not_found(store: ObjectStore, tmp_path: Path) -> None:
     store.put("folder/object", b".")
     for key in ("nothing", "folder", "folder/object/below", "no/folder/here"):
         assert store.head(key) is None
@@ -239,7 +243,7 @@ def test_missing_keys_are_told_from_faults(store: ObjectStore, tmp_path: Path) -
     assert not list(tmp_path.glob("downloads/*"))
 
 
-def test_a_deleted_object_is_gone_and_its_name_is_free(store: ObjectStore) -> None:
+def test_a_deleted_key_can_be_reused_as_another_object_or_folder(store: ObjectStore) -> None:
     store.put("a/b/c", b".")
     store.delete("a/b/c")
     store.delete("a/b/c")
@@ -248,23 +252,23 @@ def test_a_deleted_object_is_gone_and_its_name_is_free(store: ObjectStore) -> No
     assert keys(store) == ["a"]
 
 
-def test_readers_see_one_whole_version_while_writers_race(place: Place, store: ObjectStore) -> None:
+def test_readers_see_a_complete_version_while_writers_race(backend: Backend, store: ObjectStore) -> None:
     versions = {bytes([number]) * 200_000 for number in range(4)}
     store.put("latest", min(versions))
-    seen: set[bytes | None] = set()
+    reads: set[bytes | None] = set()
     with ThreadPoolExecutor(4) as threads:
         writers = [threads.submit(_put_often, store, version) for version in versions]
         while not all(writer.done() for writer in writers):
-            seen.add(_get_or_none(store, "latest"))
+            reads.add(_get_or_none(store, "latest"))
         for writer in writers:
             writer.result()
-    # While rclone replaces an object there may be none for a moment; never half a one.
-    assert seen <= (versions | {None} if place.name == "rclone" else versions)
+    # rclone may briefly return no object while it replaces one, but never a partial one.
+    assert reads <= (versions | {None} if backend.name == "rclone" else versions)
     assert store.get("latest") in versions
     assert keys(store) == ["latest"]
 
 
-def test_puts_and_deletes_in_one_folder_do_not_disturb_each_other(store: ObjectStore) -> None:
+def test_concurrent_puts_and_deletes_in_one_folder_succeed(store: ObjectStore) -> None:
     def churn(name: str) -> None:
         for _ in range(20):
             store.put(f"shared/folder/{name}", b".")
@@ -275,25 +279,25 @@ def test_puts_and_deletes_in_one_folder_do_not_disturb_each_other(store: ObjectS
     assert keys(store) == []
 
 
-def test_a_good_store_is_found_writable_and_left_as_it_was(store: ObjectStore) -> None:
+def test_the_write_check_leaves_the_store_unchanged(store: ObjectStore) -> None:
     store.put("a", b".")
     check_writable(store)
     assert keys(store) == ["a"]
 
 
-def test_runs_that_start_at_the_same_time_find_the_store_writable(place: Place) -> None:
+def test_concurrent_write_checks_succeed(backend: Backend) -> None:
     def start(_: int) -> None:
         for _ in range(5):
-            check_writable(open_store(place.uri))
+            check_writable(open_store(backend.uri))
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(start, range(4)))
-    assert keys(open_store(place.uri)) == []
+    assert keys(open_store(backend.uri)) == []
 
 
-def test_the_address_opens_the_same_store_again(place: Place) -> None:
-    open_store(place.uri).put("a", b".")
-    assert keys(open_store(open_store(place.uri).uri + "/")) == ["a"]
+def test_the_uri_of_a_store_opens_the_same_store(backend: Backend) -> None:
+    open_store(backend.uri).put("a", b".")
+    assert keys(open_store(open_store(backend.uri).uri + "/")) == ["a"]
 
 
 def _put_often(store: ObjectStore, version: bytes) -> None:

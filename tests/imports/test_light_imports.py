@@ -1,4 +1,4 @@
-"""What a command line, a controller or a CI job starts must not pull in what only models need."""
+"""The command line and the controller must not import the dependencies of models."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_module_imports_nothing_heavy(module: str, allowed: tuple[str, ...]) -
     assert sorted(loaded.intersection(HEAVY) - set(allowed)) == []
 
 
-# Every stage of a run, submitted and merged as a controller does it, with a store in a folder.
+# Submits and merges every stage of a run as the controller does, with a local store.
 SUBMIT = """
 import json, sys, tempfile
 from skutune.config.load import parse_config
@@ -73,22 +73,22 @@ for stage in graph.CLUSTER_STAGES.values():
     done[stage.name] = submit.merge_attempts(StageFolder.read(store, task.folder), stage, 64)
     manifests.write_manifest(store, task.folder, done[stage.name])
     info = submit.record_done(store, info, stage, task, done[stage.name])
-# Not ru_maxrss, which a process inherits from the one that started it.
+# Not ru_maxrss, which a process inherits from its parent.
 (kibibytes,) = [int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")]
 print(json.dumps({"modules": sorted(sys.modules), "mebibytes": kibibytes / 1024}))
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a process's own peak is told by Linux alone")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc/self/status")
 def test_submitting_and_merging_every_stage_loads_nothing_heavy(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", SUBMIT, str(tmp_path)], capture_output=True, text=True, check=True)
-    said = json.loads(done.stdout)
-    loaded = set(said["modules"])
+    report = json.loads(done.stdout)
+    loaded = set(report["modules"])
     assert sorted(loaded.intersection(HEAVY)) == []
     assert not [
         name for name in loaded if name.startswith(("skutune.stages", "skutune.engines", "skutune.pipeline.tables"))
     ]
-    assert said["mebibytes"] < 60  # of the 100 that a controller may take with its clients
+    assert report["mebibytes"] < 60  # of 100 for the controller with its clients
 
 
 def test_help_imports_nothing_heavy_and_lists_the_commands() -> None:

@@ -1,4 +1,4 @@
-"""Runs with the scripted engine, to be disturbed and compared."""
+"""Fixtures: pipelines with the scripted engine, to be interrupted and compared."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from skutune.samples import write_sample
 @pytest.fixture
 def pipeline(tmp_path: Path) -> Pipeline:
     write_sample(tmp_path / "grocery.csv")
-    made = Pipeline(tmp_path, str(tmp_path / "runs"))
-    made.write()
-    return made
+    pipeline = Pipeline(tmp_path, str(tmp_path / "runs"))
+    pipeline.write()
+    return pipeline
 
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    """The same run, finished in one go: what every disturbed one must equal. Not to be written to."""
+    """The same run, completed without interruption, as the reference for interrupted ones. Read-only."""
     folder = tmp_path_factory.mktemp("undisturbed")
     write_sample(folder / "grocery.csv")
-    made = Pipeline(folder, str(folder / "runs"))
-    made.write()
-    code, stderr = made.run()
+    pipeline = Pipeline(folder, str(folder / "runs"))
+    pipeline.write()
+    code, stderr = pipeline.run()
     assert code == 0, stderr
-    return made
+    return pipeline

@@ -131,8 +131,8 @@ def test_an_unknown_model_is_refused_before_any_work(command: Command, pipeline:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["run", "-c", "CONFIG", "--until", "nothing"], "the stages are: ingest"),
-        (["run", "-c", "CONFIG", "--from", "nothing"], "the stages are: ingest"),
+        (["run", "-c", "CONFIG", "--until", "nothing"], "valid stages: ingest"),
+        (["run", "-c", "CONFIG", "--from", "nothing"], "valid stages: ingest"),
         (["run", "-c", "CONFIG", "--bogus"], "--bogus"),
         (["run"], "--config"),
         (["bogus"], "bogus"),

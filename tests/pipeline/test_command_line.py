@@ -1,4 +1,4 @@
-"""How commands behave at their edges: pipes that close, runs that changed, workers whose parent is gone."""
+"""Edge cases of the commands: closed pipes, changed runs, orphaned workers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _skutune(*arguments: str, **options: object) -> subprocess.CompletedProcess[
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
 
 
-def test_a_reader_that_leaves_does_not_end_a_run(pipeline: Pipeline) -> None:
+def test_closing_stderr_does_not_stop_a_run(pipeline: Pipeline) -> None:
     process = pipeline.start("--until", "question")
     assert process.stderr is not None
     process.stderr.readline()
@@ -31,7 +31,7 @@ def test_a_reader_that_leaves_does_not_end_a_run(pipeline: Pipeline) -> None:
     assert "question" in pipeline.tables()
 
 
-def test_a_closed_pipe_ends_a_listing_quietly(pipeline: Pipeline) -> None:
+def test_a_closed_pipe_is_not_an_error(pipeline: Pipeline) -> None:
     assert pipeline.run("--until", "ingest")[0] == 0
     command = f"'{sys.executable}' -m skutune config schema | head -1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
@@ -39,13 +39,13 @@ def test_a_closed_pipe_ends_a_listing_quietly(pipeline: Pipeline) -> None:
     assert "Error" not in done.stderr
 
 
-def test_a_run_name_of_digits_is_a_name(pipeline: Pipeline) -> None:
+def test_a_run_name_may_consist_of_digits(pipeline: Pipeline) -> None:
     code, stderr = pipeline.run("--run", "20240101", "--until", "ingest")
     assert code == 0, stderr
     assert "ingest" in pipeline.tables("20240101")
 
 
-def test_what_an_old_catalog_made_is_not_shown_for_a_new_one(
+def test_outputs_of_an_old_catalog_are_not_shown_after_it_changed(
     pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert pipeline.run()[0] == 0
@@ -62,16 +62,16 @@ def test_what_an_old_catalog_made_is_not_shown_for_a_new_one(
     code, stderr = pipeline.run()
     assert code == 0, stderr
     finished = [json.loads(line) for line in stderr.splitlines() if '"stage_finished"' in line]
-    described = next(event for event in finished if event["stage"] == "describe")
-    assert (described["items"], described["reused"]) == (17, 16)
+    describe_event = next(event for event in finished if event["stage"] == "describe")
+    assert (describe_event["items"], describe_event["reused"]) == (17, 16)
 
 
-def test_watching_ends_with_the_run(pipeline: Pipeline) -> None:
+def test_watch_exits_when_the_run_ends(pipeline: Pipeline) -> None:
     assert pipeline.run("--until", "ingest")[0] == 0
     done = _skutune("status", "--watch", "--store", pipeline.store, timeout=60)
     assert done.returncode == 0
     assert "until ingest" in done.stdout
-    assert "paraphrase" in done.stdout  # no column is cut in a pipe
+    assert "paraphrase" in done.stdout  # columns are not truncated in a pipe
 
 
 def test_a_killed_run_is_shown_as_killed(pipeline: Pipeline) -> None:
@@ -80,7 +80,7 @@ def test_a_killed_run_is_shown_as_killed(pipeline: Pipeline) -> None:
     assert document["state"] == "killed"
 
 
-def test_a_file_of_a_stage_that_was_changed_is_an_error(pipeline: Pipeline) -> None:
+def test_a_modified_stage_file_is_an_error(pipeline: Pipeline) -> None:
     assert pipeline.run("--until", "classify")[0] == 0
     (file,) = Path(pipeline.store).glob("sample/classify/*/linker/linker.json")
     text = file.read_text(encoding="utf-8")
@@ -92,7 +92,7 @@ def test_a_file_of_a_stage_that_was_changed_is_an_error(pipeline: Pipeline) -> N
     assert "Traceback" not in linked.stderr
 
 
-def test_more_attempts_try_what_was_rejected_again(pipeline: Pipeline) -> None:
+def test_more_attempts_retry_rejected_items(pipeline: Pipeline) -> None:
     pipeline.write(stages__recommend__attempts=1, models__generator__malformed_rate=0.4)
     assert pipeline.run("--until", "recommend")[0] == 0
     pipeline.write(stages__recommend__attempts=6, models__generator__malformed_rate=0.4)
@@ -105,24 +105,24 @@ def test_more_attempts_try_what_was_rejected_again(pipeline: Pipeline) -> None:
     assert event["rejected"] < event["items"] - event["reused"]
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through Linux's /proc")
-def test_workers_end_with_their_parent(pipeline: Pipeline) -> None:
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_workers_exit_with_their_parent(pipeline: Pipeline) -> None:
     pipeline.write(stages__question__per_product=12)
     process = pipeline.start("--parallel", "2")
     workers: list[int] = []
-    until = time.monotonic() + 60
-    while not workers and time.monotonic() < until:
+    deadline = time.monotonic() + 60
+    while not workers and time.monotonic() < deadline:
         workers = _children(process.pid)
         time.sleep(0.02)
     assert workers
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    while any(_alive(worker) for worker in workers) and time.monotonic() < until:
+    while any(_is_alive(worker) for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not [worker for worker in workers if _alive(worker)]
+    assert not [worker for worker in workers if _is_alive(worker)]
 
 
-def test_wrong_models_are_found_before_any_model_works(pipeline: Pipeline) -> None:
+def test_missing_models_are_reported_before_any_stage_runs(pipeline: Pipeline) -> None:
     process = _skutune("run", "-c", str(pipeline.config), "--set", "models.base.name=./nowhere")
     assert process.returncode == 10
     assert "nowhere" in process.stderr
@@ -136,7 +136,7 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def _alive(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):

@@ -216,7 +216,7 @@ def test_a_person_at_a_terminal_reads_words_and_no_control_characters(linkable: 
         lines = _read_all(ours).decode().splitlines()
         assert process.wait(timeout=60) == 0
     assert lines[0].startswith("baked beans → Baked Beans: id 32717 (p ")
-    assert "Baked Beans: id 32717  (the very name, " in lines[1]
+    assert "Baked Beans: id 32717  (exact name, " in lines[1]
     assert "[31ma car battery → " in lines[4]
     assert "\x1b" not in lines[4]
     assert lines[8].startswith("x" * 79 + "… → ")
@@ -226,7 +226,7 @@ def test_a_run_without_a_classifier_yet_says_what_to_do(pipeline: Pipeline, caps
     assert pipeline.run("--until", "ingest")[0] == 0
     assert _run(["link", "--store", pipeline.store, "--run", "sample", "beans"]) == 10
     message = capsys.readouterr().err
-    assert "has not finished the stage classify" in message
+    assert "stage classify is not complete" in message
     assert "skutune run" in message
 
 

@@ -1,4 +1,4 @@
-"""A run that is killed, stopped or disturbed ends with the tables of one that was left alone."""
+"""An interrupted run that is resumed ends with the same tables as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from skutune.pipeline.status import stage_statuses
 from skutune.store import open_store
 
 
-def test_twenty_kills_at_random_moments_change_nothing(pipeline: Pipeline, undisturbed: Pipeline) -> None:
-    moments, killed = random.Random(7), 0
+def test_twenty_kills_at_random_times_do_not_change_the_tables(pipeline: Pipeline, undisturbed: Pipeline) -> None:
+    random_times, killed = random.Random(7), 0
     while killed < 20:
-        if not pipeline.run_and_kill(moments.uniform(0.5, 2.5)):
-            # It finished first: begin again, so that every kill hits a run at work.
+        if not pipeline.run_and_kill(random_times.uniform(0.5, 2.5)):
+            # It finished first: start over, so that every kill hits a running process.
             assert pipeline.tables() == undisturbed.tables()
             pipeline = Pipeline(pipeline.folder, f"{pipeline.store}-{killed}")
             pipeline.write()
@@ -32,22 +32,22 @@ def test_twenty_kills_at_random_moments_change_nothing(pipeline: Pipeline, undis
         assert pipeline.stage_file("compose", name) == undisturbed.stage_file("compose", name)
 
 
-@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_told_to_stop_says_so_and_goes_on_later(
-    pipeline: Pipeline, undisturbed: Pipeline, told: signal.Signals
+@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_stopped_by_a_signal_can_be_resumed(
+    pipeline: Pipeline, undisturbed: Pipeline, stop_signal: signal.Signals
 ) -> None:
     process = pipeline.start()
     pipeline.wait_for("describe/*/task-a1.json")
-    process.send_signal(told)
+    process.send_signal(stop_signal)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert "goes on from it" in stderr
+    assert "the same command resumes from it" in stderr
     assert "Traceback" not in stderr
     assert pipeline.run()[0] == 0
     assert pipeline.tables() == undisturbed.tables()
 
 
-def test_a_finished_run_writes_no_object_of_a_stage_again(pipeline: Pipeline) -> None:
+def test_a_finished_run_does_not_write_stage_objects_again(pipeline: Pipeline) -> None:
     assert pipeline.run()[0] == 0
     before = _times(Path(pipeline.store))
     code, stderr = pipeline.run()
@@ -56,7 +56,7 @@ def test_a_finished_run_writes_no_object_of_a_stage_again(pipeline: Pipeline) ->
     assert '"resumed": false' not in stderr
 
 
-def test_a_part_that_is_lost_is_made_again(pipeline: Pipeline, undisturbed: Pipeline) -> None:
+def test_a_lost_part_is_produced_again(pipeline: Pipeline, undisturbed: Pipeline) -> None:
     assert pipeline.run()[0] == 0
     lost = sorted(Path(pipeline.store).glob("sample/recommend/*/part-00002-*.parquet"))
     lost[0].unlink()
@@ -65,17 +65,17 @@ def test_a_part_that_is_lost_is_made_again(pipeline: Pipeline, undisturbed: Pipe
     assert pipeline.tables() == undisturbed.tables()
 
 
-def test_a_part_that_was_changed_is_an_error_and_no_data(pipeline: Pipeline) -> None:
+def test_a_modified_part_is_an_error(pipeline: Pipeline) -> None:
     assert pipeline.run("--until", "describe")[0] == 0
-    damaged = sorted(Path(pipeline.store).glob("sample/describe/*/part-00002-*.parquet"))[0]
-    damaged.write_bytes(damaged.read_bytes()[:-1] + b"X")
+    modified = sorted(Path(pipeline.store).glob("sample/describe/*/part-00002-*.parquet"))[0]
+    modified.write_bytes(modified.read_bytes()[:-1] + b"X")
     code, stderr = pipeline.run()
     assert code == 1
-    assert damaged.name in stderr
+    assert modified.name in stderr
     assert "Traceback" not in stderr
 
 
-def test_a_second_run_on_the_same_folder_is_refused_while_the_first_works(pipeline: Pipeline) -> None:
+def test_a_second_run_on_the_same_folder_is_rejected_while_the_first_is_running(pipeline: Pipeline) -> None:
     first = pipeline.start()
     lease = Path(pipeline.store) / "sample" / "lease.json"
     while not lease.exists():
@@ -88,7 +88,7 @@ def test_a_second_run_on_the_same_folder_is_refused_while_the_first_works(pipeli
     assert first.returncode == 0, first_stderr
 
 
-def test_a_run_of_another_version_is_refused_and_kept(pipeline: Pipeline) -> None:
+def test_a_run_of_another_version_is_rejected_and_not_changed(pipeline: Pipeline) -> None:
     assert pipeline.run("--until", "ingest")[0] == 0
     record = Path(pipeline.store) / "sample" / "run.yaml"
     record.write_text(record.read_text().replace("version: 1", "version: 99", 1))
@@ -98,18 +98,18 @@ def test_a_run_of_another_version_is_refused_and_kept(pipeline: Pipeline) -> Non
     assert "version: 99" in record.read_text()
 
 
-def test_status_tells_what_is_done_and_what_waits(pipeline: Pipeline) -> None:
+def test_status_shows_completed_and_waiting_stages(pipeline: Pipeline) -> None:
     assert pipeline.run("--until", "question")[0] == 0
     store = open_store(pipeline.store)
-    found = {each.stage: each for each in stage_statuses(store, runs.require_run(store, "sample"))}
-    assert found["question"].state == "done"
-    assert found["question"].rows >= 16
-    assert found["expand"].state == "waiting"
-    assert found["expand"].waits_for == ("distinct",)
+    statuses = {each.stage: each for each in stage_statuses(store, runs.require_run(store, "sample"))}
+    assert statuses["question"].state == "done"
+    assert statuses["question"].rows >= 16
+    assert statuses["expand"].state == "waiting"
+    assert statuses["expand"].waits_for == ("distinct",)
 
 
 def _times(folder: Path) -> dict[str, int]:
-    kept = ("run.yaml", "status.json", "lease.json")
+    excluded = ("run.yaml", "status.json", "lease.json")
     return {
-        str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name not in kept
+        str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name not in excluded
     }

@@ -1,4 +1,4 @@
-"""A changed setting or catalog reruns exactly what depends on it, and makes again only the rows that it changed."""
+"""A changed setting or catalog reruns only the dependent stages, and only for the affected rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UP_TO_COMPOSE = [stage.name for stage in graph.selected("compose")]
         ("models__generator__batch_size", 7, None),
     ],
 )
-def test_a_changed_setting_reruns_the_stages_that_depend_on_it(
+def test_a_changed_setting_reruns_dependent_stages(
     pipeline: Pipeline, path: str, value: object, changed: str | None
 ) -> None:
     assert pipeline.run()[0] == 0
@@ -42,7 +42,7 @@ def test_a_changed_setting_reruns_the_stages_that_depend_on_it(
     assert changed is None or changed in worked
 
 
-def test_going_back_to_an_earlier_setting_finds_all_of_it(pipeline: Pipeline) -> None:
+def test_reverting_a_setting_reuses_the_earlier_outputs(pipeline: Pipeline) -> None:
     assert pipeline.run()[0] == 0
     first = pipeline.tables()
     pipeline.write(stages__question__per_product=5)
@@ -55,7 +55,7 @@ def test_going_back_to_an_earlier_setting_finds_all_of_it(pipeline: Pipeline) ->
     assert pipeline.tables() == first
 
 
-def test_one_changed_product_makes_only_its_own_rows_again(pipeline: Pipeline) -> None:
+def test_a_changed_product_regenerates_only_its_own_rows(pipeline: Pipeline) -> None:
     assert pipeline.run()[0] == 0
     catalog = pipeline.folder / "grocery.csv"
     catalog.write_text(catalog.read_text().replace("Iced Tea", "Sweet Iced Tea"))
@@ -64,11 +64,11 @@ def test_one_changed_product_makes_only_its_own_rows_again(pipeline: Pipeline) -
     for event in _events(stderr):
         if event["event"] == "stage_finished" and event["stage"] in ("describe", "question", "paraphrase"):
             assert not event["resumed"]
-            made = event["items"] - event["reused"]
-            assert made == {"describe": 1, "paraphrase": 2, "question": 1}[event["stage"]], event
+            generated = event["items"] - event["reused"]
+            assert generated == {"describe": 1, "paraphrase": 2, "question": 1}[event["stage"]], event
 
 
-def test_a_new_variant_keeps_those_that_are_there(pipeline: Pipeline) -> None:
+def test_an_additional_variant_keeps_the_existing_ones(pipeline: Pipeline) -> None:
     assert pipeline.run("--until", "paraphrase")[0] == 0
     pipeline.write(stages__paraphrase__variants=3)
     _, stderr = pipeline.run("--until", "paraphrase")
@@ -77,7 +77,7 @@ def test_a_new_variant_keeps_those_that_are_there(pipeline: Pipeline) -> None:
     assert finished["reused"] == 32
 
 
-def test_a_run_based_on_another_takes_over_its_rows_and_buckets(pipeline: Pipeline) -> None:
+def test_a_run_reuses_rows_and_buckets_of_its_base(pipeline: Pipeline) -> None:
     assert pipeline.run()[0] == 0
     pipeline.write(catalog__buckets=None)
     code, stderr = pipeline.run("--run", "next", "--base", "sample")
@@ -90,14 +90,14 @@ def test_a_run_based_on_another_takes_over_its_rows_and_buckets(pipeline: Pipeli
     assert pipeline.tables("next")["compose"][1:] == pipeline.tables()["compose"][1:]
 
 
-def test_an_unknown_base_is_named_with_those_that_are_there(pipeline: Pipeline) -> None:
+def test_an_unknown_base_is_rejected_with_the_existing_runs(pipeline: Pipeline) -> None:
     assert pipeline.run("--until", "ingest")[0] == 0
     code, stderr = pipeline.run("--run", "next", "--base", "nothing")
     assert code == 10
-    assert "runs there: sample" in stderr
+    assert "existing runs: sample" in stderr
 
 
-def test_starting_at_a_stage_needs_those_before_it(pipeline: Pipeline) -> None:
+def test_starting_at_a_stage_requires_its_dependencies(pipeline: Pipeline) -> None:
     code, stderr = pipeline.run("--from", "question")
     assert code == 10
     assert "ingest" in stderr

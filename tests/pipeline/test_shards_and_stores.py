@@ -1,4 +1,4 @@
-"""The number of shards and the kind of store change nothing in the tables."""
+"""The tables do not depend on the number of shards or the kind of store."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from scripted_run import Pipeline
 from servers import S3Server
 
 
-def test_three_shards_give_the_tables_of_one(pipeline: Pipeline, undisturbed: Pipeline) -> None:
+def test_three_shards_produce_the_same_tables_as_one(pipeline: Pipeline, undisturbed: Pipeline) -> None:
     code, stderr = pipeline.run("--parallel", "3")
     assert code == 0, stderr
     assert pipeline.tables() == undisturbed.tables()
     assert pipeline.stage_file("compose", "train.jsonl") == undisturbed.stage_file("compose", "train.jsonl")
 
 
-def test_a_run_begun_with_one_shard_goes_on_with_three(pipeline: Pipeline, undisturbed: Pipeline) -> None:
+def test_a_run_with_one_shard_can_be_resumed_with_three(pipeline: Pipeline, undisturbed: Pipeline) -> None:
     pipeline.kill_at("question/*/task-a1.json")
     assert pipeline.run("--parallel", "3")[0] == 0
     assert pipeline.tables() == undisturbed.tables()
 
 
-def test_an_s3_store_gives_the_tables_of_a_folder(
+def test_an_s3_store_produces_the_same_tables_as_a_folder(
     pipeline: Pipeline, undisturbed: Pipeline, seaweedfs: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seaweedfs.set_environment(monkeypatch)
@@ -32,7 +32,7 @@ def test_an_s3_store_gives_the_tables_of_a_folder(
     assert remote.stage_file("compose", "train.jsonl") == undisturbed.stage_file("compose", "train.jsonl")
 
 
-def test_a_killed_run_on_s3_goes_on_at_once(
+def test_a_killed_run_on_s3_can_be_resumed_at_once(
     pipeline: Pipeline, undisturbed: Pipeline, seaweedfs: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seaweedfs.set_environment(monkeypatch)
@@ -45,7 +45,7 @@ def test_a_killed_run_on_s3_goes_on_at_once(
     assert remote.tables() == undisturbed.tables()
 
 
-def test_the_catalog_may_lie_in_the_store(
+def test_the_catalog_may_be_on_s3(
     pipeline: Pipeline, undisturbed: Pipeline, seaweedfs: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from skutune.store import open_store

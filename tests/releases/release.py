@@ -180,7 +180,7 @@ class Release:
             "gpu": {"check": False},
             # All pods are on this machine's network, where two controllers cannot have one port.
             "extraEnv": [
-                {"name": "SKUTUNE_PACE", "value": str(PACE)},
+                {"name": "SKUTUNE_INTERVAL_FACTOR", "value": str(PACE)},
                 {"name": "SKUTUNE_METRICS_PORT", "value": "0"},
             ],
             "controller": {"retrySeconds": 0, "graceSeconds": 3},

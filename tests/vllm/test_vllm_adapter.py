@@ -17,7 +17,7 @@ import pytest
 pytest.importorskip("vllm", reason="vLLM has an environment of its own: run `make test-vllm`")
 
 import torch
-from servers import steady_port
+from servers import non_ephemeral_port
 from vllm import LLM, SamplingParams
 from vllm.lora.request import LoRARequest
 
@@ -85,7 +85,7 @@ def test_vllm_with_the_adapter_says_what_transformers_say(adapter: Path, expecte
 @pytest.fixture
 def served(adapter: Path) -> Iterator[str]:
     """The address of a server that was started as the model card says, in the adapter's folder."""
-    port = steady_port()
+    port = non_ephemeral_port()
     settings = [
         f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in ENGINE.items()
     ]

@@ -1,7 +1,7 @@
-"""The command line: the only place, with `worker.py`, that prints, reads the environment or picks exit codes.
+"""The command line: the only package that prints, reads the environment and sets exit codes.
 
-Results go to stdout, everything else to stderr. Each command imports what it needs when it is called, so that
-`skutune --help` stays fast.
+Results go to stdout, everything else to stderr. Commands import their dependencies lazily, so that `skutune --help`
+stays fast.
 """
 
 from skutune.cli.app import main

@@ -1,4 +1,4 @@
-"""The `skutune` program: its commands, and what becomes of their errors."""
+"""The `skutune` program: registers the commands and maps errors to exit codes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from skutune.errors import InputError, SkutuneError, StoppedError, StopSignal
 
 app = typer.Typer(
     name="skutune",
-    help="Teach an LLM a product catalog: from a products file to a tuned model that answers with real product ids.",
+    help="Fine-tune an LLM on a product catalog, so that its answers name real products with their ids.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-catalog_app = typer.Typer(help="Look at a catalog before a run.", no_args_is_help=True)
-config_app = typer.Typer(help="The config: its schema, and a file with all defaults filled in.", no_args_is_help=True)
+catalog_app = typer.Typer(help="Validate a catalog before a run.", no_args_is_help=True)
+config_app = typer.Typer(help="Show the config schema, or a config with all defaults.", no_args_is_help=True)
 app.add_typer(catalog_app, name="catalog")
 app.add_typer(config_app, name="config")
 
@@ -43,7 +43,7 @@ catalog_app.command("check")(catalog.check)
 config_app.command("schema")(catalog.config_schema)
 config_app.command("show")(catalog.config_show)
 
-_UsageError: Any = typer.BadParameter.__mro__[1]  # typer brings its own click, and exports only the subclass
+_UsageError: Any = typer.BadParameter.__mro__[1]  # typer vendors click and exports only the subclass
 
 
 @app.callback()
@@ -51,14 +51,14 @@ def _options(
     context: typer.Context,
     cache: Annotated[
         Path | None,
-        typer.Option(envvar="SKUTUNE_CACHE", help="Folder for model weights. Default: ~/.cache/skutune."),
+        typer.Option(envvar="SKUTUNE_CACHE", help="Cache folder for model weights. Default: ~/.cache/skutune."),
     ] = None,
 ) -> None:
     context.obj = cache or Path.home() / ".cache" / "skutune"
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run a command and leave with its exit code."""
+    """Run a command and exit with its exit code."""
     _quiet_libraries()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
@@ -72,16 +72,18 @@ def _run(arguments: list[str] | None) -> int:
         hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
         return report_error(InputError(f"{error.format_message()}{hint}"))
     except (StopSignal, typer.Abort):
-        return report_error(StoppedError("told to stop; what is done stays, and the same command goes on from it"))
+        return report_error(
+            StoppedError("stopped by a signal; completed work is kept, and the same command resumes from it")
+        )
     except SystemExit as error:
         if not isinstance(error.__context__, BrokenPipeError):
             raise
-        return 0  # who read our output has left; typer ends with 1 then, which would say that it is our fault
+        return 0  # stdout was closed by its reader; typer exits with 1, which would mean an internal error
     except SkutuneError as error:
         return report_error(error)
-    except Exception as error:  # noqa: BLE001 - the last place that can say that this is skutune's own fault
+    except Exception as error:  # noqa: BLE001 - any other exception is an internal error
         traceback.print_exc()
-        return report_error(SkutuneError(f"a fault of skutune itself: {type(error).__name__}: {error}"))
+        return report_error(SkutuneError(f"internal error: {type(error).__name__}: {error}"))
     return code if isinstance(code, int) else 0
 
 
@@ -90,7 +92,7 @@ def _stop(signal_number: int, frame: object) -> NoReturn:
 
 
 def _quiet_libraries() -> None:
-    """Model libraries talk on both streams; what they say is for their own developers."""
+    """Silence model libraries, which log to both stdout and stderr."""
     for name, value in {
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "TRANSFORMERS_VERBOSITY": "error",

@@ -1,4 +1,4 @@
-"""What a person at a terminal sees, and what a log gets: progress bars, or one JSON line an event."""
+"""Output of the commands: progress bars on a terminal, one JSON event per line elsewhere."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ _EVENT_SECONDS = 5.0
 
 
 def is_terminal() -> bool:
-    """Whether a person looks at stderr."""
+    """Whether stderr is a terminal."""
     return sys.stderr.isatty()
 
 
 def say(text: str) -> None:
-    """A line on stderr. Nobody may be reading any more; that is no reason to end the work."""
+    """Print a line to stderr. If stderr is closed, the work continues."""
     try:
         print(text, file=sys.stderr, flush=True)
     except BrokenPipeError:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - stays open until the process ends
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - stays open until the process exits
 
 
 def event(name: str, **fields: Any) -> None:
-    """One JSON line on stderr."""
+    """Print a JSON event to stderr."""
     say(_event_line(name, **fields))
 
 
 def print_result(text: str, **fields: Any) -> None:
-    """The last word of a command: words for a person, an event for a log."""
+    """Print the result of a command: `text` on a terminal, a `finished` event elsewhere."""
     if is_terminal():
         say(text)
     else:
@@ -49,13 +49,13 @@ def print_result(text: str, **fields: Any) -> None:
 
 
 def report_error(error: SkutuneError) -> int:
-    """Print an error in words (a terminal) or as an event, and return its exit code."""
+    """Print an error and return its exit code."""
     say(format_error(error))
     return error.exit_code
 
 
 def format_error(error: SkutuneError) -> str:
-    """An error as stderr gets it: in words (a terminal) or as one JSON line."""
+    """Format an error as text on a terminal, as a JSON event elsewhere."""
     if is_terminal():
         return f"skutune: {error}"
     fields: dict[str, Any] = {}
@@ -68,13 +68,13 @@ def _event_line(name: str, **fields: Any) -> str:
     return json.dumps({"event": name, "time": round(time.time(), 3), **fields}, ensure_ascii=False)
 
 
-class Events:
-    """Tells a log of a run: a JSON line when a stage starts, every few seconds, and when it ends."""
+class EventObserver:
+    """Logs JSON events when a stage starts, every few seconds, and when it finishes."""
 
     def __init__(self) -> None:
         self._last: dict[str, float] = {}
 
-    def __enter__(self) -> Events:
+    def __enter__(self) -> EventObserver:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -104,8 +104,8 @@ class Events:
         event("stage_finished", **summary(stage, manifest, seconds), resumed=resumed)
 
 
-class Terminal:
-    """Shows a run to a person: one bar a stage."""
+class TerminalObserver:
+    """Shows one progress bar per stage."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True)
@@ -122,7 +122,7 @@ class Terminal:
         self._tasks: dict[str, TaskID] = {}
         self._shards: dict[str, dict[int, Progress]] = {}
 
-    def __enter__(self) -> Terminal:
+    def __enter__(self) -> TerminalObserver:
         self.bars.start()
         return self
 
@@ -156,13 +156,13 @@ class Terminal:
             total=1,
             completed=1,
             amount=(f"{manifest.rows():,} rows{rejected}" if manifest.rows() else "done")
-            + (", kept" if resumed else ""),
+            + (", unchanged" if resumed else ""),
             speed=f"{speed:,.0f} tokens/s" if speed >= 1 and not resumed else "",
         )
 
 
 def summary(stage: Stage, manifest: Manifest, seconds: float) -> dict[str, Any]:
-    """What is worth knowing of a finished stage."""
+    """The statistics of a finished stage, for its event."""
     return {
         "stage": stage.name,
         "rows": manifest.rows(),
@@ -175,9 +175,9 @@ def summary(stage: Stage, manifest: Manifest, seconds: float) -> dict[str, Any]:
     }
 
 
-def watcher() -> Terminal | Events:
-    """Bars where a person looks, events elsewhere."""
-    return Terminal() if is_terminal() else Events()
+def run_observer() -> TerminalObserver | EventObserver:
+    """Progress bars on a terminal, events elsewhere."""
+    return TerminalObserver() if is_terminal() else EventObserver()
 
 
 class _Amount(TextColumn):
@@ -191,7 +191,7 @@ class _Speed(TextColumn):
 
 
 class _TimeLeft(TextColumn):
-    """Time left, where the end is known."""
+    """The estimated time left, if the total is known."""
 
     def __init__(self) -> None:
         super().__init__("")

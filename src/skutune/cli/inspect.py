@@ -1,4 +1,4 @@
-"""The commands that look at a run or ask it something: status, runs, ask, explain, report."""
+"""The commands that inspect or query a run: status, runs, ask, explain, report."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from skutune.pipeline.runs import RunInfo
 from skutune.pipeline.status import RunState, StageStatus
 from skutune.store.base import ObjectStore
 
-StoreOption = Annotated[str, typer.Option("--store", help="Local folder or s3://bucket/prefix.")]
-RunOption = Annotated[str | None, typer.Option("--run", help="Name of the run. Default: the last that finished.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
+StoreOption = Annotated[str, typer.Option("--store", help="Store: a local folder or s3://bucket/prefix.")]
+RunOption = Annotated[str | None, typer.Option("--run", help="Name of the run. Default: the last one that finished.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 _PIPE_COLUMNS = 160
 
 
 def status(
     store: StoreOption = "./runs",
     run: RunOption = None,
-    watch: Annotated[bool, typer.Option(help="Show it again every two seconds until the run ends.")] = False,
+    watch: Annotated[bool, typer.Option(help="Refresh every two seconds until the run ends.")] = False,
     as_json: JsonOption = False,
     release: Annotated[
-        str | None, typer.Option(help="A release of the chart: its status by kubectl's rights, without the store.")
+        str | None, typer.Option(help="Name of a Helm release: read its status from the cluster instead of the store.")
     ] = None,
     namespace: Annotated[
-        str | None, typer.Option("--namespace", "-n", help="Of the release. Default: the kubeconfig's.")
+        str | None, typer.Option("--namespace", "-n", help="Namespace of the release. Default: that of the kubeconfig.")
     ] = None,
 ) -> None:
-    """Show how far a run is: stages, rows, tokens, what each waits for."""
+    """Show the status of a run: stages, rows, tokens, and what each stage waits for."""
     from skutune.pipeline import runs as records
-    from skutune.pipeline.status import run_state, stage_statuses, waiting
+    from skutune.pipeline.status import run_state, stage_statuses, waiting_reasons
 
     if release is not None:
         _show_release(release, namespace, watch, as_json)
@@ -53,9 +53,9 @@ def status(
         else:
             console = Console() if sys.stdout.isatty() else Console(width=_PIPE_COLUMNS)
             console.print(_status_table(info, state, stages))
-            for words in (*waiting(opened, info.run), state.message):
-                if words:
-                    console.print(words, markup=False, highlight=False)
+            for line in (*waiting_reasons(opened, info.run), state.message):
+                if line:
+                    console.print(line, markup=False, highlight=False)
         if not watch or state.state != "running":
             return
         time.sleep(2)
@@ -79,29 +79,30 @@ def runs(store: StoreOption = "./runs", as_json: JsonOption = False) -> None:
 
 def ask(
     context: typer.Context,
-    question: Annotated[str, typer.Argument(help="What a shopper would ask.")],
+    question: Annotated[str, typer.Argument(help="A question as a shopper would ask it.")],
     store: StoreOption = "./runs",
     run: RunOption = None,
     linked: Annotated[
-        bool, typer.Option("--linked", help="The model names what it recommends, the run's linker finds the products.")
+        bool,
+        typer.Option("--linked", help="Let the model name products freely, and link the names with the run's linker."),
     ] = False,
     unavailable: Annotated[
-        Path | None, typer.Option(help="File with the ids, one a line, that must not be recommended.")
+        Path | None, typer.Option(help="File of product ids that must not be recommended, one per line.")
     ] = None,
-    max_tokens: Annotated[int, typer.Option(min=48, help="Length of the answer at most.")] = 400,
+    max_tokens: Annotated[int, typer.Option(min=48, help="Maximum length of the answer, in tokens.")] = 400,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask the tuned model. It can name only products of the catalog."""
+    """Ask the tuned model a question. It can only recommend products of the catalog."""
     from skutune.serving.finished_run import answer_model, named_products
 
     if not question.strip():
-        raise InputError("the question is empty; write what a shopper would ask")
-    without = _ids(unavailable)
+        raise InputError("the question is empty; ask what a shopper would ask")
+    excluded = _read_ids(unavailable)
     opened, info = open_run(store, run)
     products = named_products(opened, info, context.obj) if linked else None
     with answer_model(opened, info, context.obj) as model:
-        tell_unknown(without, model.trie.ids, unavailable)
-        answer = model.ask(question, unavailable=without, linked=products, max_tokens=max_tokens)
+        report_unknown_ids(excluded, model.trie.ids, unavailable)
+        answer = model.ask(question, unavailable=excluded, linked=products, max_tokens=max_tokens)
     print(
         json.dumps({"question": question, "answer": asdict(answer.answer)}, ensure_ascii=False)
         if as_json
@@ -113,14 +114,16 @@ def explain(
     example: Annotated[str | None, typer.Argument(metavar="EXAMPLE-ID", help="Id of an example.")] = None,
     store: StoreOption = "./runs",
     run: RunOption = None,
-    product: Annotated[str | None, typer.Option(help="Id of a product: all that was made of it.")] = None,
+    product: Annotated[
+        str | None, typer.Option(help="Product id: show everything generated from this product.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the chain behind an example, or all that was made of a product."""
+    """Show how an example was produced, or everything generated from a product."""
     from skutune.serving.explain import explain_example, explain_product, render
 
     if (example is None) == (product is None):
-        raise InputError("name either an example's id or --product ID")
+        raise InputError("specify either EXAMPLE-ID or --product ID")
     opened, info = open_run(store, run)
     chain = (
         explain_product(opened, info, product) if product is not None else explain_example(opened, info, str(example))
@@ -131,9 +134,9 @@ def explain(
 def report(
     store: StoreOption = "./runs",
     run: RunOption = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a copy here.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Copy the report to this file.")] = None,
 ) -> None:
-    """Say where the run's report is, or write a copy of it."""
+    """Print the location of the run's report, or copy it."""
     from skutune.pipeline import runs as records
 
     opened, info = open_run(store, run)
@@ -150,47 +153,51 @@ def report(
 
 
 def open_run(store: str, run: str | None) -> tuple[ObjectStore, RunInfo]:
-    """The store and the run that a command names, or the run that finished last. Raises InputError."""
+    """The store, and the named run or the last one that finished. Raises InputError."""
     from skutune.pipeline import runs as records
     from skutune.store import open_store
 
     opened = open_store(store)
-    name = run or records.latest(opened) or _only(records.list_runs(opened), opened.uri)
+    name = run or records.latest(opened) or _only_run(records.list_runs(opened), opened.uri)
     return opened, records.require_run(opened, name)
 
 
-def _only(names: list[str], uri: str) -> str:
+def _only_run(names: list[str], uri: str) -> str:
     if len(names) == 1:
         return names[0]
     if not names:
-        raise InputError(f"no runs in {uri}; name another store with --store, or start one with `skutune run`")
-    raise InputError(f"several runs in {uri}, and none has finished: name one with --run: {', '.join(names)}")
+        raise InputError(f"no runs in {uri}; choose another store with --store, or start a run with `skutune run`")
+    raise InputError(f"no run in {uri} has finished; choose one with --run: {', '.join(names)}")
 
 
-def _ids(path: Path | None) -> list[str]:
+def _read_ids(path: Path | None) -> list[str]:
     if path is None:
         return []
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except OSError as error:
-        raise InputError(f"--unavailable {path}: {error.strerror}; name a file with one id a line") from None
+        raise InputError(f"--unavailable {path}: {error.strerror}; use a file with one id per line") from None
     except UnicodeDecodeError:
-        raise InputError(f"--unavailable {path}: not UTF-8 text; name a file with one id a line") from None
+        raise InputError(f"--unavailable {path}: not UTF-8; use a text file with one id per line") from None
 
 
-def tell_unknown(ids: list[str], known: Collection[str], path: Path | None) -> None:
-    """Say how many ids no product has. Raises InputError where that is all of them: another catalog's, or no ids."""
+def report_unknown_ids(ids: list[str], known: Collection[str], path: Path | None) -> None:
+    """Warn about ids that are not in the catalog. Raises InputError if none of them is."""
     unknown = sorted(set(ids) - set(known))
     if unknown and len(unknown) == len(set(ids)):
-        raise InputError(f"--unavailable {path}: none of its ids is in the catalog, such as {unknown[0][:40]!r}")
+        raise InputError(
+            f"--unavailable {path}: none of the ids is in the catalog, for example {unknown[0][:40]!r}; "
+            "use ids of this catalog"
+        )
     if unknown:
         say(
-            f"--unavailable {path}: {len(unknown)} of {len(set(ids))} ids are not in the catalog: {unknown[0][:40]!r} …"
+            f"--unavailable {path}: {len(unknown)} of {len(set(ids))} ids are not in the catalog, "
+            f"for example {unknown[0][:40]!r}"
         )
 
 
 def _show_release(release: str, namespace: str | None, watch: bool, as_json: bool) -> None:
-    """The copy of the status that a release's controller keeps in the cluster."""
+    """Print the copy of the status that the controller keeps in the cluster."""
     from skutune.cluster.release_status import release_status
 
     while True:

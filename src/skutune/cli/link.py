@@ -1,7 +1,7 @@
-"""`skutune link`: which product a name stands for, for one name or as many lines as arrive on stdin.
+"""`skutune link`: finds the product that a name refers to, for arguments or for the lines of stdin.
 
-Lines are linked together as they arrive: thousands from a file share the encoder's batches, and what another program
-writes a line at a time is answered a line at a time.
+Lines are batched as they arrive: thousands of lines from a file share the encoder's batches, while a program that
+writes one line at a time gets one answer at a time.
 """
 
 from __future__ import annotations
@@ -21,62 +21,64 @@ from skutune.text import fold
 
 _BATCH = 1000
 _READ_BYTES = 1 << 16
-_LINE_BYTES = 1 << 20  # a longer line is no text, and joining its pieces would take for ever
-_SHOWN = 80  # characters of a text, at a terminal
-_WORDS = {
-    "literal": "the very name",
-    "same_words": "the same words",
-    "fits": "all words, same kind of thing",
+_LINE_BYTES = 1 << 20  # bounds the quadratic cost of joining the chunks of a line
+_MAX_SHOWN_CHARACTERS = 80  # of a text, on a terminal
+_LEXICAL_MATCHES = {
+    "literal": "exact name",
+    "same_words": "same words",
+    "fits": "all words, same product type",
     "covered": "all words",
-    "head_agrees": "same kind of thing",
+    "head_agrees": "same product type",
 }
-"""What words say for a candidate, the strongest first: that alone is shown."""
-_MORE = {"attribute_coverage": "words in its attributes", "constraint_extra": "a constraint not asked for"}
+"""Lexical features of a candidate, strongest first; only the first match is shown."""
+_OTHER_FEATURES = {"attribute_coverage": "words in its attributes", "constraint_extra": "additional constraint"}
 _COSINES = ("name_cosine", "text_cosine")
 
 
 def link(
     context: typer.Context,
-    texts: Annotated[list[str] | None, typer.Argument(help="Names; without any, lines of stdin.")] = None,
+    texts: Annotated[list[str] | None, typer.Argument(help="Names. Default: the lines of stdin.")] = None,
     store: StoreOption = "./runs",
     run: RunOption = None,
-    top: Annotated[int, typer.Option(min=1, max=100, help="Candidates to show.")] = 3,
+    top: Annotated[int, typer.Option(min=1, max=100, help="Number of candidates to show.")] = 3,
     precision: Annotated[
         float | None,
-        typer.Option(help="Wanted share of right products among the linked, between 0 and 1. Default: the run's."),
+        typer.Option(help="Target precision of the links, between 0 and 1. Default: that of the run."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the closest product for names, or none: one JSON object a line."""
+    """Link names to the closest product or to none. Prints one JSON object per line, or text on a terminal."""
     if precision is not None and not 0 < precision < 1:
-        raise InputError(f"--precision {precision:g}: not between 0 and 1; 0.9 wants nine of ten links right")
-    batches = _given(texts) if texts else _arriving(sys.stdin.buffer)
+        raise InputError(
+            f"--precision {precision:g}: must be between 0 and 1; 0.9 means that 9 of 10 links are correct"
+        )
+    batches = _batch_arguments(texts) if texts else _batch_lines(sys.stdin.buffer)
     if not texts and sys.stdin.isatty():
-        say("One name a line; Ctrl-D ends.")
-    # On a busy machine OpenMP's threads wait for each other by spinning: one name took 0.5 s instead of 0.01 s.
+        say("Enter one name per line; Ctrl-D ends the input.")
+    # Spinning OpenMP threads on a busy machine slow down one name from 0.01 s to 0.5 s.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
     from skutune.serving.finished_run import link_texts, linker_of
 
     opened, info = open_run(store, run)
     linker = linker_of(opened, info, context.obj, precision)
-    show = _as_json if as_json or not sys.stdout.isatty() else _for_a_person
+    show = _format_json if as_json or not sys.stdout.isatty() else _format_text
     for batch in batches:
         for linked in link_texts(linker, batch, top):
             print(show(linked))
         sys.stdout.flush()
 
 
-def _given(texts: Sequence[str]) -> Iterator[list[str]]:
+def _batch_arguments(texts: Sequence[str]) -> Iterator[list[str]]:
     for number, text in enumerate(texts, start=1):
         try:
             text.encode()
-        except UnicodeEncodeError:  # Python keeps bytes of an argument that it cannot read as lone surrogates
-            raise InputError(f"text {number}: not UTF-8; convert it first, for example with iconv") from None
+        except UnicodeEncodeError:  # Python decodes invalid bytes in arguments to lone surrogates
+            raise InputError(f"text {number}: not UTF-8; convert it, for example with iconv") from None
     return (list(texts[at : at + _BATCH]) for at in range(0, len(texts), _BATCH))
 
 
-def _arriving(stream: BinaryIO) -> Iterator[list[str]]:
-    """The lines of a stream, together as they arrive. Raises InputError that names a line which is no text."""
+def _batch_lines(stream: BinaryIO) -> Iterator[list[str]]:
+    """Batches of the lines of a stream as they arrive. Raises InputError with the number of an invalid line."""
     number, rest = 0, b""
     while chunk := stream.read1(_READ_BYTES):  # type: ignore[attr-defined]  # a buffered reader has it
         *lines, rest = (rest + chunk).split(b"\n")
@@ -85,7 +87,7 @@ def _arriving(stream: BinaryIO) -> Iterator[list[str]]:
             yield [_text(line, number + place) for place, line in enumerate(batch, start=1)]
             number += len(batch)
         if len(rest) > _LINE_BYTES:
-            raise InputError(f"line {number + 1} of stdin: longer than {_LINE_BYTES:,} bytes; write one name a line")
+            raise InputError(f"line {number + 1} of stdin: longer than {_LINE_BYTES:,} bytes; write one name per line")
     if rest:
         yield [_text(rest, number + 1)]
 
@@ -96,29 +98,29 @@ def _text(line: bytes, number: int) -> str:
     except UnicodeDecodeError as error:
         raise InputError(
             f"line {number} of stdin: not UTF-8 (byte {error.start + 1} of the line is 0x{line[error.start]:02x}); "
-            "convert it first, for example with iconv"
+            "convert it, for example with iconv"
         ) from None
 
 
-def _as_json(linked: Mapping[str, Any]) -> str:
+def _format_json(linked: Mapping[str, Any]) -> str:
     return json.dumps(linked, ensure_ascii=False)
 
 
-def _for_a_person(linked: Mapping[str, Any]) -> str:
+def _format_text(linked: Mapping[str, Any]) -> str:
     product = linked["product"]
-    found = f"{product['name']}: id {product['id']} (p {product['p']:.2f})" if product else "no close product"
-    text = fold(linked["text"])  # a control character would act on the terminal
-    shown = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    target = f"{product['name']}: id {product['id']} (p {product['p']:.2f})" if product else "no close product"
+    text = fold(linked["text"])  # removes control characters, which the terminal would interpret
+    shown = text if len(text) <= _MAX_SHOWN_CHARACTERS else text[: _MAX_SHOWN_CHARACTERS - 1] + "…"
     candidates = [
         f"    {candidate['p']:.2f}  {candidate['name']}: id {candidate['id']}  ({_reasons(candidate['evidence'])})"
         for candidate in linked["candidates"]
     ]
-    return "\n".join([f"{shown or '(empty)'} → {found}", *candidates])
+    return "\n".join([f"{shown or '(empty)'} → {target}", *candidates])
 
 
 def _reasons(evidence: Mapping[str, float]) -> str:
-    """The main evidence in words; cosines in the units of the linker, where about 1 is two wordings of one thing."""
-    words = next((said for name, said in _WORDS.items() if evidence.get(name)), "few words in common")
-    more = [said for name, said in _MORE.items() if evidence.get(name)]
+    """A summary of the evidence. Cosines are in units of the linker, where about 1 means paraphrases of one name."""
+    lexical = next((label for name, label in _LEXICAL_MATCHES.items() if evidence.get(name)), "few words in common")
+    other = [label for name, label in _OTHER_FEATURES.items() if evidence.get(name)]
     name, text = (evidence.get(each, 0.0) for each in _COSINES)
-    return ", ".join([words, *more, f"near by name {name:.1f}, by text {text:.1f}"])
+    return ", ".join([lexical, *other, f"similarity: name {name:.1f}, text {text:.1f}"])

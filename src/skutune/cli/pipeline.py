@@ -1,4 +1,4 @@
-"""The commands that do the work on this machine: demo, run."""
+"""The commands that run the pipeline on this machine: demo, run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 import yaml
 
-from skutune.cli.console import is_terminal, print_result, say, watcher
+from skutune.cli.console import is_terminal, print_result, run_observer, say
 from skutune.config.load import load_config, parse_config
 from skutune.config.schema import Config
 from skutune.config.yaml_file import apply_overrides
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from skutune.pipeline.runs import RunInfo
     from skutune.store import ObjectStore
 
-StoreOption = Annotated[str | None, typer.Option("--store", help="Local folder or s3://bucket/prefix.")]
+StoreOption = Annotated[str | None, typer.Option("--store", help="Store: a local folder or s3://bucket/prefix.")]
 
-# What the tiny demo does less of: the same stages over four products.
+# Overrides for the tiny demo, which runs the same stages over four products.
 _TINY = (
     "run=demo-tiny",
     "stages.describe.attempts=1",
@@ -56,13 +56,15 @@ _DEMO_TOKENS = {"full": 256, "tiny": 144}
 
 def demo(
     context: typer.Context,
-    size: Annotated[Literal["full", "tiny"], typer.Option(help="tiny: four products, in about a minute.")] = "full",
+    size: Annotated[Literal["full", "tiny"], typer.Option(help="tiny: four products in about a minute.")] = "full",
     store: StoreOption = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a setting.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a setting; repeatable.")
+    ] = None,
     until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
-    parallel: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    parallel: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
 ) -> None:
-    """Run everything on a packaged sample catalog with a small real LLM, and ask the tuned model a question."""
+    """Run the pipeline on a sample catalog with a small LLM, then ask the tuned model a question."""
     from skutune.local.runner import Options
     from skutune.samples import DEMO_QUESTION
 
@@ -75,18 +77,23 @@ def demo(
 
 def run(
     context: typer.Context,
-    config_file: Annotated[Path, typer.Option("--config", "-c", help="The run's config, a YAML file.")],
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a setting.")] = None,
+    config_file: Annotated[Path, typer.Option("--config", "-c", help="Config file (YAML).")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a setting; repeatable.")
+    ] = None,
     until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
     first: Annotated[
-        str | None, typer.Option("--from", help="Begin at this stage; fails where one that it needs is not done.")
+        str | None,
+        typer.Option("--from", help="Start at this stage; fails if a stage that it depends on is not complete."),
     ] = None,
     store: StoreOption = None,
-    name: Annotated[str | None, typer.Option("--run", help="Another run name than the config's.")] = None,
-    base: Annotated[str | None, typer.Option(help="Reuse what this earlier run made of the same inputs.")] = None,
-    parallel: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    name: Annotated[str | None, typer.Option("--run", help="Run name; overrides the config.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Reuse rows of this earlier run where the inputs are the same.")
+    ] = None,
+    parallel: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
 ) -> None:
-    """Run the pipeline on this machine; run again to go on where it stopped."""
+    """Run the pipeline on this machine, or resume it."""
     from skutune.local.runner import Options
     from skutune.pipeline import graph
 
@@ -108,12 +115,12 @@ def _run(config: Config, cache: Path, options: Options) -> None:
     from skutune.store import open_store
 
     store = open_store(config.store)
-    with watcher() as seen:
-        run_pipeline(config, store, cache, seen, options)
+    with run_observer() as observer:
+        run_pipeline(config, store, cache, observer, options)
 
 
 def _demo_config(cache: Path, size: str, store: str | None, overrides: list[str]) -> Config:
-    """The packaged config with the sample catalog and the small models in their places."""
+    """The packaged config, with paths to the sample catalog and the small models."""
     from skutune.samples import SAMPLE_PRODUCTS, demo_config, verdicts, write_sample
     from skutune.samples.models import prepare_encoder, prepare_generator
 
@@ -133,7 +140,7 @@ def _demo_config(cache: Path, size: str, store: str | None, overrides: list[str]
     for role, folder in (("generator", generator), ("encoder", encoder), ("base", generator)):
         document["models"][role]["name"] = str(folder)
     apply_overrides(document, [*(_TINY if size == "tiny" else ()), *overrides])
-    return parse_config(document, "the demo's config")
+    return parse_config(document, "demo config")
 
 
 def _ask_demo(config: Config, cache: Path, question: str, max_tokens: int) -> None:
@@ -144,19 +151,19 @@ def _ask_demo(config: Config, cache: Path, question: str, max_tokens: int) -> No
     info = runs.require_run(store, config.run)
     if is_terminal():
         say(f"\nAsking the tuned model: {question}\n")
-    # The same model answers the same question alike: a demo that is run again need not load it again.
+    # Decoding is deterministic, so the answer is cached: a repeated demo need not load the model.
     folder, _ = runs.stage_output(store, info, "finetune")
-    kept = f"{folder}/demo-answer.txt"
+    answer_key = f"{folder}/demo-answer.txt"
     try:
-        text = store.get(kept).decode()
+        text = store.get(answer_key).decode()
     except NotFoundError:
         text = _answer(store, info, cache, question, max_tokens)
-        store.put(kept, text.encode())
+        store.put(answer_key, text.encode())
     print(text, flush=True)
     report = f"{config.store}/{config.run}/report.html"
-    where = "" if config.store == str(Path("runs").resolve()) else f" --store {config.store}"
-    more = f'skutune ask{where} --run {config.run} "What goes well with grilled chicken?"'
-    print_result(f"\nReport: {report}\nAsk more: {more}", report=report)
+    store_option = "" if config.store == str(Path("runs").resolve()) else f" --store {config.store}"
+    command = f'skutune ask{store_option} --run {config.run} "What goes well with grilled chicken?"'
+    print_result(f"\nReport: {report}\nAsk more: {command}", report=report)
 
 
 def _answer(store: ObjectStore, info: RunInfo, cache: Path, question: str, max_tokens: int) -> str:
@@ -170,5 +177,5 @@ def _absolute(store: str) -> str:
     if "://" in store:
         return store
     if not store.strip():
-        raise InputError("--store is empty; name a folder or s3://bucket/prefix")
+        raise InputError("--store is empty; use a folder or s3://bucket/prefix")
     return os.path.abspath(os.path.expanduser(store))

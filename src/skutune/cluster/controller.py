@@ -99,7 +99,7 @@ def _run(
     with_retries(lambda: check_writable(store))
     with ExitStack() as held:
         lease = with_retries(
-            lambda: held.enter_context(hold(store, runs.lease_key(config.run), owner=owner, succeed=True))
+            lambda: held.enter_context(hold(store, runs.lease_key(config.run), owner=owner, preempt_same_owner=True))
         )
         frozen = with_retries(
             lambda: freeze_inputs(

@@ -57,7 +57,7 @@ class ProgressReader:
 def _total(documents: list[dict[str, Any]]) -> StageProgress:
     timed = [document for document in documents if document["seconds"] > 0]
     generated = sum(document["completion_tokens"] / document["seconds"] for document in timed)
-    trained = sum(document.get("trained_per_second", 0.0) for document in documents)
+    trained = sum(document.get("trained_tokens_per_second", 0.0) for document in documents)
     return StageProgress(
         sum(document["done"] for document in documents),
         sum(document["total"] for document in documents),

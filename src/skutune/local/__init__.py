@@ -1,1 +1,1 @@
-"""The pipeline on one machine."""
+"""Runs the pipeline on one machine."""

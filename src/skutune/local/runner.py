@@ -1,7 +1,7 @@
-"""The pipeline on this machine: the stages in order, each through the task documents that a cluster would use.
+"""Runs the pipeline on this machine: the stages in order, with the same task documents as on a cluster.
 
-With one shard the worker runs in this process and keeps the models loaded from stage to stage; with several, each shard
-is a process of its own (`skutune worker`), as in a pod.
+A single shard runs in this process and keeps models loaded between stages; several shards run as `skutune worker`
+subprocesses, as in pods.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ _POLL_SECONDS = 0.5
 
 
 class RunObserver(Protocol):
-    """Who watches a run."""
+    """Receives the progress of a run."""
 
     def stage_started(self, stage: Stage, parts: int) -> None:
-        """A stage begins to work on this many missing parts."""
+        """A stage starts, with this many missing parts."""
         ...
 
     def progressed(self, progress: Progress) -> None:
-        """A shard is this far."""
+        """A shard reported its progress."""
         ...
 
     def stage_finished(self, stage: Stage, manifest: Manifest, seconds: float, resumed: bool) -> None:
-        """A stage is done; `resumed` says that nothing was left to do."""
+        """A stage is complete; `resumed` if it already was."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What of a pipeline is run, and how wide."""
+    """Which stages of a pipeline run, with how many shards."""
 
     until: str | None = None
     first: str | None = None
@@ -61,26 +61,26 @@ class Options:
 def run_pipeline(
     config: Config, store: ObjectStore, cache: Path, observer: RunObserver, options: Options = Options()
 ) -> dict[str, Manifest]:
-    """Run or resume a pipeline; returns the manifest of each stage.
+    """Run or resume a pipeline, and return the manifest of each stage.
 
     Raises:
-        InputError: the config, catalog, a model or the store is wrong, or another process runs this run.
-        SkutuneError: a stage failed; what is done stays, and the next call goes on from it.
+        InputError: the config, catalog, a model or the store is invalid, or another process is running this run.
+        SkutuneError: a stage failed; completed work is kept, and the next call resumes from it.
     """
-    wanted = graph.selected(options.until)
-    done_before = {stage.name for stage in graph.selected(options.first)} - {options.first} if options.first else set()
+    selected = graph.selected(options.until)
+    skipped = {stage.name for stage in graph.selected(options.first)} - {options.first} if options.first else set()
     check_writable(store)
     with hold(store, runs.lease_key(config.run)) as lease:
         info = submit.open_run(store, config, options.base)
-        pipeline = _Pipeline(config, store, cache, _Guarded(observer, lease), options.shards, info)
+        pipeline = _Pipeline(config, store, cache, _LeaseCheckingObserver(observer, lease), options.shards, info)
         try:
-            for stage in wanted:
+            for stage in selected:
                 lease.check()
-                pipeline.run(stage, may_work=stage.name not in done_before)
-                if stage.name == "ingest":  # a faulty catalog is told first, and quickly
-                    pipeline.find_models(wanted)
+                pipeline.run(stage, may_run=stage.name not in skipped)
+                if stage.name == "ingest":  # first, so that errors in the catalog are reported quickly
+                    pipeline.check_models(selected)
         except BaseException as error:
-            with suppress(InputError, RetryableError):  # a store that fails now is what `error` tells of already
+            with suppress(InputError, RetryableError):  # `error` has the same cause
                 save_status(store, config.run, _state_of(error), pipeline.working, str(error)[:2000])
             raise
         finally:
@@ -91,8 +91,8 @@ def run_pipeline(
     return pipeline.done
 
 
-class _Guarded:
-    """Passes on what a run says, and ends the run once another one has taken its place."""
+class _LeaseCheckingObserver:
+    """Forwards progress, and stops the run once another one has taken over its lease."""
 
     def __init__(self, observer: RunObserver, lease: Lease) -> None:
         self._observer, self._lease = observer, lease
@@ -113,34 +113,32 @@ class _Pipeline:
         self.done: dict[str, Manifest] = {}
         self.working: dict[str, str] = {}
 
-    def find_models(self, wanted: list[Stage]) -> None:
-        """Find all models, and verdicts by hand, before any model is put to work, those that need no network first.
+    def check_models(self, selected: list[Stage]) -> None:
+        """Check that all models and the judge labels exist before any model runs; local models first.
 
         Raises:
-            InputError: one is not there.
+            InputError: one of them does not exist.
         """
         labels_digest(self.config)
-        roles = {role for stage in wanted for role in graph.models_of(stage, self.config)}
+        roles = {role for stage in selected for role in graph.models_of(stage, self.config)}
         for role in sorted(roles, key=lambda role: (self.pool.is_remote(role), role)):
             self.pool.identity(role)
 
-    def run(self, stage: Stage, may_work: bool) -> None:
-        """Bring one stage to its manifest."""
+    def run(self, stage: Stage, may_run: bool) -> None:
+        """Complete one stage."""
         started = time.monotonic()
         task = self._task(stage)
         folder = StageFolder.read(self.store, task.folder)
         manifest = folder.manifest
         resumed = manifest is not None
         if manifest is None:
-            if not may_work:
-                raise InputError(
-                    f"--from: it needs the stage {stage.name}, which is not done; leave --from away to run it"
-                )
-            manifest = self._work(stage, task, folder)
+            if not may_run:
+                raise InputError(f"--from: depends on stage {stage.name}, which is not complete; omit --from to run it")
+            manifest = self._run_missing(stage, task, folder)
         self.info = submit.record_done(self.store, self.info, stage, task, manifest)
         self.working.pop(stage.name, None)
         self.done[stage.name] = manifest
-        if stage.name == "report" and resumed:  # the page of another config may lie there
+        if stage.name == "report" and resumed:  # another config may have published its report since
             page = manifest.file("report.html")
             self.store.put(f"{self.config.run}/report.html", self.store.get(f"{task.folder}/{page.name}"))
         self.observer.stage_finished(stage, manifest, time.monotonic() - started, resumed)
@@ -154,8 +152,8 @@ class _Pipeline:
             source = labels_digest(self.config)
         return submit.plan_task(self.config, self.info, stage, self.done, models, source)
 
-    def _work(self, stage: Stage, task: Task, folder: StageFolder) -> Manifest:
-        """Submit what is missing, and merge the results."""
+    def _run_missing(self, stage: Stage, task: Task, folder: StageFolder) -> Manifest:
+        """Run the missing parts and merge the results."""
         self.working[stage.name] = task.fingerprint
         save_status(self.store, self.config.run, "running", self.working)
         parts = submit.missing_parts(folder, stage, self.info.buckets)
@@ -175,7 +173,7 @@ class _Pipeline:
             opened = OpenTask(self.store, task, self.config, folder, inputs)
             run_shard(opened, 0, self.pool, self.observer.progressed)
             return
-        self.pool.close()  # each worker loads its own
+        self.pool.close()  # each worker loads its own models
         with WorkerProcesses(self.store, task, self.cache) as processes:
             while processes.running():
                 for progress in processes.progress():

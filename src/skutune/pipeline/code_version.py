@@ -1,6 +1,6 @@
-"""What of the program goes into fingerprints and keys: the prompts, and a version for the code of each stage.
+"""The parts of fingerprints and keys that come from the program: prompts, and a code version per stage.
 
-Light on purpose: whoever submits a stage computes its fingerprint here, without loading the stage.
+Light on imports: submitters compute fingerprints without loading the stages.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from skutune.prompts import (
     recommend,
 )
 
-# Raise a stage's number when its code (parsing, cleaning, rules) makes other rows of the same inputs; then rows of the
-# older code are not taken over. Prompts, schemas and settings are in the keys by themselves.
+# Increment a stage's version when its code (parsing, cleaning, rules) produces different rows from the same inputs, so
+# that old rows are not reused. Prompts, schemas and settings are part of the keys anyway.
 _VERSIONS: dict[str, int] = {"classify": 3, "distinct": 2, "link": 3, "finetune": 3, "evaluate": 4}
 
 # Prompt modules whose templates change what a stage writes.
@@ -39,12 +39,12 @@ _PROMPTS: dict[str, tuple[ModuleType, ...]] = {
 
 
 def version_of(stage: str) -> int:
-    """The version of a stage's code; 1 until it is raised."""
+    """The code version of a stage; 1 by default."""
     return _VERSIONS.get(stage, 1)
 
 
 def prompts_digest(stage: str) -> str:
-    """A digest of the stage's prompt templates and code version, for its fingerprint."""
+    """A digest of the prompt templates and the code version of a stage, for its fingerprint."""
     templates = [
         {key: value for key, value in vars(module).items() if key.isupper()} for module in _PROMPTS.get(stage, ())
     ]

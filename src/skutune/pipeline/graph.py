@@ -1,6 +1,6 @@
-"""The stages: what each reads, where it runs, and which settings change what it writes.
+"""The stage graph: the inputs of each stage, where it runs, and which settings affect its output.
 
-The order of `STAGES` is one valid order; `reads` is what decides which stages may run at the same time.
+`STAGES` is in topological order; `reads` determines which stages may run concurrently.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Role = Literal["generator", "encoder", "base", "judge"]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage; `step` is the step of the pipeline that it belongs to, 0 what comes before the first.
+    """One stage. `step` is the pipeline step that it belongs to; 0 for preparation.
 
-    `map` stages make part k of their table from part k of what they read; `fit` stages run once. `buckets` says what
-    their parts are bucketed by, `models` which models decide what they write, `sections` which further sections of the
-    config do.
+    `map` stages compute part k of their table from part k of their inputs; `fit` stages run once. `buckets` is what
+    their parts are bucketed by. `models` and `sections` are the models and further config sections that affect their
+    output.
     """
 
     name: str
@@ -154,23 +154,23 @@ STAGES: dict[str, Stage] = {
 }
 
 MODELS = Stage("models", 0, "fit", buckets="none", sections=("models",), title="mirror the models")
-"""Only on a cluster, before all others: puts the weights of hub models into the store, from where every pod reads."""
+"""Runs first, and only on a cluster: mirrors the weights of hub models to the store, from where pods load them."""
 
 CLUSTER_STAGES: dict[str, Stage] = {MODELS.name: MODELS, **STAGES}
 
-# What changes how fast a model runs, or where it lies, but not what it is.
+# Settings that affect the speed or the location of a model, but not its output.
 _RUNTIME_KEYS = {"name", "revision", "batch_size", "engine"}
 
 
 def stage(name: str) -> Stage:
-    """The stage of this name. Raises InputError that lists them all."""
+    """The stage of this name. Raises InputError with all valid names."""
     if name not in STAGES:
-        raise InputError(f"no stage {name!r}; the stages are: {', '.join(STAGES)}")
+        raise InputError(f"no stage {name!r}; valid stages: {', '.join(STAGES)}")
     return STAGES[name]
 
 
 def selected(until: str | None) -> list[Stage]:
-    """The stages in order up to and with `until`, leaving out those that it does not need."""
+    """`until` and the stages that it depends on, in order; all stages for None."""
     if until is None:
         return list(STAGES.values())
     needed = {stage(until).name}
@@ -181,7 +181,7 @@ def selected(until: str | None) -> list[Stage]:
 
 
 def downstream(names: Iterable[str]) -> set[str]:
-    """These stages and all that depend on them."""
+    """These stages and all stages that depend on them."""
     reached = set(names)
     for candidate in STAGES.values():
         if reached.intersection(candidate.reads):
@@ -190,17 +190,17 @@ def downstream(names: Iterable[str]) -> set[str]:
 
 
 def settings(stage_: Stage, config: Config) -> dict[str, Any]:
-    """The part of the config that changes what a stage writes."""
-    chosen: dict[str, Any] = {"stage": _own_settings(stage_.name, config)}
+    """The part of the config that affects the output of a stage."""
+    relevant: dict[str, Any] = {"stage": _own_settings(stage_.name, config)}
     for section in stage_.sections:
-        chosen[section] = getattr(config, section).model_dump(mode="json", exclude={"source"})
+        relevant[section] = getattr(config, section).model_dump(mode="json", exclude={"source"})
     for role in models_of(stage_, config):
-        chosen[role] = getattr(config.models, role).model_dump(mode="json", exclude=_RUNTIME_KEYS)
-    return chosen
+        relevant[role] = getattr(config.models, role).model_dump(mode="json", exclude=_RUNTIME_KEYS)
+    return relevant
 
 
 def models_of(stage_: Stage, config: Config) -> tuple[Role, ...]:
-    """The models that a stage needs under this config: descriptions from a template need none."""
+    """The models that a stage uses with this config; for example, template descriptions use none."""
     if stage_.name == "describe" and config.stages.describe.method == "template":
         return ()
     if stage_.name == "paraphrase" and config.stages.paraphrase.variants == 0:
@@ -217,10 +217,10 @@ def _models_of_evaluation(evaluate: EvaluateConfig) -> tuple[Role, ...]:
 
 
 def _own_settings(name: str, config: Config) -> dict[str, Any]:
-    section = getattr(config.stages, name, None)  # the models stage has none of its own
+    section = getattr(config.stages, name, None)  # the models stage has no section
     if section is None:
         return {}
-    # What verdicts by hand say counts, not where they lie.
-    elsewhere: Any = {"judge": {"labels"}} if name == "evaluate" else None
-    settings: dict[str, Any] = section.model_dump(mode="json", exclude=elsewhere)
+    # The content of the labels file is in the fingerprint, not its path.
+    excluded: Any = {"judge": {"labels"}} if name == "evaluate" else None
+    settings: dict[str, Any] = section.model_dump(mode="json", exclude=excluded)
     return settings

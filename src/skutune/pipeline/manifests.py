@@ -1,10 +1,9 @@
-"""Fingerprints, tasks and manifests: what a stage is asked to make, and the proof that it was made.
+"""Fingerprints, tasks and manifests: the specification of a stage's work, and the record of its output.
 
-A stage's output lies in `<run>/<stage>/<fingerprint>/`. Whoever submits a stage writes `task-a<n>.json` there; each
-shard lists the parts that it has put in `shard-a<n>-<shard>.json`, again after every part, so that a killed worker
-loses only the parts that it was working on; when all parts are there, the submitter merges these lists into
-`manifest.json`. Only what a manifest lists exists. Nothing here reads a table, so a controller can use it without
-pyarrow.
+The output of a stage is in `<run>/<stage>/<fingerprint>/`. The submitter writes `task-a<n>.json` there. Each shard
+rewrites its manifest `shard-a<n>-<shard>.json` after every part, so that a killed worker loses only the parts in
+progress. When all parts exist, the submitter merges the shard manifests into `manifest.json`. Only objects listed in a
+manifest exist for readers. This module does not read tables, so that the controller does not import pyarrow.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One object of a stage: part `part` of a table, or (part -1) a file. `name` is relative to the stage's folder."""
+    """One object of a stage: part `part` of a table, or a file (part -1). `name` is relative to the stage's folder."""
 
     table: str
     part: int
@@ -38,7 +37,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What the work cost. Never part of a fingerprint."""
+    """The cost of the work. Never part of a fingerprint."""
 
     seconds: float = 0.0
     prompt_tokens: int = 0
@@ -48,7 +47,7 @@ class Stats:
     peak_memory_bytes: int = 0
 
     def plus(self, other: Stats) -> Stats:
-        """The sum of two shards' costs; memory is the larger one, as every process has its own."""
+        """The sum of both costs, with the maximum of the peak memory, which is per process."""
         return Stats(
             self.seconds + other.seconds,
             self.prompt_tokens + other.prompt_tokens,
@@ -61,7 +60,7 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What lies in a stage's folder; `figures` are the stage's own results (accuracies, counts)."""
+    """The objects in a stage's folder; `figures` are the metrics of the stage (accuracies, counts)."""
 
     stage: str
     fingerprint: str
@@ -72,27 +71,27 @@ class Manifest:
     versions: dict[str, str] = field(default_factory=dict)
 
     def parts(self, table: str = "") -> dict[int, Entry]:
-        """The parts of a table by number; where two workers made the same part, the first listed is right."""
-        found: dict[int, Entry] = {}
+        """The parts of a table by number; if two workers wrote the same part, the first one listed counts."""
+        parts: dict[int, Entry] = {}
         for entry in self.entries:
             if entry.table == table and entry.part >= 0:
-                found.setdefault(entry.part, entry)
-        return found
+                parts.setdefault(entry.part, entry)
+        return parts
 
     def file(self, name: str) -> Entry:
-        """The entry of a file. Raises SkutuneError where the stage wrote none of this name."""
+        """The entry of a file. Raises SkutuneError if the stage wrote no such file."""
         for entry in self.entries:
             if entry.part < 0 and entry.table == name:
                 return entry
         raise SkutuneError(f"{self.stage} wrote no file {name!r}")
 
     def files(self, prefix: str = "") -> list[Entry]:
-        """The entries of the files whose name starts so."""
+        """The entries of the files whose name starts with the prefix."""
         return [entry for entry in self.entries if entry.part < 0 and entry.table.startswith(prefix)]
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Tokens that one worker generated a second, or that a training trained on; None where there were none."""
+        """Tokens per second that one worker generated, or that a training processed; None for other stages."""
         if self.stats.completion_tokens and self.stats.seconds:
             return self.stats.completion_tokens / self.stats.seconds
         return self.figures.get("tokens_per_second")
@@ -106,18 +105,18 @@ class Manifest:
         return sum(entry.rejected for entry in self.parts(table).values())
 
     def digests(self) -> list[str]:
-        """What a reader's fingerprint takes from this stage: every object's name and digest, in a fixed order."""
-        listed = {(e.table, e.part): e.digest for e in reversed(self.entries)}
-        return [f"{table}/{part}:{digest}" for (table, part), digest in sorted(listed.items())]
+        """The name and digest of every object in a fixed order, for the fingerprints of dependent stages."""
+        digests = {(e.table, e.part): e.digest for e in reversed(self.entries)}
+        return [f"{table}/{part}:{digest}" for (table, part), digest in sorted(digests.items())]
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """One attempt at a stage, as the submitter (local runner or controller) writes it and workers read it.
 
-    `inputs` names the folder of each stage read; `reuse` lists folders of the same stage whose rows may be taken over
-    by key, best first; `shards[i]` are the parts of shard i; `models` are the identities of the models' weights;
-    `submitter` says who works on it (on a cluster the name of the Job).
+    `inputs` maps each input stage to its folder; `reuse` lists folders of the same stage whose rows may be reused by
+    key, best first; `shards[i]` are the parts of shard i; `models` are the identities of the models' weights;
+    `submitter` identifies who runs the task (on a cluster, the name of the Job).
     """
 
     run: str
@@ -135,12 +134,12 @@ class Task:
 
     @property
     def folder(self) -> str:
-        """The key prefix of the stage's output, without a slash at its end."""
+        """The key prefix of the stage's output, without a trailing slash."""
         return stage_folder(self.run, self.stage, self.fingerprint)
 
     @property
     def key(self) -> str:
-        """Where the task itself lies."""
+        """The key of the task itself."""
         return f"{self.folder}/task-a{self.attempt}.json"
 
 
@@ -158,12 +157,12 @@ def fingerprint(
     inputs: Mapping[str, Manifest],
     source: str = "",
 ) -> str:
-    """What a stage's output depends on, as 16 hexadecimal digits.
+    """A digest of everything that a stage's output depends on, as 16 hexadecimal digits.
 
     Args:
         prompts: digest of the stage's prompts and code version.
         models: identity of the weights of each model that the stage uses.
-        inputs: the manifests of the stages read.
+        inputs: the manifests of the input stages.
         source: digest of the catalog file, for ingest.
     """
     return content_key(
@@ -179,25 +178,27 @@ def fingerprint(
 
 
 def write_task(store: ObjectStore, task: Task) -> None:
-    """Put a task under its key."""
+    """Write a task to its key."""
     store.put(task.key, _dump(asdict(task)))
 
 
 def read_task(store: ObjectStore, key: str) -> Task:
-    """Get a task. Raises InputError where it is missing or of another version."""
+    """Read a task. Raises InputError if it does not exist or is of another version."""
     try:
         document = _load(store, key, "task")
         document["shards"] = tuple(tuple(parts) for parts in document["shards"])
         document["reuse"] = tuple(document["reuse"])
         return Task(**document)
     except NotFoundError:
-        raise InputError(f"{store.uri}/{key}: no such task; `skutune run` or the controller writes them") from None
+        raise InputError(
+            f"{store.uri}/{key}: no such task; tasks are written by `skutune run` and the controller"
+        ) from None
     except (KeyError, TypeError):
-        raise InputError(f"{store.uri}/{key}: is no task of this version of skutune") from None
+        raise InputError(f"{store.uri}/{key}: not a task of this version of skutune; use another run name") from None
 
 
 def write_manifest(store: ObjectStore, folder: str, manifest: Manifest) -> None:
-    """Put the merged manifest: from now on the stage is done."""
+    """Write the merged manifest, which completes the stage."""
     store.put(f"{folder}/manifest.json", _dump(asdict(manifest)))
 
 
@@ -210,17 +211,17 @@ def read_manifest(store: ObjectStore, folder: str) -> Manifest | None:
 
 
 def write_shard_manifest(store: ObjectStore, task: Task, shard: int, manifest: Manifest) -> None:
-    """Put what a shard has made so far."""
+    """Write the manifest of what a shard has written so far."""
     store.put(_shard_key(task, shard), _dump(asdict(manifest)))
 
 
 def read_shard_manifest(store: ObjectStore, key: str) -> Manifest:
-    """The shard manifest under this key. Raises InputError where it is damaged or of another version."""
+    """The shard manifest under this key. Raises InputError if it is corrupt or of another version."""
     return _manifest(_load(store, key, "manifest"))
 
 
 def merge(stage: str, fingerprint_: str, buckets: int, manifests: Iterable[Manifest]) -> Manifest:
-    """One manifest of what several list; of two entries for the same object the first stays."""
+    """Merge manifests; of two entries for the same object the first one is kept."""
     entries: dict[tuple[str, int], Entry] = {}
     stats = Stats()
     figures: dict[str, Any] = {}
@@ -232,7 +233,7 @@ def merge(stage: str, fingerprint_: str, buckets: int, manifests: Iterable[Manif
         figures = {**figures, **manifest.figures}
         versions = {**versions, **manifest.versions}
         buckets = manifest.buckets or buckets
-    ordered = tuple(entries[place] for place in sorted(entries))
+    ordered = tuple(entries[key] for key in sorted(entries))
     return Manifest(stage, fingerprint_, buckets, ordered, stats, figures, versions)
 
 
@@ -248,7 +249,7 @@ def _load(store: ObjectStore, key: str, kind: str) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(store.get(key))
     except json.JSONDecodeError:
-        raise InputError(f"{store.uri}/{key}: not a {kind}: it is no JSON; delete it and run again") from None
+        raise InputError(f"{store.uri}/{key}: not a {kind}: invalid JSON; delete it and run again") from None
     if document.pop("version", None) != FORMAT_VERSION:
         raise InputError(
             f"{store.uri}/{key}: this {kind} was written by another version of skutune; "

@@ -1,4 +1,4 @@
-"""What a run's folder says of the run itself: `run.yaml`, `status.json`, and `latest` beside the runs."""
+"""Run records: `run.yaml` in the folder of each run, and `latest` in the root of the store."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """A run as `run.yaml` keeps it.
+    """The record of a run, as stored in `run.yaml`.
 
-    `buckets` is fixed by the first ingest; `stages` maps each stage that is done to its current fingerprint; `owner`
-    is the release that runs it on a cluster. `base_run` is the record of `base`, in a run that was opened for work.
+    `buckets` is fixed by the first ingest; `stages` maps each completed stage to its current fingerprint; `owner` is
+    the Helm release that runs it on a cluster. `base_run` is the record of `base`, if the run was opened by a runner.
     """
 
     run: str
@@ -37,41 +37,41 @@ class RunInfo:
     base_run: RunInfo | None = field(default=None, compare=False)
 
     def fingerprint(self, stage: str) -> str | None:
-        """The current output of a stage, or None."""
+        """The fingerprint of the current output of a stage, or None."""
         return (self.stages or {}).get(stage)
 
 
 def load_run(store: ObjectStore, run: str) -> RunInfo | None:
-    """The run of this name, or None. Raises InputError where its folder is of another version or damaged."""
+    """The run of this name, or None. Raises InputError if its record is corrupt or of another version."""
     where = f"{store.uri}/{run}/run.yaml"
     try:
         document = yaml.safe_load(store.get(f"{run}/run.yaml"))
     except NotFoundError:
         return None
     except yaml.YAMLError:
-        raise InputError(f"{where}: is not YAML; restore it, or use another run name") from None
+        raise InputError(f"{where}: not valid YAML; restore it, or use another run name") from None
     if not isinstance(document, dict) or document.get("version") != FORMAT_VERSION:
-        found = document.get("version") if isinstance(document, dict) else None
+        version = document.get("version") if isinstance(document, dict) else None
         raise InputError(
-            f"{where}: this run was written by another version of skutune (format {found}, here {FORMAT_VERSION}); "
-            "use that version, or another run name with --run"
+            f"{where}: this run was written by another version of skutune (format {version}, expected "
+            f"{FORMAT_VERSION}); use that version, or another run name with --run"
         )
     config = parse_config(document["config"], where)
-    kept = {name: document.get(name) for name in ("base", "buckets", "stages", "owner")}
-    return RunInfo(run, config, **kept)
+    fields = {name: document.get(name) for name in ("base", "buckets", "stages", "owner")}
+    return RunInfo(run, config, **fields)
 
 
 def require_run(store: ObjectStore, run: str) -> RunInfo:
-    """The run of this name. Raises InputError that lists the runs that are there."""
+    """The run of this name. Raises InputError with the existing runs."""
     info = load_run(store, run)
     if info is None:
-        there = ", ".join(list_runs(store)) or "none"
-        raise InputError(f"no run {run!r} in {store.uri}; runs there: {there}")
+        existing = ", ".join(list_runs(store)) or "none"
+        raise InputError(f"no run {run!r} in {store.uri}; existing runs: {existing}")
     return info
 
 
 def save_run(store: ObjectStore, info: RunInfo) -> None:
-    """Put `run.yaml`."""
+    """Write `run.yaml`."""
     document = {
         "version": FORMAT_VERSION,
         "run": info.run,
@@ -85,10 +85,10 @@ def save_run(store: ObjectStore, info: RunInfo) -> None:
 
 
 def with_stage(info: RunInfo, stage: str, fingerprint: str, buckets: int | None) -> RunInfo:
-    """The run with one more stage done. What was made from another output of that stage is current no more."""
+    """The run with this stage completed. If its output changed, dependent stages are no longer current."""
     stages = dict(info.stages or {})
     if stages.get(stage, fingerprint) != fingerprint:
-        stages = {name: made for name, made in stages.items() if name not in downstream([stage])}
+        stages = {name: current for name, current in stages.items() if name not in downstream([stage])}
     return replace(info, stages={**stages, stage: fingerprint}, buckets=buckets)
 
 
@@ -98,40 +98,40 @@ def list_runs(store: ObjectStore) -> list[str]:
 
 
 def stage_output(store: ObjectStore, info: RunInfo, stage: str) -> tuple[str, Manifest]:
-    """Folder and manifest of a stage that is done. Raises InputError where it is not."""
+    """The folder and manifest of a completed stage. Raises InputError if it is not complete."""
     fingerprint = info.fingerprint(stage)
     folder = f"{info.run}/{stage}/{fingerprint}"
     manifest = read_manifest(store, folder) if fingerprint else None
     if manifest is None:
         raise InputError(
-            f"run {info.run!r} has not finished the stage {stage}; `skutune status` shows how far it is, and "
-            "`skutune run` with the same config goes on"
+            f"run {info.run!r}: stage {stage} is not complete; check `skutune status`, or resume with `skutune run` "
+            "and the same config"
         )
     return folder, manifest
 
 
 def stage_config(store: ObjectStore, info: RunInfo, stage: str) -> Config:
-    """The config that a finished stage was made with; the run's own may have changed since."""
+    """The config that produced a completed stage; that of the run may have changed since."""
     folder, _ = stage_output(store, info, stage)
     task = StageFolder.read(store, folder).task
     return parse_config(task.config, f"{store.uri}/{folder}") if task else info.config
 
 
 def set_latest(store: ObjectStore, run: str) -> None:
-    """Name the run that passed its gate last."""
+    """Record the latest run that passed its quality gate."""
     store.put("latest", json.dumps({"run": run, "time": time.time()}).encode())
 
 
 def latest(store: ObjectStore) -> str | None:
-    """The run that passed its gate last, or None."""
+    """The latest run that passed its quality gate, or None."""
     try:
         return str(json.loads(store.get("latest"))["run"])
     except NotFoundError:
         return None
     except (json.JSONDecodeError, KeyError, TypeError):
-        raise InputError(f"{store.uri}/latest: is damaged; delete it, or name a run with --run") from None
+        raise InputError(f"{store.uri}/latest: corrupt; delete it, or choose a run with --run") from None
 
 
 def lease_key(run: str) -> str:
-    """Where the object lies that keeps two runners from one run."""
+    """The key of the lease that prevents two runners on one run."""
     return f"{run}/lease.json"

@@ -1,7 +1,7 @@
-"""A stage's folder in the store, as one listing shows it.
+"""A snapshot of a stage's folder in the store, from one listing.
 
-Whoever decides about a stage lists its folder once and asks this snapshot: is the stage done, which parts are missing,
-which attempt comes next. What is written afterwards shows in the next listing.
+It answers whether the stage is complete, which parts are missing, and which attempt comes next. Objects that are
+written later appear in the next snapshot only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from skutune.store.base import ObjectStore
 
 @dataclass(frozen=True)
 class StageFolder:
-    """The objects of one stage's folder: `sizes` in bytes by name, relative to `path`."""
+    """The objects in a stage's folder: `sizes` in bytes, by name relative to `path`."""
 
     store: ObjectStore
     path: str
@@ -29,17 +29,17 @@ class StageFolder:
 
     @cached_property
     def manifest(self) -> Manifest | None:
-        """The stage's manifest where the stage is done: it is there, and so is every object that it lists.
+        """The manifest, if it exists and no object that it lists is missing: the stage is complete.
 
         Raises:
-            InputError: the manifest is damaged or of another version.
+            InputError: the manifest is corrupt or of another version.
         """
-        found = read_manifest(self.store, self.path) if "manifest.json" in self.sizes else None
-        return found if found is not None and self.holds(found) else None
+        manifest = read_manifest(self.store, self.path) if "manifest.json" in self.sizes else None
+        return manifest if manifest is not None and self.has_all_objects(manifest) else None
 
     @property
     def attempt(self) -> int:
-        """The highest attempt whose task is in the folder; 0 for none."""
+        """The number of the latest attempt; 0 if there is none."""
         return max((self._number(name, "task-a") for name in self.sizes), default=0)
 
     @property
@@ -49,39 +49,41 @@ class StageFolder:
 
     @cached_property
     def shard_manifests(self) -> dict[str, Manifest]:
-        """The manifests of all attempts' shards by key, without the entries whose objects are missing."""
-        return {key: self.present(read_shard_manifest(self.store, key)) for key in self.names("shard-a")}
+        """The shard manifests of all attempts by key, without entries whose objects are missing."""
+        return {
+            key: self.without_missing_objects(read_shard_manifest(self.store, key)) for key in self.names("shard-a")
+        }
 
     def read_shard(self, attempt: int, shard: int) -> Manifest | None:
-        """What one shard has written so far, as it lists it; None where it has not begun."""
+        """The manifest of one shard, or None if it has not started."""
         name = f"shard-a{attempt}-{shard}.json"
         return read_shard_manifest(self.store, f"{self.path}/{name}") if name in self.sizes else None
 
-    def present(self, manifest: Manifest) -> Manifest:
-        """The manifest without the entries whose object is missing or has another size."""
+    def without_missing_objects(self, manifest: Manifest) -> Manifest:
+        """The manifest without entries whose object is missing or differs in size."""
         kept = tuple(entry for entry in manifest.entries if self.sizes.get(entry.name) == entry.bytes)
         return manifest if len(kept) == len(manifest.entries) else replace(manifest, entries=kept)
 
-    def holds(self, manifest: Manifest) -> bool:
-        """Whether every object that the manifest lists is there."""
-        return self.present(manifest) is manifest
+    def has_all_objects(self, manifest: Manifest) -> bool:
+        """Whether every object that the manifest lists exists."""
+        return self.without_missing_objects(manifest) is manifest
 
-    def merged(self, stage: str, buckets: int) -> Manifest:
-        """One manifest of what the shards of all attempts have written."""
+    def merge_shards(self, stage: str, buckets: int) -> Manifest:
+        """One manifest of everything that the shards of all attempts have written."""
         return merge(stage, self.path.rpartition("/")[2], buckets, self.shard_manifests.values())
 
     def names(self, prefix: str) -> list[str]:
-        """The keys of the objects whose name starts with the prefix, relative to the store."""
+        """The store keys of the objects whose name starts with the prefix."""
         return [f"{self.path}/{name}" for name in self.sizes if name.startswith(prefix)]
 
     @cached_property
     def latest_complete(self) -> Manifest | None:
-        """The shard manifest of the latest attempt of which no object is missing."""
+        """The shard manifest of the latest attempt that is not missing any object."""
         for attempt in range(self.attempt, 0, -1):
             for key in self.names(f"shard-a{attempt}-"):
-                found = read_shard_manifest(self.store, key)
-                if self.holds(found):
-                    return found
+                manifest = read_shard_manifest(self.store, key)
+                if self.has_all_objects(manifest):
+                    return manifest
         return None
 
     def _number(self, name: str, prefix: str) -> int:

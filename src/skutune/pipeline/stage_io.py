@@ -1,4 +1,4 @@
-"""What a stage reads and writes: tables and files of other stages in, parts, files and figures out."""
+"""The inputs of a stage (tables and files of other stages) and its outputs (parts, files and metrics)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Row = TypeVar("Row")
 
 
 MODEL_VERSION = "model "
-"""Before a role's name, in a manifest's versions: the identity of the weights that a stage used."""
+"""Prefix, before the role, of the keys in a manifest's versions that record the identity of model weights."""
 
 
 class Inputs:
-    """The tables and files of the stages that a stage reads, streamed part by part."""
+    """Tables, streamed part by part, and files of the stages that a stage reads."""
 
     def __init__(
         self, store: ObjectStore, folders: Mapping[str, str], manifests: Mapping[str, Manifest], scratch: Path
@@ -29,12 +29,12 @@ class Inputs:
         self._store, self._folders, self._manifests, self._scratch = store, folders, manifests, scratch
 
     def manifest(self, stage: str) -> Manifest:
-        """The manifest of a stage that is read."""
+        """The manifest of an input stage."""
         return self._manifests[stage]
 
     @property
     def manifests(self) -> Mapping[str, Manifest]:
-        """All manifests that are read, by stage."""
+        """The manifests of all input stages."""
         return self._manifests
 
     def part_numbers(self, stage: str, table: str = "") -> list[int]:
@@ -42,19 +42,19 @@ class Inputs:
         return sorted(self._manifests[stage].parts(table))
 
     def part(self, stage: str, record: Callable[..., Row], part: int, table: str = "") -> Iterator[Row]:
-        """The rows of one part; none where the stage has no such part."""
+        """The rows of one part; empty if there is no such part."""
         entry = self._manifests[stage].parts(table).get(part)
         if entry is None:
             return iter(())
         return tables.read_part(self._store, self._folders[stage], record, entry)
 
     def rows(self, stage: str, record: Callable[..., Row], table: str = "") -> Iterator[Row]:
-        """The rows of all parts, in the order of their numbers."""
+        """The rows of all parts, in part order."""
         for part in self.part_numbers(stage, table):
             yield from self.part(stage, record, part, table)
 
     def file(self, stage: str, name: str) -> Path:
-        """A stage's file, copied once into the scratch folder."""
+        """The local path of a stage's file, downloaded to the scratch folder once."""
         entry = self._manifests[stage].file(name)
         path = self._scratch / stage / self._manifests[stage].fingerprint / name
         if not path.exists():
@@ -62,7 +62,7 @@ class Inputs:
             self._store.get_file(key, path)
             if file_digest(path) != entry.digest:
                 path.unlink()
-                raise tables.changed_object(self._store, key)
+                raise tables.digest_mismatch(self._store, key)
         return path
 
     def folder(self, stage: str, prefix: str) -> Path:
@@ -78,10 +78,10 @@ class Inputs:
 
 
 class Outputs:
-    """Where a fit stage puts its tables, files and figures; `store` is for what several runs share.
+    """Writes the tables, files and figures of a fit stage; `store` is for objects shared between runs.
 
-    Files have the names that people look for, so that a second worker's would take their places: `before_file` is
-    called before each, and may forbid it.
+    Unlike parts, files have fixed names that a second worker would overwrite: `before_file` is called before each file
+    is written and may raise to prevent it.
     """
 
     def __init__(self, store: ObjectStore, folder: str, before_file: Callable[[], None] = lambda: None) -> None:
@@ -95,7 +95,7 @@ class Outputs:
         self.entries.append(tables.write_part(self.store, self._folder, record, part, rows, table))
 
     def arrow_part(self, part: int, table: Any, name: str = "") -> None:
-        """Write one part that is an Arrow table already."""
+        """Write one part from an Arrow table."""
         data = tables.encode_arrow(table)
         self.entries.append(tables.put_part(self.store, self._folder, part, data, table.num_rows, 0, name))
 
@@ -106,11 +106,11 @@ class Outputs:
         self.entries.append(Entry(name, -1, name, 0, 0, path.stat().st_size, file_digest(path)))
 
     def publish(self, name: str, path: Path) -> None:
-        """Put a file into the run's own folder too, under a name that people know; no manifest lists it."""
+        """Write a copy of a file to the run folder under a well-known name. It is not part of the manifest."""
         self.store.put_file(f"{self._folder.split('/')[0]}/{name}", path)
 
     def folder(self, prefix: str, path: Path) -> None:
-        """Write all files of a local folder under `prefix/`."""
-        for found in sorted(path.rglob("*")):
-            if found.is_file():
-                self.file(f"{prefix}/{found.relative_to(path).as_posix()}", found)
+        """Write all files in a local folder under `prefix/`."""
+        for file in sorted(path.rglob("*")):
+            if file.is_file():
+                self.file(f"{prefix}/{file.relative_to(path).as_posix()}", file)

@@ -1,7 +1,7 @@
-"""From a config to the next task, and from shard manifests to a stage's own: what every submitter of stages does.
+"""Planning and submitting tasks, and merging their results: shared by the local runner and the cluster controller.
 
-The local runner and the controller of a cluster differ in where shards run, and in nothing that is written here. The
-controller is a small process, so nothing here loads a stage, an engine or a table.
+The two differ only in where shards run. The controller is a small process, so this module does not import stages,
+engines or tables.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from skutune.store.base import ObjectStore
 
 
 def open_run(store: ObjectStore, config: Config, base: str | None) -> RunInfo:
-    """The run's record, made or brought up to date with this config, and written.
+    """Create the run record, or update it with this config, and save it.
 
     Args:
-        base: a run whose rows are taken over where they can be; None keeps what the record names.
+        base: a run whose rows are reused where possible; None keeps the recorded base.
 
     Raises:
-        InputError: the base run is missing, has not read its catalog, or has another number of buckets than the config
-            asks for; or the record is of another version.
+        InputError: the base run does not exist, has not completed ingest, or has another number of buckets than the
+            config; or the record is of another version.
     """
     earlier = runs.load_run(store, config.run)
     if base is not None:
         base_run: RunInfo | None = runs.require_run(store, base)
         if base_run is None or base_run.buckets is None:
-            raise InputError(f"base run {base!r}: has not read its catalog yet; let it finish, or name another one")
-    else:  # the record's own base may have been removed since
+            raise InputError(f"base run {base!r}: ingest is not complete; let it finish, or choose another run")
+    else:  # the recorded base may have been deleted since
         base = earlier.base if earlier else None
         base_run = runs.load_run(store, base) if base else None
     buckets = _buckets(config, base_run, earlier.buckets if earlier else None)
-    done = dict(earlier.stages or {}) if earlier else {}
-    info = RunInfo(config.run, config, base, buckets, done, earlier.owner if earlier else None, base_run)
+    stages = dict(earlier.stages or {}) if earlier else {}
+    info = RunInfo(config.run, config, base, buckets, stages, earlier.owner if earlier else None, base_run)
     runs.save_run(store, info)
     return info
 
@@ -51,13 +51,13 @@ def open_run(store: ObjectStore, config: Config, base: str | None) -> RunInfo:
 def plan_task(
     config: Config, info: RunInfo, stage: Stage, done: Mapping[str, Manifest], models: Mapping[str, str], source: str
 ) -> Task:
-    """The stage's task without attempt, shards and reuse; its fingerprint says where the stage's output lies.
+    """The task of a stage without attempt, shards and reuse; its fingerprint determines the output folder.
 
     Args:
-        done: the manifests of the stages that are done, with all that this one reads.
-        models: the identity of each model that the stage uses; more do no harm. For the models stage: the roles whose
-            models it places, with nothing behind them.
-        source: digest of the catalog for ingest, of prefixes for models; else "".
+        done: the manifests of completed stages, including all inputs of this one.
+        models: the identity of each model that the stage uses; others are ignored. For the models stage: the roles
+            whose models it mirrors, with empty identities.
+        source: digest of the catalog for ingest, of the S3 prefixes for models; else "".
     """
     roles: Iterable[str] = models if stage is graph.MODELS else graph.models_of(stage, config)
     used = {role: models[role] for role in roles}
@@ -65,18 +65,20 @@ def plan_task(
     fingerprint = manifests.fingerprint(
         stage, config, prompts=prompts_digest(stage.name), models=used, inputs=inputs, source=source
     )
-    folders = {name: manifests.stage_folder(config.run, name, found.fingerprint) for name, found in inputs.items()}
+    folders = {
+        name: manifests.stage_folder(config.run, name, manifest.fingerprint) for name, manifest in inputs.items()
+    }
     document = config.model_dump(mode="json")
     return Task(config.run, stage.name, fingerprint, 0, document, folders, (), info.buckets, (), used, source)
 
 
 def missing_parts(folder: StageFolder, stage: Stage, buckets: int | None) -> list[int]:
-    """The parts that no attempt has written, ascending; for a fit stage `[0]`, or none where an attempt is complete."""
+    """The parts that no attempt has written, ascending. For a fit stage, `[0]` unless an attempt is complete."""
     if stage.kind == "fit":
         return [] if folder.latest_complete else [0]
-    if not buckets:  # an empty range of parts would count as done
-        raise SkutuneError(f"{stage.name}: the run's record holds no number of buckets, which ingest fixes")
-    written = folder.merged(stage.name, buckets).parts()
+    if not buckets:  # an empty range would make the stage complete
+        raise SkutuneError(f"{stage.name}: the run record has no number of buckets; run ingest first")
+    written = folder.merge_shards(stage.name, buckets).parts()
     return [part for part in range(buckets) if part not in written]
 
 
@@ -89,7 +91,7 @@ def next_attempt(
     shards: int,
     submitter: str = "",
 ) -> Task:
-    """The planned task as the next attempt: parts dealt to at most this many shards, earlier outputs named.
+    """The next attempt of a planned task, with parts distributed over at most `shards` shards, and folders to reuse.
 
     Nothing is written.
     """
@@ -104,31 +106,29 @@ def next_attempt(
 
 
 def merge_attempts(folder: StageFolder, stage: Stage, buckets: int | None) -> Manifest:
-    """The stage's manifest, of everything that its attempts wrote. Nothing is written.
+    """The manifest of a stage, merged from all attempts. Nothing is written.
 
-    The files of a fit stage belong together, so that the latest complete attempt counts.
+    The files of a fit stage belong together, so only its latest complete attempt counts.
 
     Raises:
-        RetryableError: objects are missing.
+        RetryableError: parts are missing.
     """
     if stage.kind == "fit":
         complete = folder.latest_complete
         if complete is None:
-            raise RetryableError(
-                f"{stage.name}: no attempt left all its objects in {folder.store.uri}/{folder.path}; run again"
-            )
+            raise RetryableError(f"{stage.name}: no attempt is complete in {folder.store.uri}/{folder.path}; run again")
         return complete
-    manifest = folder.merged(stage.name, buckets or 0)
+    manifest = folder.merge_shards(stage.name, buckets or 0)
     missing = (buckets or 0) - len(manifest.parts())
     if missing:
         raise RetryableError(
-            f"{stage.name}: {missing} objects are missing in {folder.store.uri}/{folder.path}; run again"
+            f"{stage.name}: {missing} parts are missing in {folder.store.uri}/{folder.path}; run again"
         )
     return manifest
 
 
 def record_done(store: ObjectStore, info: RunInfo, stage: Stage, task: Task, manifest: Manifest) -> RunInfo:
-    """The run's record with this stage done; written where that is news. Ingest fixes the number of buckets."""
+    """Record a completed stage, and save the run record if it changed. Ingest fixes the number of buckets."""
     buckets = manifest.buckets if stage.name == "ingest" else info.buckets
     if info.fingerprint(stage.name) == task.fingerprint and buckets == info.buckets:
         return info
@@ -138,28 +138,28 @@ def record_done(store: ObjectStore, info: RunInfo, stage: Stage, task: Task, man
 
 
 def with_mirrored_models(config: Config, models: Manifest) -> tuple[Config, dict[str, str]]:
-    """The config with the names that pods use, and the models' identities, from the manifest of the models stage."""
-    found: dict[str, dict[str, str]] = models.figures["models"]
+    """The config with mirrored model names, and the identities of the models, from the models stage's manifest."""
+    mirrored: dict[str, dict[str, str]] = models.figures["models"]
     changed = {
-        role: getattr(config.models, role).model_copy(update={"name": each["name"], "revision": None})
-        for role, each in found.items()
+        role: getattr(config.models, role).model_copy(update={"name": model["name"], "revision": None})
+        for role, model in mirrored.items()
     }
-    identities = {role: each["identity"] for role, each in found.items()}
+    identities = {role: model["identity"] for role, model in mirrored.items()}
     return config.model_copy(update={"models": config.models.model_copy(update=changed)}), identities
 
 
 def models_source(config: Config) -> str:
-    """What lies under the `s3://` prefixes of models: another digest once weights there were replaced.
+    """A digest of the listings of `s3://` model prefixes, which changes when weights are replaced.
 
     Raises:
         InputError, RetryableError: as the store.
     """
-    listed = {}
+    listings = {}
     for role, model in config.models:
         if model is not None and model_name.is_prefix(model.name) and not model_name.is_scripted(model):
-            found = open_store(model.name).list()
-            listed[role] = [[item.key, item.size, item.version] for item in found]
-    return content_key(listed) if listed else ""
+            objects = open_store(model.name).list()
+            listings[role] = [[item.key, item.size, item.version] for item in objects]
+    return content_key(listings) if listings else ""
 
 
 def _buckets(config: Config, base: RunInfo | None, earlier: int | None) -> int | None:
@@ -168,14 +168,14 @@ def _buckets(config: Config, base: RunInfo | None, earlier: int | None) -> int |
     if config.catalog.buckets not in (None, base.buckets):
         raise InputError(
             f"catalog.buckets is {config.catalog.buckets}, but the base run {base.run!r} has {base.buckets}: its rows "
-            "cannot be reused; leave out catalog.buckets"
+            "cannot be reused; remove catalog.buckets"
         )
     return earlier or base.buckets
 
 
 def _reusable(store: ObjectStore, info: RunInfo, task: Task) -> list[str]:
     """Folders of earlier outputs of this stage, in this run and in the base run, best first."""
-    found = []
+    folders = []
     for run in (info.run, info.base):
         if run is None:
             continue
@@ -183,5 +183,5 @@ def _reusable(store: ObjectStore, info: RunInfo, task: Task) -> list[str]:
         current = record.fingerprint(task.stage) if record else None
         names = store.folders(f"{run}/{task.stage}/")
         ordered = sorted(names, key=lambda name: (name != current, name))
-        found += [f"{run}/{task.stage}/{name}" for name in ordered if (run, name) != (task.run, task.fingerprint)]
-    return found
+        folders += [f"{run}/{task.stage}/{name}" for name in ordered if (run, name) != (task.run, task.fingerprint)]
+    return folders

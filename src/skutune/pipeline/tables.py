@@ -1,6 +1,6 @@
-"""Rows as Parquet parts: written whole, read back with their digest checked, taken over by key.
+"""Tables as Parquet parts: written atomically, read with digest verification, reused by key.
 
-A table's columns are the fields of its record, in their order, so the same rows always give the same bytes.
+The columns of a table are the fields of its record, in order, so that equal rows give equal bytes.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def to_arrow(record: type, rows: Sequence[Any]) -> pa.Table:
 
 
 def decode(record: Callable[..., Row], data: bytes) -> Iterator[Row]:
-    """The rows of one Parquet object, some thousands at a time."""
+    """The rows of one Parquet object, decoded in batches."""
     schema = schema_of(typing.cast(type, record))
     readers = [_reader(hint) for hint in _hints(typing.cast(type, record))]
     file = pq.ParquetFile(io.BytesIO(data))
@@ -77,7 +77,7 @@ def part_name(part: int, data: bytes, table: str = "") -> tuple[str, str]:
 
 
 def write_part(store: ObjectStore, folder: str, record: type, part: int, rows: Sequence[Any], table: str = "") -> Entry:
-    """Put one part and return what a manifest lists of it."""
+    """Write one part and return its manifest entry."""
     rejected = sum(1 for row in rows if getattr(row, "rejected", None) is not None)
     return put_part(store, folder, part, encode(record, rows), len(rows), rejected, table)
 
@@ -85,7 +85,7 @@ def write_part(store: ObjectStore, folder: str, record: type, part: int, rows: S
 def put_part(
     store: ObjectStore, folder: str, part: int, data: bytes, rows: int, rejected: int, table: str = ""
 ) -> Entry:
-    """Put the Parquet bytes of one part and return what a manifest lists of it."""
+    """Write the Parquet bytes of one part and return its manifest entry."""
     name, digest = part_name(part, data, table)
     store.put(f"{folder}/{name}", data)
     heartbeat()
@@ -93,24 +93,24 @@ def put_part(
 
 
 def read_part(store: ObjectStore, folder: str, record: Callable[..., Row], entry: Entry) -> Iterator[Row]:
-    """The rows of one part. Raises SkutuneError where its bytes are not those that the manifest names."""
+    """The rows of one part. Raises SkutuneError if its digest does not match the manifest."""
     yield from decode(record, read_object(store, folder, entry))
 
 
 def read_object(store: ObjectStore, folder: str, entry: Entry) -> bytes:
-    """The bytes of one object. Raises SkutuneError where they are not those that the manifest names."""
+    """The bytes of one object. Raises SkutuneError if their digest does not match the manifest."""
     data = store.get(f"{folder}/{entry.name}")
     heartbeat()
     if bytes_digest(data) != entry.digest:
-        raise changed_object(store, f"{folder}/{entry.name}")
+        raise digest_mismatch(store, f"{folder}/{entry.name}")
     return data
 
 
-def changed_object(store: ObjectStore, key: str) -> SkutuneError:
-    """The error for an object that is not what its manifest says."""
+def digest_mismatch(store: ObjectStore, key: str) -> SkutuneError:
+    """The error for an object whose digest does not match the manifest."""
     return SkutuneError(
-        f"{store.uri}/{key}: its bytes are not those that the manifest lists (it was changed or damaged); delete the "
-        "object, and a new run makes it again"
+        f"{store.uri}/{key}: digest does not match the manifest; the object was modified or is corrupt. Delete it "
+        "and run again to recreate it"
     )
 
 
@@ -119,69 +119,69 @@ def rows_by_key(
     folders: Sequence[tuple[str, Manifest]],
     record: Callable[..., Row],
     part: int,
-    wanted: Iterable[str],
+    keys: Iterable[str],
 ) -> dict[str, list[Row]]:
-    """The rows with the wanted keys of part `part` in earlier outputs of the same stage; the first output wins.
+    """The rows with these keys in part `part` of earlier outputs of the same stage; the first output takes precedence.
 
-    Reuse only saves work: an earlier output that cannot be read is passed over with a warning.
+    Reuse is an optimization: outputs that cannot be read are skipped with a warning.
     """
-    found: dict[str, list[Row]] = {}
-    missing = set(wanted)
+    rows: dict[str, list[Row]] = {}
+    missing = set(keys)
     for folder, manifest in folders:
         entry = manifest.parts().get(part)
         if entry is None or not missing:
             continue
-        fresh: dict[str, list[Row]] = {}
+        matches: dict[str, list[Row]] = {}
         try:
             for row in read_part(store, folder, record, entry):
                 if row.key in missing:  # type: ignore[attr-defined]
-                    fresh.setdefault(row.key, []).append(row)  # type: ignore[attr-defined]
+                    matches.setdefault(row.key, []).append(row)  # type: ignore[attr-defined]
         except (SkutuneError, pa.ArrowException, KeyError) as error:
-            _log.warning("%s/%s is not reused: %s", folder, entry.name, error)
+            _log.warning("cannot reuse %s/%s: %s", folder, entry.name, error)
             continue
-        found |= fresh
-        missing -= fresh.keys()
-    return found
+        rows |= matches
+        missing -= matches.keys()
+    return rows
 
 
 class Partitioner:
-    """Rows in any order → parts by a hash of a text, kept as compact Arrow columns until the parts are known."""
+    """Partitions rows by hash, buffering them as compact Arrow tables until the number of buckets is known."""
 
     def __init__(self, record: type) -> None:
         self._record = record
         self._rows: list[Any] = []
         self._hashes: list[int] = []
         self._tables: list[pa.Table] = []
-        self._packed: list[np.ndarray[Any, np.dtype[np.uint64]]] = []
+        self._hash_arrays: list[np.ndarray[Any, np.dtype[np.uint64]]] = []
 
     def add(self, row: Any, text_hash: int) -> None:
-        """Take one row, bucketed by this hash (unsigned, 64 bits)."""
+        """Add a row with its bucket hash (unsigned, 64 bits)."""
         self._rows.append(row)
         self._hashes.append(text_hash)
         if len(self._rows) >= _BATCH_ROWS:
-            self._pack()
+            self._flush()
 
     def parts(self, buckets: int) -> Iterator[tuple[int, pa.Table]]:
-        """Each part's number and table (empty ones too), rows in the order in which they were added."""
-        self._pack()
+        """The number and table of each part, including empty ones, with rows in insertion order."""
+        self._flush()
         table = pa.concat_tables(self._tables) if self._tables else schema_of(self._record).empty_table()
-        hashes = np.concatenate([*self._packed, np.empty(0, np.uint64)])
-        places = (hashes % np.uint64(buckets)).astype(np.int64)
-        order = np.argsort(places, kind="stable")
-        borders = np.searchsorted(places[order], np.arange(buckets + 1))
+        hashes = np.concatenate([*self._hash_arrays, np.empty(0, np.uint64)])
+        buckets_of_rows = (hashes % np.uint64(buckets)).astype(np.int64)
+        order = np.argsort(buckets_of_rows, kind="stable")
+        bounds = np.searchsorted(buckets_of_rows[order], np.arange(buckets + 1))
         for part in range(buckets):
-            chosen = order[borders[part] : borders[part + 1]]
-            yield part, table.take(pa.array(chosen)).combine_chunks()
+            indices = order[bounds[part] : bounds[part + 1]]
+            yield part, table.take(pa.array(indices)).combine_chunks()
 
-    def _pack(self) -> None:
+    def _flush(self) -> None:
         if self._rows:
             self._tables.append(to_arrow(self._record, self._rows))
-            self._packed.append(np.array(self._hashes, dtype=np.uint64))
+            self._hash_arrays.append(np.array(self._hashes, dtype=np.uint64))
             self._rows, self._hashes = [], []
 
 
 def _field_types(record: type) -> dict[str, Any]:
-    """The types of a record's fields; `records` itself does not import numpy."""
+    """The types of a record's fields; `records` does not import numpy itself."""
     return typing.get_type_hints(record, localns={"Vector": NDArray[np.float32]})
 
 
@@ -214,24 +214,24 @@ def _arrow_type(hint: Any) -> pa.DataType:
         return pa.map_(_arrow_type(arguments[0]), _arrow_type(arguments[1]))
     if dataclasses.is_dataclass(hint):
         return pa.struct(list(schema_of(typing.cast(type, hint))))
-    raise SkutuneError(f"no column type for {hint!r}")
+    raise SkutuneError(f"no Arrow type for {hint!r}")
 
 
-def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
-    if pa.types.is_map(kind):
-        return pa.array([list(value.items()) for value in values], type=kind)
-    if pa.types.is_list(kind) and pa.types.is_float32(kind.value_type):
-        return _vectors(values, kind)
-    if pa.types.is_list(kind) and pa.types.is_struct(kind.value_type):
-        return pa.array([[dataclasses.asdict(item) for item in value] for value in values], type=kind)
-    return pa.array(values, type=kind)
+def _column(values: list[Any], arrow_type: pa.DataType) -> pa.Array:
+    if pa.types.is_map(arrow_type):
+        return pa.array([list(value.items()) for value in values], type=arrow_type)
+    if pa.types.is_list(arrow_type) and pa.types.is_float32(arrow_type.value_type):
+        return _vectors(values, arrow_type)
+    if pa.types.is_list(arrow_type) and pa.types.is_struct(arrow_type.value_type):
+        return pa.array([[dataclasses.asdict(item) for item in value] for value in values], type=arrow_type)
+    return pa.array(values, type=arrow_type)
 
 
-def _vectors(values: list[Any], kind: pa.DataType) -> pa.Array:
+def _vectors(values: list[Any], arrow_type: pa.DataType) -> pa.Array:
     lengths = [len(value) for value in values]
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
     flat = np.concatenate(values).astype(np.float32) if values else np.empty(0, np.float32)
-    return pa.ListArray.from_arrays(offsets, pa.array(flat)).cast(kind)
+    return pa.ListArray.from_arrays(offsets, pa.array(flat)).cast(arrow_type)
 
 
 def _reader(hint: Any) -> Callable[[pa.Array], Iterable[Any]]:

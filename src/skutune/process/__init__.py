@@ -1,1 +1,1 @@
-"""What one process needs to live in a pod: a watchdog, progress, its last error, its devices, its peers."""
+"""Process-level services: watchdog, progress reports, error logs, accelerators, and launching distributed training."""

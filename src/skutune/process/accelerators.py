@@ -1,7 +1,7 @@
-"""What an error of an accelerator means: a faulty device, too little memory, a lost peer, or a fault of the program.
+"""Classification of accelerator errors: faulty device, out of memory, lost peer, or a bug.
 
-Libraries raise RuntimeError for all of these and say which in words only. They are told apart here, once for all stages
-and without importing PyTorch, by the texts of the CUDA runtime's error codes (HIP's begin alike).
+Libraries raise RuntimeError for all of these and differ only in the message. This module classifies them for all
+stages, without importing PyTorch, by the messages of the CUDA runtime's error codes (HIP uses the same wording).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from skutune.errors import DeviceError, InputError, RetryableError, SkutuneError
 
-_FAULTY = (
+_DEVICE_FAULTS = (
     "uncorrectable ecc error",
     "uncorrectable nvlink error",
     "hardware stack error",
@@ -24,68 +24,68 @@ _FAULTY = (
     "system not yet initialized",
     "error: unknown error",
 )
-"""What another device would not say. A failed assertion in a kernel or an illegal address is the program's fault."""
+"""Faults that another device would not have. A failed kernel assertion or an illegal address is a bug instead."""
 
-_PEERS = ("gloo", "nccl", "connection closed by peer", "connection reset by peer")
+_PEER_FAILURES = ("gloo", "nccl", "connection closed by peer", "connection reset by peer")
 
 
 @contextmanager
 def translate_device_errors() -> Iterator[None]:
-    """Raise errors of accelerators as those of skutune.
+    """Raise accelerator errors as errors of skutune.
 
     Raises:
         DeviceError: the device is faulty.
-        InputError: the work does not fit into its memory.
-        RetryableError: another process of the same training is gone.
+        InputError: the device is out of memory.
+        RetryableError: another process of the same training failed or is unreachable.
     """
     try:
         yield
     except RuntimeError as error:
-        meaning = _meaning(error)
-        if meaning is None:
+        translated = _translate(error)
+        if translated is None:
             raise
-        raise meaning from error
+        raise translated from error
 
 
-def check_devices(wanted: int) -> None:
-    """See that PyTorch finds as many accelerators as this process was given.
+def check_devices(required: int) -> None:
+    """Check that PyTorch detects the accelerators that this process was allocated.
 
     Raises:
-        DeviceError: it finds fewer; without this check the work would go on a CPU, hundreds of times slower.
-        InputError: this PyTorch knows no accelerators at all.
+        DeviceError: it detects fewer. Without this check, the work would silently run on the CPU.
+        InputError: this PyTorch build does not support accelerators.
     """
     import torch
 
     if torch.version.cuda is None and getattr(torch.version, "hip", None) is None:
         raise InputError(
-            f"{wanted} devices were asked for, but the PyTorch that is installed here works on a CPU only; use an "
-            "image for GPUs, or ask for no devices"
+            f"{required} devices are required, but the installed PyTorch is a CPU-only build; use a GPU image, or "
+            "request no devices"
         )
-    found = torch.cuda.device_count()
-    if found < wanted:
-        raise DeviceError(f"{wanted} devices were asked for, and {found} are seen; the node's driver may have failed")
+    detected = torch.cuda.device_count()
+    if detected < required:
+        raise DeviceError(f"{required} devices are required, but {detected} are detected; check the node's driver")
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an accelerator, or PyTorch's allocator on a CPU, had no memory left."""
+    """Whether an accelerator, or PyTorch's CPU allocator, ran out of memory."""
     text = str(error).lower()
     return (
         type(error).__name__ == "OutOfMemoryError"
         or ("out of memory" in text and ("cuda" in text or "hip" in text))
-        or "_status_alloc_failed" in text  # cuBLAS and cuDNN, for their workspaces
+        or "_status_alloc_failed" in text  # cuBLAS and cuDNN workspaces
         or "can't allocate memory" in text
     )
 
 
-def _meaning(error: RuntimeError) -> SkutuneError | None:
-    kind, text = type(error).__name__, str(error).lower()
+def _translate(error: RuntimeError) -> SkutuneError | None:
+    class_name, text = type(error).__name__, str(error).lower()
     if is_out_of_memory(error):
         return InputError(
-            "the model and its batch do not fit into the device's memory: lower the batch_size of the model or of the "
-            f"training, its context or max_length, or use larger devices: {error}"
+            "out of device memory: reduce the batch_size of the model or of the training, its context or max_length, "
+            f"or use devices with more memory: {error}"
         )
-    if any(words in text for words in _FAULTY):
+    if any(message in text for message in _DEVICE_FAULTS):
         return DeviceError(f"the device failed: {error}")
-    if kind.startswith("Dist") or any(words in text for words in _PEERS):
-        return RetryableError(f"another process of the training is gone, or cannot be reached: {error}")
+    if class_name.startswith("Dist") or any(message in text for message in _PEER_FAILURES):
+        return RetryableError(f"another process of the training failed or is unreachable: {error}")
     return None

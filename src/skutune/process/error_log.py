@@ -1,4 +1,4 @@
-"""What a worker that failed said last: its error event, or its last line."""
+"""The final error message in the log of a failed worker."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 
 def last_error_message(text: str, exit_code: int) -> str:
-    """The message of the last JSON error event in a program's log, or else the log's last line."""
+    """The message of the last JSON error event in a log, or else its last line."""
     lines = text.strip().splitlines()
     for line in reversed(lines):
         try:
@@ -15,4 +15,4 @@ def last_error_message(text: str, exit_code: int) -> str:
             continue
         if isinstance(document, dict) and document.get("event") == "error":
             return str(document["message"])
-    return lines[-1] if lines else f"ended with exit code {exit_code}"
+    return lines[-1] if lines else f"exited with code {exit_code}"

@@ -1,4 +1,4 @@
-"""What a running stage says of itself: to a person, to a log, to the store."""
+"""Progress reports of a running stage."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far one shard of a stage is, in `unit`s. `total` is an estimate; 0 where it is not known.
+    """The progress of one shard of a stage, in `unit`s. `total` is an estimate; 0 if unknown.
 
-    `trained_per_second` are tokens, of a stage that trains.
+    `trained_tokens_per_second` is set by training stages only.
     """
 
     stage: str
@@ -23,13 +23,13 @@ class Progress:
     rejected: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0
-    trained_per_second: float = 0.0
+    trained_tokens_per_second: float = 0.0
 
     @property
     def tokens_per_second(self) -> float:
-        """Trained tokens per second now, or generated ones since the shard started."""
-        if self.trained_per_second:
-            return self.trained_per_second
+        """The current training throughput, or the mean generation throughput since the shard started."""
+        if self.trained_tokens_per_second:
+            return self.trained_tokens_per_second
         return self.completion_tokens / self.seconds if self.seconds > 0 else 0.0
 
 
@@ -37,13 +37,13 @@ Listener = Callable[[Progress], None]
 
 
 class Throttle:
-    """Lets something happen at most once an interval."""
+    """Rate limiter: allows an action at most once per interval."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds, self._next = seconds, 0.0
 
     def ready(self) -> bool:
-        """Whether the interval has passed since this last said yes."""
+        """Whether the interval has passed since this last returned True."""
         now = time.monotonic()
         if now < self._next:
             return False

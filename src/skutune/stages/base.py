@@ -61,7 +61,7 @@ class ItemResult:
 class ProgressCallback(Protocol):
     """Reports a fit stage's progress; a stage that trains adds its throughput in tokens per second."""
 
-    def __call__(self, unit: str, done: float, total: float, trained_per_second: float = 0.0, /) -> None: ...
+    def __call__(self, unit: str, done: float, total: float, trained_tokens_per_second: float = 0.0, /) -> None: ...
 
 
 @dataclass
@@ -95,7 +95,7 @@ class Context:
     checkpoints: Checkpoints
     judge: Callable[[Role], TextEngine]
     check_judge: Callable[[Role], None]
-    report: ProgressCallback = field(default=lambda unit, done, total, trained_per_second=0.0: None)
+    report: ProgressCallback = field(default=lambda unit, done, total, trained_tokens_per_second=0.0: None)
     process_group: ProcessGroup = SINGLE
 
     def identity(self, role: str) -> str:

@@ -75,8 +75,8 @@ class Finetune:
             on_step=self._report,
             on_checkpoint=uploads.add,
             on_trained=uploads.finish,
-            processes=self.context.process_group.ranks,
-            processes_here=self.context.process_group.ranks_here,
+            processes=self.context.process_group.world_size,
+            processes_here=self.context.process_group.local_world_size,
         )
 
     def _limit(self) -> MemoryLimit:

@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all, and what the operating system's errors mean for a person.
+"""Atomic file writes, and the translation of operating system errors.
 
-A file is written under another name in the same folder, so that the rename which makes it visible stays inside one
-file system and is atomic.
+A file is written under a temporary name in the same folder, so that the rename that publishes it stays on one file
+system and is atomic.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from typing import BinaryIO
 from skutune.errors import InputError, RetryableError, SkutuneError
 from skutune.store.keys import TEMPORARY
 
-_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+_DISK_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is exceeded"}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
-_IN_THE_WAY = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY}
-_MOST_TRIES = 50
-_LEFTOVER_SECONDS = 24 * 3600
+_NAME_CONFLICT = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY}
+_MAX_CREATE_ATTEMPTS = 50
+_STALE_SECONDS = 24 * 3600
 
 
 @contextmanager
 def atomic_write(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
-    """A new file that takes the name `path` when the block ends, and is removed when the block fails.
+    """Open a temporary file that is renamed to `path` when the block succeeds and removed when it fails.
 
-    Parents are made. `durable`: the bytes and the name are on the disk before this returns.
+    Parent folders are created. If `durable`, file and folder entry are fsynced before this returns.
     """
     temporary = path.with_name(TEMPORARY + uuid.uuid4().hex)
     try:
-        with _created(temporary) as file:
+        with _create(temporary) as file:
             yield file
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        # Whatever went wrong is raised again; a file that cannot be removed either stays hidden by its name.
+        # The original error is re-raised; a temporary file that cannot be removed stays hidden by its name.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
@@ -51,11 +51,11 @@ def atomic_write(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
 
 @contextmanager
 def translate_os_errors(action: str, path: Path) -> Iterator[None]:
-    """Raise the operating system's errors as InputError or RetryableError that say what to do.
+    """Raise operating system errors as InputError or RetryableError with a suggested fix.
 
     Args:
-        action: what was tried, as in "write".
-        path: where.
+        action: the verb for the message, such as "write".
+        path: the file or folder that the block accesses.
     """
     try:
         yield
@@ -64,20 +64,20 @@ def translate_os_errors(action: str, path: Path) -> Iterator[None]:
 
 
 def remove_leftovers(folder: Path, prefix: str) -> None:
-    """Remove the unfinished files and folders of killed processes, once nothing in them has changed for a day.
+    """Remove temporary files and folders of killed processes that have not changed for a day.
 
     Args:
-        prefix: what the names of unfinished files and folders start with.
+        prefix: the prefix of temporary names.
 
     Raises:
         OSError: the folder cannot be read.
     """
-    oldest = time.time() - _LEFTOVER_SECONDS
+    cutoff = time.time() - _STALE_SECONDS
     with os.scandir(folder) as entries:
         leftovers = [Path(entry.path) for entry in entries if entry.name.startswith(prefix)]
     for path in leftovers:
-        if _last_change(path) < oldest:
-            # Another process may remove it at the same time, and this user may not be allowed to: no reason to stop.
+        if _last_change(path) < cutoff:
+            # Best effort: another process may be removing it too, or this user may lack permission.
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
@@ -86,7 +86,7 @@ def remove_leftovers(folder: Path, prefix: str) -> None:
 
 
 def _last_change(path: Path) -> float:
-    """The time of the last change of a file or of anything in a folder, in seconds since the epoch."""
+    """The latest modification time of a file, or of anything in a folder, in seconds since the epoch."""
     newest = 0.0
     for each in (path, *path.rglob("*")):
         with suppress(FileNotFoundError):
@@ -94,10 +94,10 @@ def _last_change(path: Path) -> float:
     return newest
 
 
-def _created(path: Path) -> BinaryIO:
-    """A new file. Deletes in other processes may remove its empty folder again and again just after it was made."""
-    for _ in range(_MOST_TRIES - 1):
-        # mkdir finds the folder there and then gone: that, too, it reports as a name in the way.
+def _create(path: Path) -> BinaryIO:
+    """Create a file. Deletes in other processes may repeatedly remove its still empty folder, so retry."""
+    for _ in range(_MAX_CREATE_ATTEMPTS - 1):
+        # mkdir raises FileExistsError too, if the folder exists at first and is then removed.
         with suppress(FileNotFoundError, FileExistsError):
             return _open_new(path)
     return _open_new(path)
@@ -109,7 +109,7 @@ def _open_new(path: Path) -> BinaryIO:
 
 
 def _sync_folder(folder: Path) -> None:
-    # Another process may have deleted the object, and with it the folder, since the rename.
+    # Another process may have deleted the object and its folder since the rename.
     with suppress(FileNotFoundError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -120,18 +120,18 @@ def _sync_folder(folder: Path) -> None:
 
 def _explain(error: OSError, action: str, path: Path) -> SkutuneError:
     reason = error.strerror or str(error)
-    if error.errno in _FULL:
+    if error.errno in _DISK_FULL:
         return RetryableError(
-            f"cannot {action} {path}: {_FULL[error.errno]}; free some space or name another folder, then run again"
+            f"cannot {action} {path}: {_DISK_FULL[error.errno]}; free some space or use another folder, then run again"
         )
     if error.errno in _FORBIDDEN:
         return InputError(
-            f"cannot {action} {path}: {reason}; give this user the right to {action} it, or name another folder"
+            f"cannot {action} {path}: {reason}; grant this user permission to {action} it, or use another folder"
         )
-    if error.errno in _IN_THE_WAY:
+    if error.errno in _NAME_CONFLICT:
         return InputError(
-            f"cannot {action} {path}: {reason}; a file lies where a folder is needed, or a folder where a file is: "
-            "move it away, or name another folder"
+            f"cannot {action} {path}: {reason}; a file exists where a folder is needed, or a folder where a file "
+            "is needed: move it away, or use another folder"
         )
     if error.errno == errno.ENAMETOOLONG:
         return InputError(f"cannot {action} {path}: {reason}; use a store with a shorter path")

@@ -1,8 +1,8 @@
-"""The store: objects under keys, in a local folder or an S3 bucket.
+"""The object store protocol, implemented by a local folder and an S3 bucket.
 
-The protocol is as small as what every S3-compatible server does alike: whole objects put, got, listed and deleted. It
-has no rename, no append and no conditional put; an object is visible whole or not at all, and nothing that skutune
-does depends on which of two writers came first.
+The protocol is limited to what every S3-compatible server supports: put, get, list and delete whole objects. There is
+no rename, no append and no conditional put. Puts are atomic, and nothing in skutune depends on which of two writers
+came first.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from skutune.errors import SkutuneError
 
 
 class NotFoundError(SkutuneError):
-    """No object has this key."""
+    """The key does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """An object as a listing shows it.
+    """The metadata of an object.
 
     Attributes:
         key: relative to the store's root.
         size: in bytes.
-        version: another one after the object was replaced, also by one of the same size; the same in a listing and
-            alone. It can only be compared (S3: the ETag, local: the time of change in nanoseconds); "" where unknown.
+        version: changes whenever the object is replaced, even by one of the same size; identical in `list` and `head`.
+            Opaque (S3: the ETag, local: the mtime in nanoseconds); "" if unknown.
     """
 
     key: str
@@ -36,10 +36,10 @@ class ObjectInfo:
 
 
 class ObjectStore(Protocol):
-    """Objects by key. Keys are relative to the root, with `/` between their parts.
+    """Objects by key. Keys are relative to the root, with `/` as separator.
 
-    Every method raises `RetryableError` where trying again makes sense (unreachable, throttled past the client's own
-    retries, disk full) and `InputError` where it does not (wrong credentials, no such bucket, no right).
+    Every method raises `RetryableError` for transient failures (unreachable, throttled beyond the client's own retries,
+    disk full) and `InputError` for permanent ones (wrong credentials, no such bucket, permission denied).
     """
 
     @property
@@ -48,7 +48,7 @@ class ObjectStore(Protocol):
         ...
 
     def put(self, key: str, data: bytes) -> None:
-        """Write one object whole; an object under this key is replaced."""
+        """Write an object atomically, replacing any object under this key."""
         ...
 
     def put_file(self, key: str, path: Path) -> None:
@@ -56,31 +56,31 @@ class ObjectStore(Protocol):
         ...
 
     def get(self, key: str) -> bytes:
-        """The whole object. Raises NotFoundError."""
+        """The content of an object. Raises NotFoundError."""
         ...
 
     def get_file(self, key: str, path: Path) -> None:
-        """Like `get`, streamed into a file (parents are made). Raises NotFoundError."""
+        """Like `get`, streamed into a file; parent folders are created. Raises NotFoundError."""
         ...
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """All objects whose key starts with the prefix (a plain string prefix, as in S3), sorted by key."""
+        """All objects whose key starts with `prefix` (a plain string prefix, as in S3), sorted by key."""
         ...
 
     def folders(self, prefix: str = "") -> Iterator[str]:
-        """The names of the folders directly below a prefix, sorted, without looking into them.
+        """The sorted names of the folders directly below a prefix, without listing their contents.
 
-        A folder is what lies before the next `/` of a key. The prefix is one as in `list`: below "run/" are its
-        stages; below "run/em" those of them that begin with "em", named whole ("embed"). A folder without an object
-        may be among them: a killed process leaves one on a disk, and some S3 servers keep it for a while after its
-        last object.
+        Folders are S3's common prefixes with the delimiter `/`. The prefix is a string prefix as in `list`:
+        "run/" yields the stages of the run, "run/em" only those that start with "em", by their full name ("embed").
+        Empty folders may be included: a killed process leaves one on disk, and some S3 servers keep one for a while
+        after its last object is deleted.
         """
         ...
 
     def head(self, key: str) -> ObjectInfo | None:
-        """The object's size and version, or None where there is none."""
+        """The metadata of an object, or None if the key does not exist."""
         ...
 
     def delete(self, key: str) -> None:
-        """Remove the object; nothing happens where there is none."""
+        """Delete an object; a missing key is not an error."""
         ...

@@ -1,18 +1,19 @@
-"""A guard against two runs on one place: an object that says who is at work there, renewed while it lasts.
+"""A lease that prevents two runners from working on one run by mistake: an object that names the holder.
 
-Stores have no conditional put, so a lease cannot be a lock: it keeps people from starting a run twice by mistake, and
-tells a run that another has taken over. No correctness rests on it: two workers on one part leave two objects, and a
-manifest names one.
+Stores have no conditional put, so a lease is not a lock: it prevents accidental double starts, and tells a run that
+another one has taken over. Correctness does not depend on it: if two workers write the same part, there are two
+objects, and a manifest lists one of them.
 
-A holder that was killed leaves its lease behind. On the same machine its process is seen to be gone, and a new run
-takes over at once. From elsewhere only the clock tells: a heartbeat older than the time to live ends the lease, which
-supposes that clocks agree to within that time.
+The holder renews its heartbeat; a lease expires when the heartbeat is older than the TTL, which assumes that clocks
+agree to within the TTL. A killed run does not have to wait for that on its own machine: if its process has ended, the
+lease is taken over at once.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
 import threading
 import uuid
@@ -20,89 +21,87 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from skutune.errors import InputError, RetryableError
 from skutune.store.base import NotFoundError, ObjectStore
-from skutune.store.process_identity import Process, current_process, is_running
+from skutune.store.process_identity import has_ended, pid_namespace
 
 _log = logging.getLogger(__name__)
-_HEARTBEATS = 4
-"""Renewals in a time to live: three may fail before another takes over."""
-_RENEWED_BETWEEN = 5
+_RENEWALS_PER_TTL = 4
+"""Three consecutive renewals may fail before the lease expires."""
+_MAX_WRITES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lease, as it is stored. Times are UTC in ISO 8601."""
+    """The holder of a lease, as stored. Times are UTC in ISO 8601; `pid` is valid within `pid_namespace`."""
 
     token: str
     owner: str | None
     host: str
-    process: Process
+    pid_namespace: str
+    pid: int
     since: str
     heartbeat: str
 
     def __str__(self) -> str:
         owner = f"{self.owner}, " if self.owner else ""
-        return f"{owner}process {self.process.pid} on {self.host}, since {self.since}"
+        return f"{owner}process {self.pid} on {self.host}, since {self.since}"
 
     def is_alive(self, ttl_seconds: float) -> bool:
-        """Whether its run may still be going on."""
-        if self.host == socket.gethostname() and self.process.is_local():
-            running = is_running(self.process)
-            if running is not None:
-                return running
+        """Whether the holder may still be running."""
+        if self.pid_namespace == pid_namespace() and has_ended(self.pid):
+            return False
         return _age_seconds(self.heartbeat) <= ttl_seconds
 
 
 class Lease:
-    """A held lease. Made by `hold`."""
+    """A lease that is held; created by `hold`."""
 
     def __init__(self, store: ObjectStore, key: str, holder: Holder, ttl_seconds: float) -> None:
         self.holder = holder
         self._store, self._key, self._ttl_seconds = store, key, ttl_seconds
-        self._taken_by: Holder | None = None
+        self._new_holder: Holder | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._renew_until_stopped, name="lease", daemon=True)
 
     @property
     def lost(self) -> bool:
-        """Whether another run was seen to have taken over."""
-        return self._taken_by is not None
+        """Whether another run has taken over, as of the last renewal."""
+        return self._new_holder is not None
 
     def is_ours(self) -> bool:
-        """Whether nobody has taken over by now, asked of the store. Raises RetryableError, InputError as a store."""
+        """Whether this is still the holder, according to the store. Raises RetryableError, InputError as the store."""
         holder = _read(self._store, self._key)
         return holder is None or holder.token == self.holder.token
 
     def check(self) -> None:
-        """Raise InputError where the lease is lost. Cheap: asks memory, not the store."""
-        if self._taken_by is not None:
+        """Raise InputError if the lease is lost, as of the last renewal. Does not access the store."""
+        if self._new_holder is not None:
             raise InputError(
-                f"{self._store.uri}/{self._key}: another run has taken over: {self._taken_by}; this one stops, and "
-                "what it has written stays. Let one of them finish"
+                f"{self._store.uri}/{self._key}: another run has taken over: {self._new_holder}; this one stops, and "
+                "its completed work is kept. Let one of them finish"
             )
 
-    def _acquire(self, settle_seconds: float, succeed: bool) -> None:
+    def _acquire(self, settle_seconds: float, preempt_same_owner: bool) -> None:
         holder = _read(self._store, self._key)
         same_owner = holder is not None and holder.owner is not None and holder.owner == self.holder.owner
-        if holder is not None and holder.is_alive(self._ttl_seconds) and not (succeed and same_owner):
-            raise self._held(holder)
+        if holder is not None and holder.is_alive(self._ttl_seconds) and not (preempt_same_owner and same_owner):
+            raise self._held_error(holder)
         if holder is not None:
-            _log.warning("taking over %s/%s from a run that is gone: %s", self._store.uri, self._key, holder)
-        for _ in range(_RENEWED_BETWEEN):
+            _log.warning("taking over the lease %s/%s from: %s", self._store.uri, self._key, holder)
+        for _ in range(_MAX_WRITES):
             self._write()
-            # Of two that saw no holder, the one that wrote last finds its own token after a moment; the other does not.
+            # Of several runs that start at once, only the last writer finds its own token after the delay.
             self._stop.wait(settle_seconds)
             holder = _read(self._store, self._key)
             if holder is None or holder.token == self.holder.token:
                 break
-            if not succeed or holder.owner != self.holder.owner:
-                raise self._held(holder)
-            # The one before us renewed it between its reading and its writing: it sees us at its next look.
+            if not preempt_same_owner or holder.owner != self.holder.owner:
+                raise self._held_error(holder)
+            # The previous holder renewed between its read and its write, and overwrote us. Its next read detects us.
         else:
-            raise self._held(holder or self.holder)
+            raise self._held_error(holder or self.holder)
         self._thread.start()
 
     def _release(self) -> None:
@@ -116,21 +115,21 @@ class Lease:
             if holder is not None and holder.token == self.holder.token:
                 self._store.delete(self._key)
         except (InputError, RetryableError) as error:
-            # The run's own end, good or bad, matters more; the next run sees that this process is gone.
-            _log.warning("the lease could not be released and will end by itself: %s", error)
+            # The outcome of the run matters more; the next run detects that this process has ended.
+            _log.warning("the lease could not be released and will expire: %s", error)
 
     def _renew_until_stopped(self) -> None:
-        while not self.lost and not self._stop.wait(self._ttl_seconds / _HEARTBEATS):
+        while not self.lost and not self._stop.wait(self._ttl_seconds / _RENEWALS_PER_TTL):
             try:
                 self._renew()
             except (InputError, RetryableError) as error:
-                # The run meets the same fault at its next write, and there it is the right error to end with.
+                # The next write of the run will hit the same fault and raise it.
                 _log.warning("the lease could not be renewed: %s", error)
 
     def _renew(self) -> None:
         holder = _read(self._store, self._key)
         if holder is not None and holder.token != self.holder.token:
-            self._taken_by = holder
+            self._new_holder = holder
         else:
             self._write()
 
@@ -138,10 +137,10 @@ class Lease:
         document = asdict(replace(self.holder, heartbeat=_now()))
         self._store.put(self._key, json.dumps(document, indent=1).encode())
 
-    def _held(self, holder: Holder) -> InputError:
+    def _held_error(self, holder: Holder) -> InputError:
         return InputError(
-            f"{self._store.uri}/{self._key}: a run is at work there: {holder}; wait for it, stop it, or choose another "
-            f"run name. If it is surely dead, it is taken over {self._ttl_seconds:g} s after its last sign of life "
+            f"{self._store.uri}/{self._key}: this run is in progress: {holder}; wait for it, stop it, or use another "
+            f"run name. If it is dead, its lease expires {self._ttl_seconds:g} s after its last heartbeat "
             f"({holder.heartbeat})"
         )
 
@@ -154,35 +153,35 @@ def hold(
     owner: str | None = None,
     ttl_seconds: float = 60,
     settle_seconds: float = 0.5,
-    succeed: bool = False,
+    preempt_same_owner: bool = False,
 ) -> Iterator[Lease]:
-    """Hold the lease at `key` while the block lasts, and give it back however the block ends.
+    """Hold the lease at `key` for the duration of the block, and release it when the block exits.
 
     Args:
-        store: where the lease lies.
-        key: one for each thing that only one run may work at.
-        owner: shown to others beside host and process, such as a release's name.
-        ttl_seconds: a holder on another machine that was silent for longer counts as dead; the same for all holders.
-        settle_seconds: how long to wait for a simultaneous start to show; above the time of a put.
-        succeed: take over from a holder of the same owner at once, alive or not: where something else (a cluster) sees
-            to it that an owner has one runner at a time.
+        store: the store that contains the lease.
+        key: one per resource.
+        owner: a name shown with host and process ID, such as that of a Helm release.
+        ttl_seconds: the lease expires when the heartbeat is older; must be the same for all holders.
+        settle_seconds: how long to wait for concurrent starts to become visible; longer than a put takes.
+        preempt_same_owner: take over from a holder with the same owner even if it is alive, because something else
+            (such as a cluster) ensures that an owner has one runner at a time.
 
     Raises:
-        InputError: another holds it.
+        InputError: another run holds it.
         RetryableError: the store failed.
     """
     now = _now()
-    holder = Holder(uuid.uuid4().hex, owner, socket.gethostname(), current_process(), now, now)
+    holder = Holder(uuid.uuid4().hex, owner, socket.gethostname(), pid_namespace(), os.getpid(), now, now)
     lease = Lease(store, key, holder, ttl_seconds)
     try:
-        lease._acquire(settle_seconds, succeed)
+        lease._acquire(settle_seconds, preempt_same_owner)
         yield lease
     finally:
         lease._release()
 
 
 def is_held(store: ObjectStore, key: str, *, ttl_seconds: float = 60) -> bool:
-    """Whether somebody who seems alive holds the lease at `key`."""
+    """Whether the lease at `key` is held and has not expired."""
     holder = _read(store, key)
     return holder is not None and holder.is_alive(ttl_seconds)
 
@@ -193,16 +192,12 @@ def _read(store: ObjectStore, key: str) -> Holder | None:
     except NotFoundError:
         return None
     try:
-        return _parse(json.loads(data))
+        holder = Holder(**json.loads(data))
+        _age_seconds(holder.heartbeat)
     except (ValueError, TypeError, KeyError):
         raise InputError(
-            f"{store.uri}/{key}: is not a lease that this release can read; delete it if no run is at work there"
+            f"{store.uri}/{key}: not a lease of this version of skutune; delete it if this run is not in progress"
         ) from None
-
-
-def _parse(document: dict[str, Any]) -> Holder:
-    holder = Holder(**{**document, "process": Process(**document["process"])})
-    _age_seconds(holder.heartbeat)
     return holder
 
 

@@ -1,7 +1,7 @@
-"""A store in a local folder: a key is a path below it.
+"""A store in a local folder, with keys as relative paths.
 
-A put is whole for every reader and survives a power cut once it has returned. Folders are no objects: they come with
-the first object in them and go with the last, as in S3.
+Puts are atomic and durable: once one returns, it survives a power failure. Folders exist only while they contain
+objects, as in S3.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from skutune.store.atomic_files import atomic_write, remove_leftovers, translate
 from skutune.store.base import NotFoundError, ObjectInfo
 from skutune.store.keys import TEMPORARY, check_key, check_prefix
 
-_NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+_NOT_A_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
 class LocalStore:
-    """Objects as files below `root`, which the first put makes. Implements `ObjectStore`.
+    """Objects as files below `root`, which the first put creates. Implements `ObjectStore`.
 
     Raises:
         InputError: `root` is a file.
@@ -33,7 +33,7 @@ class LocalStore:
         with translate_os_errors("read", self.root):
             usable = self.root.is_dir() or not self.root.exists()
         if not usable:
-            raise InputError(f"store {self.root}: is a file; name a folder")
+            raise InputError(f"store {self.root}: is a file; use a folder")
 
     @property
     def uri(self) -> str:
@@ -41,13 +41,13 @@ class LocalStore:
         return str(self.root)
 
     def put(self, key: str, data: bytes) -> None:
-        """Write one object whole."""
+        """Write an object atomically."""
         path = self._path(key)
         with translate_os_errors("write", path), atomic_write(path, durable=True) as file:
             file.write(data)
 
     def put_file(self, key: str, path: Path) -> None:
-        """Write one object whole, copied from a file."""
+        """Write an object atomically from a file."""
         target = self._path(key)
         with (
             open(path, "rb") as source,
@@ -57,49 +57,49 @@ class LocalStore:
             shutil.copyfileobj(source, file, 1 << 20)
 
     def get(self, key: str) -> bytes:
-        """The whole object. Raises NotFoundError."""
+        """The content of an object. Raises NotFoundError."""
         path = self._path(key)
         with translate_os_errors("read", path):
             try:
                 return path.read_bytes()
-            except _NO_FILE:
-                raise self._missing(key) from None
+            except _NOT_A_FILE:
+                raise self._not_found(key) from None
 
     def get_file(self, key: str, path: Path) -> None:
-        """Copy the object into a file, whole. Raises NotFoundError."""
+        """Copy an object to a file atomically. Raises NotFoundError."""
         source_path = self._path(key)
-        with ExitStack() as opened:
+        with ExitStack() as stack:
             with translate_os_errors("read", source_path):
                 try:
-                    source = opened.enter_context(open(source_path, "rb"))
-                except _NO_FILE:
-                    raise self._missing(key) from None
+                    source = stack.enter_context(open(source_path, "rb"))
+                except _NOT_A_FILE:
+                    raise self._not_found(key) from None
             with translate_os_errors("write", path), atomic_write(path, durable=False) as file:
                 shutil.copyfileobj(source, file, 1 << 20)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """All objects whose key starts with the prefix, sorted by key."""
+        """All objects whose key starts with `prefix`, sorted by key."""
         folder, separator, start = check_prefix(prefix).rpartition("/")
         return self._walk(folder + separator, start)
 
     def folders(self, prefix: str = "") -> Iterator[str]:
-        """The names of the folders directly below the prefix, sorted."""
+        """The sorted names of the folders directly below the prefix."""
         folder, separator, start = check_prefix(prefix).rpartition("/")
         entries = self._entries(folder + separator, start)
         return iter(sorted(name[:-1] for name, status in entries.items() if status is None))
 
     def head(self, key: str) -> ObjectInfo | None:
-        """The object's size and version, or None."""
+        """The metadata of an object, or None."""
         path = self._path(key)
         with translate_os_errors("read", path):
             try:
                 status = path.stat()
-            except _NO_FILE:
+            except _NOT_A_FILE:
                 return None
         return _info(key, status) if stat.S_ISREG(status.st_mode) else None
 
     def delete(self, key: str) -> None:
-        """Remove the object, and the folders that it leaves empty."""
+        """Delete an object and the folders that this leaves empty."""
         path = self._path(key)
         with translate_os_errors("delete", path):
             if self.head(key) is None:
@@ -110,13 +110,13 @@ class LocalStore:
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
 
-    def _missing(self, key: str) -> NotFoundError:
+    def _not_found(self, key: str) -> NotFoundError:
         return NotFoundError(f"store {self.root}: no object {key!r}")
 
     def _walk(self, folder: str, start: str = "") -> Iterator[ObjectInfo]:
-        """The objects below a folder ("" or "a/b/") whose next part begins with `start`.
+        """The objects below a folder ("" or "a/b/") whose next path segment starts with `start`.
 
-        A folder is sorted with its slash ("a-b" comes before "a/b"), so that the whole walk is in the order of keys.
+        Folder names sort with their trailing slash ("a-b" before "a/b"), so that the walk is in key order.
         """
         entries = self._entries(folder, start)
         for name in sorted(entries):
@@ -127,26 +127,26 @@ class LocalStore:
                 yield _info(folder + name, status)
 
     def _entries(self, folder: str, start: str) -> dict[str, os.stat_result | None]:
-        """Names in a folder with the status of files; sub-folders end with a slash and have None."""
+        """The stat result of each file in a folder by name; subfolders end with a slash and map to None."""
         entries: dict[str, os.stat_result | None] = {}
         with (
             translate_os_errors("list", self.root / folder),
-            suppress(*_NO_FILE),
-            os.scandir(self.root / folder) as found,
+            suppress(*_NOT_A_FILE),
+            os.scandir(self.root / folder) as listing,
         ):
-            for entry in found:
+            for entry in listing:
                 if not entry.name.startswith(start) or entry.name.startswith(TEMPORARY):
                     continue
                 if entry.is_dir():
                     entries[entry.name + "/"] = None
                 elif entry.is_file():
-                    # It may have been deleted since it was seen.
+                    # It may have been deleted since the listing.
                     with suppress(FileNotFoundError):
                         entries[entry.name] = entry.stat()
         return entries
 
     def _prune(self, folder: Path) -> None:
-        # rmdir refuses a folder that holds anything, also what another process has put meanwhile.
+        # rmdir fails for a folder that is not empty, including objects that another process has put meanwhile.
         with suppress(OSError):
             while folder != self.root:
                 remove_leftovers(folder, TEMPORARY)

@@ -1,7 +1,7 @@
-"""A store in an S3 bucket, on AWS or on any server that speaks its protocol. The only importer of boto3.
+"""A store in an S3 bucket, on AWS or any S3-compatible server. The only module that imports boto3.
 
-Of the protocol it uses what all servers do alike: whole objects, multipart uploads, listings in pages. Who to talk to
-and as whom is boto3's own business (environment, profile, workload identity); nothing of it is in a config.
+It relies only on operations that all servers implement alike: whole objects, multipart uploads and paginated listings.
+boto3 resolves endpoint and credentials (environment, profile, workload identity); the config contains neither.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from skutune.process.watchdog import heartbeat
 from skutune.store.atomic_files import atomic_write, translate_os_errors
 from skutune.store.base import NotFoundError, ObjectInfo
 from skutune.store.keys import check_key, check_prefix, is_key
-from skutune.store.s3_errors import BROKEN_BODIES, is_missing_key, translated
+from skutune.store.s3_errors import BROKEN_BODIES, is_missing_key, translate_s3_errors
 
 CONNECT_TIMEOUT_SECONDS = 3
 READ_TIMEOUT_SECONDS = 30
 ATTEMPTS = 8
-"""Requests in all. Backoff doubles from 1 s when throttled and from 50 ms otherwise, so that a server that is down is
-given up after some seconds, and one behind a wall that drops packets after 8 × 3 s and at most 7 s more."""
+"""Total attempts per request. Backoff doubles from 1 s when throttled and from 50 ms otherwise: requests to a server
+that is down fail after a few seconds, and to one behind a firewall that drops packets after 8 × 3 s plus up to 7 s."""
 
 MEBIBYTE = 1 << 20
-_BODY_READS = 3
+_BODY_ATTEMPTS = 3
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
 _TRANSFER = TransferConfig(multipart_threshold=16 * MEBIBYTE, multipart_chunksize=16 * MEBIBYTE, max_concurrency=4)
 
@@ -42,24 +42,24 @@ class S3Store:
 
     Args:
         bucket: an existing bucket.
-        prefix: where keys start in it; slashes around it do not count.
+        prefix: prepended to all keys; leading and trailing slashes are ignored.
 
     Raises:
-        InputError: bucket or prefix cannot be one, or no client can be made from the environment.
+        InputError: bucket or prefix is invalid, or the environment does not configure a client.
     """
 
     def __init__(self, bucket: str, prefix: str = "") -> None:
         self.bucket = bucket
         self.prefix = prefix.strip("/")
         if not _BUCKET.fullmatch(bucket):
-            raise InputError(f"store {self.uri}: {bucket!r} is not a bucket's name; write s3://bucket/prefix")
+            raise InputError(f"store {self.uri}: {bucket!r} is not a valid bucket name; use s3://bucket/prefix")
         self._root = check_key(self.prefix) + "/" if self.prefix else ""
-        self._bucket_seen = False
+        self._bucket_exists = False
         try:
             self._client = _build_client()
         except (BotoCoreError, ValueError) as error:
             raise InputError(
-                f"store {self.uri}: the S3 client cannot be made: {error}; check AWS_ENDPOINT_URL_S3 (a URL), "
+                f"store {self.uri}: cannot create the S3 client: {error}; check AWS_ENDPOINT_URL_S3 (a URL), "
                 "AWS_PROFILE and AWS_DEFAULT_REGION"
             ) from error
 
@@ -69,59 +69,59 @@ class S3Store:
         return f"s3://{self.bucket}/{self.prefix}" if self.prefix else f"s3://{self.bucket}"
 
     def put(self, key: str, data: bytes) -> None:
-        """Write one object whole, in one request."""
-        with self._translated("write", key):
+        """Write an object in one request."""
+        with self._translate_errors("write", key):
             self._client.put_object(Bucket=self.bucket, Key=self._name(key), Body=data)
 
     def put_file(self, key: str, path: Path) -> None:
-        """Write one object whole from a file, in several parts where it is large."""
-        with open(path, "rb") as source, self._translated("write", key):
-            self._client.upload_fileobj(source, self.bucket, self._name(key), Config=_TRANSFER, Callback=_moved)
+        """Write an object from a file, as a multipart upload if it is large."""
+        with open(path, "rb") as source, self._translate_errors("write", key):
+            self._client.upload_fileobj(source, self.bucket, self._name(key), Config=_TRANSFER, Callback=_on_transfer)
 
     def get(self, key: str) -> bytes:
-        """The whole object. Raises NotFoundError."""
-        # One request, so that what is read is one version whatever its size; the client does not retry a body.
-        for _ in range(_BODY_READS - 1):
+        """The content of an object. Raises NotFoundError."""
+        # A single request, so that the content is of one version whatever its size. The client does not retry bodies.
+        for _ in range(_BODY_ATTEMPTS - 1):
             body = self._open(key)
             with suppress(*BROKEN_BODIES):
                 return body.read()
-        with self._translated("read", key):
+        with self._translate_errors("read", key):
             return self._open(key).read()
 
     def get_file(self, key: str, path: Path) -> None:
-        """Copy the object into a file, whole. Raises NotFoundError."""
+        """Copy an object to a file atomically. Raises NotFoundError."""
         with translate_os_errors("write", path), atomic_write(path, durable=False) as file:
             self._download(key, file)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """All objects whose key starts with the prefix, sorted by key."""
+        """All objects whose key starts with `prefix`, sorted by key."""
         return self._list(check_prefix(prefix))
 
     def folders(self, prefix: str = "") -> Iterator[str]:
-        """The names of the folders directly below the prefix, sorted; a request a thousand of them."""
+        """The sorted names of the folders directly below the prefix; one request per thousand."""
         return self._folders(check_prefix(prefix))
 
     def head(self, key: str) -> ObjectInfo | None:
-        """The object's size and version, or None."""
+        """The metadata of an object, or None."""
         name = self._name(key)
-        with self._translated("read", key):
+        with self._translate_errors("read", key):
             try:
-                found = self._client.head_object(Bucket=self.bucket, Key=name)
+                response = self._client.head_object(Bucket=self.bucket, Key=name)
             except ClientError as error:
                 if not is_missing_key(error):
                     raise
                 self._check_bucket()
                 return None
-        return ObjectInfo(key, found["ContentLength"], _version(found))
+        return ObjectInfo(key, response["ContentLength"], _version(response))
 
     def delete(self, key: str) -> None:
-        """Remove the object; nothing happens where there is none."""
-        with self._translated("delete", key):
+        """Delete an object; a missing key is not an error."""
+        with self._translate_errors("delete", key):
             self._client.delete_object(Bucket=self.bucket, Key=self._name(key))
 
     def _open(self, key: str) -> StreamingBody:
         name = self._name(key)
-        with self._translated("read", key):
+        with self._translate_errors("read", key):
             try:
                 body: StreamingBody = self._client.get_object(Bucket=self.bucket, Key=name)["Body"]
                 return body
@@ -132,9 +132,9 @@ class S3Store:
 
     def _download(self, key: str, target: BinaryIO) -> None:
         name = self._name(key)
-        with self._translated("read", key):
+        with self._translate_errors("read", key):
             try:
-                self._client.download_fileobj(self.bucket, name, target, Config=_TRANSFER, Callback=_moved)
+                self._client.download_fileobj(self.bucket, name, target, Config=_TRANSFER, Callback=_on_transfer)
             except ClientError as error:
                 if not is_missing_key(error):
                     raise
@@ -142,27 +142,27 @@ class S3Store:
                 raise NotFoundError(f"store {self.uri}: no object {key!r}") from None
 
     def _list(self, prefix: str) -> Iterator[ObjectInfo]:
-        # Some servers list folder by folder, which is not the order of keys: "a/b" before "a-b".
-        with self._translated("list", prefix):
-            # By key, because a server may name an object twice while it is being replaced.
-            found = {
+        # Sorted below, because some servers list folder by folder: "a/b" before "a-b".
+        with self._translate_errors("list", prefix):
+            # A dict, because a server may list an object twice while it is being replaced.
+            objects = {
                 item["Key"]: (item["Size"], _version(item))
                 for page in self._pages(Prefix=self._root + prefix)
                 for item in page.get("Contents", ())
             }
-        for name, (size, version) in sorted(found.items()):
+        for name, (size, version) in sorted(objects.items()):
             if is_key(key := name.removeprefix(self._root)):
                 yield ObjectInfo(key, size, version)
 
     def _folders(self, prefix: str) -> Iterator[str]:
-        with self._translated("list", prefix):
-            # A set, because a server may begin a page with the folder that the one before ended with.
-            found = {
+        with self._translate_errors("list", prefix):
+            # A set, because a server may repeat the last folder of a page at the start of the next.
+            prefixes = {
                 item["Prefix"].rstrip("/").removeprefix(self._root)
                 for page in self._pages(Prefix=self._root + prefix, Delimiter="/")
                 for item in page.get("CommonPrefixes", ())
             }
-        yield from sorted(key.rpartition("/")[2] for key in found if is_key(key))
+        yield from sorted(key.rpartition("/")[2] for key in prefixes if is_key(key))
 
     def _pages(self, **arguments: str) -> Iterable[dict[str, Any]]:
         pages: Iterable[dict[str, Any]] = self._client.get_paginator("list_objects_v2").paginate(
@@ -171,32 +171,32 @@ class S3Store:
         return pages
 
     def _check_bucket(self) -> None:
-        """Tell a missing bucket from a missing key: the answer to a HEAD request is 404 for both."""
-        if not self._bucket_seen:
+        """Raise the client's error if the bucket does not exist: HEAD returns 404 for bucket and key alike."""
+        if not self._bucket_exists:
             self._client.head_bucket(Bucket=self.bucket)
-            self._bucket_seen = True
+            self._bucket_exists = True
 
     def _name(self, key: str) -> str:
         return self._root + check_key(key)
 
-    def _translated(self, action: str, key: str) -> AbstractContextManager[None]:
-        return translated(action, f"{self.uri}/{key}", self.bucket, self._client.meta.endpoint_url)
+    def _translate_errors(self, action: str, key: str) -> AbstractContextManager[None]:
+        return translate_s3_errors(action, f"{self.uri}/{key}", self.bucket, self._client.meta.endpoint_url)
 
 
-def _moved(size: int) -> None:
-    """Called by the client with the bytes that went over the network."""
+def _on_transfer(size: int) -> None:
+    """Transfer callback: any bytes transferred count as progress."""
     heartbeat()
 
 
-def _version(found: Mapping[str, Any]) -> str:
-    """The ETag, which some servers quote and others do not."""
-    return str(found.get("ETag", "")).strip('"')
+def _version(response: Mapping[str, Any]) -> str:
+    """The ETag without the quotes, which only some servers send."""
+    return str(response.get("ETag", "")).strip('"')
 
 
 def _build_client() -> Any:
-    """A client for what the environment names. A custom endpoint is addressed by path unless a profile says otherwise.
+    """A client configured by the environment. Custom endpoints use path-style addressing unless a profile overrides it.
 
-    Checksums only where the protocol wants them: the newer default of AWS is refused or ignored by other servers.
+    Checksums are sent only where required: other servers reject or ignore the newer defaults of AWS.
     """
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
@@ -207,5 +207,5 @@ def _build_client() -> Any:
         response_checksum_validation="when_required",
         user_agent_extra="skutune",
     )
-    # A session of its own: the default one is not safe to share between threads while clients are made.
+    # A new session: creating clients from the default session is not thread-safe.
     return boto3.session.Session().client("s3", config=config)

@@ -1,7 +1,7 @@
-"""What an S3 server's and its client's errors mean for a person, and who must act.
+"""Translation of S3 server and client errors into errors that say who must act.
 
-Servers agree on codes and statuses far more than on texts, so texts are only shown. Transient faults arrive here after
-the client has retried them with backoff.
+Servers agree on error codes and HTTP statuses far more than on messages, so messages are shown but never matched. The
+client has already retried transient errors with backoff.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 from skutune.errors import InputError, RetryableError, SkutuneError
 
 BROKEN_BODIES = (HTTPClientError, IncompleteReadError, ResponseStreamingError)
-"""How the transfer of an object ends early, once the server has begun to send it."""
+"""Raised when a response body ends early."""
 
 _BAD_CREDENTIALS = {
     "AuthorizationHeaderMalformed",
@@ -43,7 +43,7 @@ _TRANSIENT = {
     "BadDigest",
     "IncompleteBody",
     "InternalError",
-    "NoSuchUpload",  # a multipart upload that the server has dropped; the next one begins anew
+    "NoSuchUpload",  # the server dropped the multipart upload; a retry starts a new one
     "OperationAborted",
     "RequestLimitExceeded",
     "RequestTimeout",
@@ -58,86 +58,94 @@ _SET_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (on a cluste
 
 
 @contextmanager
-def translated(action: str, where: str, bucket: str, endpoint: str) -> Iterator[None]:
-    """Raise the client's errors as InputError or RetryableError.
+def translate_s3_errors(action: str, where: str, bucket: str, endpoint: str) -> Iterator[None]:
+    """Raise S3 errors as InputError or RetryableError.
 
     Args:
-        action: what was tried: "read", "write", "list" or "delete".
-        where: the object's `s3://` address.
+        action: "read", "write", "list" or "delete".
+        where: the `s3://` URI of the object.
         bucket: its bucket.
-        endpoint: the server's URL.
+        endpoint: the URL of the server.
     """
-    start = f"cannot {action} {where} at {endpoint}: "
+    context = f"cannot {action} {where} at {endpoint}: "
     try:
         yield
     except ClientError as error:
-        raise _from_server(error, start, action, bucket) from error
+        raise _from_server(error, context, action, bucket) from error
     except (BotoCoreError, RetriesExceededError, S3DownloadFailedError) as error:
-        raise _from_client(error, start) from error
+        raise _from_client(error, context) from error
 
 
 def is_missing_key(error: ClientError) -> bool:
-    """Whether the server said that there is no such object; for a HEAD request it may be the bucket that is missing."""
+    """Whether the object does not exist; for a HEAD request, the bucket may be missing instead."""
     return error_code(error) in {"NoSuchKey", "404", "NotFound"}
 
 
 def error_code(error: ClientError) -> str:
-    """The server's word for the error; a status as text where the answer had no body."""
+    """The error code of the server, or the HTTP status as text if the response had no body."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _from_server(error: ClientError, start: str, action: str, bucket: str) -> SkutuneError:
+def _from_server(error: ClientError, context: str, action: str, bucket: str) -> SkutuneError:
     code, status = error_code(error), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    said = f"{code} {error.response.get('Error', {}).get('Message', '')}".strip()
+    details = f"{code} {error.response.get('Error', {}).get('Message', '')}".strip()
     if code in _TRANSIENT or status in _TRANSIENT_STATUSES:
-        return RetryableError(f"{start}the server is busy or failing ({said}), also after {_tries(error)}; try later")
+        return RetryableError(
+            f"{context}the server is overloaded or failing ({details}) after {_attempts(error)}; retry later"
+        )
     if code in {"NoSuchBucket", "404", "NotFound"}:
-        return InputError(f"{start}there is no bucket {bucket!r}; create the bucket, or correct the store's address")
+        return InputError(f"{context}bucket {bucket!r} does not exist; create it, or correct the store URI")
     if code in _BAD_CREDENTIALS:
-        return InputError(f"{start}the credentials are wrong or expired ({said}); {_SET_CREDENTIALS}")
+        return InputError(f"{context}the credentials are invalid or expired ({details}); {_SET_CREDENTIALS}")
     if code == "RequestTimeTooSkewed":
-        return InputError(f"{start}this machine's clock is wrong ({said}); set it")
+        return InputError(f"{context}the clock of this machine is wrong ({details}); synchronize it")
     if code in _FORBIDDEN or status in {401, 403}:
         return InputError(
-            f"{start}these credentials have no right to {action} there ({said}); allow s3:ListBucket, s3:GetObject, "
+            f"{context}these credentials are not allowed to {action} ({details}); grant s3:ListBucket, s3:GetObject, "
             f"s3:PutObject and s3:DeleteObject on {bucket!r}, or use other credentials"
         )
     return InputError(
-        f"{start}the server refuses ({said}); check bucket, prefix, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL_S3"
+        f"{context}the server rejected the request ({details}); check bucket, prefix, AWS_DEFAULT_REGION "
+        "and AWS_ENDPOINT_URL_S3"
     )
 
 
-def _from_client(error: Exception, start: str) -> SkutuneError:
+def _from_client(error: Exception, context: str) -> SkutuneError:
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
-        return InputError(f"{start}no credentials were found ({error}); {_SET_CREDENTIALS}, AWS_PROFILE or a role")
+        return InputError(
+            f"{context}no credentials were found ({error}); {_SET_CREDENTIALS}, AWS_PROFILE or an IAM role"
+        )
     if _is_untrusted_certificate(error):
-        return InputError(f"{start}its certificate is not trusted ({error}); name your CA bundle in AWS_CA_BUNDLE")
+        return InputError(
+            f"{context}the server certificate is not trusted ({error}); set AWS_CA_BUNDLE to your CA bundle"
+        )
     if isinstance(error, ConnectionError):
         return RetryableError(
-            f"{start}the server cannot be reached ({error}); check AWS_ENDPOINT_URL_S3, the network and its policies"
+            f"{context}the server cannot be reached ({error}); check AWS_ENDPOINT_URL_S3, the network and its policies"
         )
     if isinstance(error, CredentialRetrievalError | MetadataRetrievalError):
-        return RetryableError(f"{start}the credentials' source does not answer ({error}); check it and run again")
+        return RetryableError(f"{context}the credential provider does not respond ({error}); check it and run again")
     if isinstance(error, (*BROKEN_BODIES, RetriesExceededError, S3DownloadFailedError)):
-        return RetryableError(f"{start}the transfer broke off ({error}); run again")
+        return RetryableError(f"{context}the transfer was interrupted ({error}); run again")
     return InputError(
-        f"{start}the S3 client refuses ({error}); check AWS_PROFILE, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL_S3"
+        f"{context}the S3 client rejected the request ({error}); check AWS_PROFILE, AWS_DEFAULT_REGION "
+        "and AWS_ENDPOINT_URL_S3"
     )
 
 
-def _tries(error: ClientError) -> str:
-    tries = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) + 1
-    return "1 try" if tries == 1 else f"{tries} tries"
+def _attempts(error: ClientError) -> str:
+    attempts = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) + 1
+    return "1 attempt" if attempts == 1 else f"{attempts} attempts"
 
 
 def _is_untrusted_certificate(error: BaseException | None) -> bool:
-    """Whether a refused certificate lies behind an error: no other fault of TLS is cured by another CA bundle."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
+    """Whether an untrusted certificate caused the error: no other TLS failure is fixed by a CA bundle."""
+    visited: set[int] = set()
+    while error is not None and id(error) not in visited:
         if isinstance(error, ssl.SSLCertVerificationError):
             return True
-        seen.add(id(error))
-        # urllib3 keeps what it wraps in `reason` or among its arguments, botocore in `kwargs["error"]`.
+        visited.add(id(error))
+        # urllib3 keeps the wrapped error in `reason` or in its arguments, botocore in `kwargs["error"]`.
         nested = (getattr(error, "reason", None), getattr(error, "kwargs", {}).get("error"), *error.args)
         inner = next((item for item in nested if isinstance(item, BaseException)), None)
         error = inner or error.__cause__ or error.__context__

@@ -1,1 +1,1 @@
-"""One shard of one stage: read, run, write, count. The same on a laptop and in a pod."""
+"""Runs one shard of one stage: read, run, write and count, on a laptop and in a pod alike."""

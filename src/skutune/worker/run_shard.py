@@ -1,7 +1,7 @@
-"""One shard of one task: all reading, writing, reuse, resuming and counting, for every stage alike.
+"""Runs one shard of one task: reading, writing, reuse, resuming and counting, for every stage.
 
-The same function runs in a laptop's process and in a pod. A part is put whole when its last row is there, and the
-shard's manifest is put after it, so that a worker killed at any moment loses only what it had in its window.
+The same function runs on a laptop and in a pod. Each part is written atomically when it is complete, followed by the
+shard manifest, so that a killed worker loses only the parts in its window.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ PROGRESS_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class OpenTask:
-    """A task with everything that is read from the store before its work begins.
+    """A task with everything that is read from the store before it runs.
 
-    `folder` is the task's own as one listing shows it; `inputs` are the manifests of the stages that it reads.
+    `folder` is a snapshot of its output folder; `inputs` are the manifests of the stages that it reads.
     """
 
     store: ObjectStore
@@ -56,20 +56,18 @@ def open_task(uri: str) -> OpenTask:
     """Read the task of `<store>/<run>/<stage>/<fingerprint>/task-a<n>.json`.
 
     Raises:
-        InputError: the address is not a task's, the task or its config is damaged, or an input is not complete.
+        InputError: the URI is not that of a task, the task or its config is invalid, or an input is incomplete.
     """
     pieces = uri.rsplit("/", 4)
     if len(pieces) != 5 or not pieces[4].startswith("task-a"):
-        raise InputError(
-            f"--task {uri}: not the address of a task; write <store>/<run>/<stage>/<fingerprint>/task-a<n>.json"
-        )
+        raise InputError(f"--task {uri}: not the URI of a task; use <store>/<run>/<stage>/<fingerprint>/task-a<n>.json")
     store = open_store(pieces[0])
     task = manifests.read_task(store, "/".join(pieces[1:]))
     inputs = {}
     for name, folder in task.inputs.items():
         manifest = manifests.read_manifest(store, folder)
         if manifest is None:
-            raise InputError(f"task {task.key}: its input {name} is not complete; submit the stages in order")
+            raise InputError(f"task {task.key}: the input stage {name} is incomplete; run the stages in order")
         inputs[name] = manifest
     config = parse_config(task.config, f"task {task.key}")
     return OpenTask(store, task, config, StageFolder.read(store, task.folder), inputs)
@@ -83,18 +81,18 @@ def run_shard(
     progress_seconds: float = PROGRESS_SECONDS,
     process_group: ProcessGroup = SINGLE,
 ) -> None:
-    """Run one shard of a task to its end, resuming what an earlier process of this shard left.
+    """Run one shard of a task, resuming from what an earlier process of this shard has written.
 
     Args:
-        process_group: which of the processes that train together this one is; only the first writes the results.
+        process_group: the place of this process in a distributed training; only rank 0 writes the results.
 
     Raises:
-        InputError: the shard does not exist, or this program would compute another fingerprint than the submitter did.
+        InputError: the shard does not exist, or the fingerprint computed here differs from the submitter's.
         ShardError, RetryableError, DeviceError: see errors.
     """
     task = opened.task
     if not 0 <= shard < len(task.shards):
-        raise InputError(f"shard {shard} does not exist: the task has {len(task.shards)}")
+        raise InputError(f"--shard {shard}: out of range; the task has {len(task.shards)} shards")
     if opened.folder.manifest is not None:
         return
     scratch = Path(tempfile.mkdtemp(prefix="skutune-"))
@@ -103,48 +101,48 @@ def run_shard(
         work = Shard(opened.store, task, shard, listener, progress_seconds, is_silent=process_group.rank > 0)
         context = _context(opened, pool, scratch, work, process_group)
         with accelerators.translate_device_errors():
-            _work(work, opened.folder, context)
+            _run(work, opened.folder, context)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def fetch_models(opened: OpenTask, pool: ModelPool) -> None:
-    """Download the weights of a task's models, before several processes look for them at the same time."""
+    """Download the weights of a task's models once, before several processes load them concurrently."""
     for role in graph.models_of(graph.CLUSTER_STAGES[opened.task.stage], opened.config):
         pool.weights(role)
 
 
-def _work(work: Shard, folder: StageFolder, context: Context) -> None:
+def _run(work: Shard, folder: StageFolder, context: Context) -> None:
     task = work.task
     if graph.CLUSTER_STAGES[task.stage].kind == "map":
         work.expected = stages.expected_items(task.stage, context.config, context.inputs.manifests) * _share(work)
-        MapShard(work, folder, lambda: stages.build_map(task.stage, context)).work()
-    elif work.resume(folder) is None:  # or it was killed after all was done
+        MapShard(work, folder, lambda: stages.build_map(task.stage, context)).run()
+    elif work.resume(folder) is None:  # None unless it was killed after it had completed
         _fit(work, stages.build_fit(task.stage, context, task.buckets))
 
 
 def _fit(work: Shard, stage: FitStage) -> None:
-    outputs = Outputs(work.store, work.task.folder, partial(_check_not_done, work.store, work.task))
+    outputs = Outputs(work.store, work.task.folder, partial(_check_not_complete, work.store, work.task))
     stage.run(outputs)
     work.entries = outputs.entries
     work.stats = Stats(items=1)
     if not work.is_silent:
-        work.keep(outputs.figures, outputs.buckets)
+        work.write_manifest(outputs.figures, outputs.buckets)
 
 
-def _check_not_done(store: ObjectStore, task: Task) -> None:
-    """A worker that was given up on may live on; it must not overwrite what another one has finished meanwhile."""
+def _check_not_complete(store: ObjectStore, task: Task) -> None:
+    """A replaced worker may still be running; it must not overwrite the output of its replacement."""
     has_manifest = store.head(f"{task.folder}/manifest.json") is not None
     if has_manifest and StageFolder.read(store, task.folder).manifest is not None:
-        raise RetryableError(f"task {task.key}: another worker has finished this stage meanwhile; its output stays")
+        raise RetryableError(f"task {task.key}: another worker has completed this stage; its output is kept")
 
 
 def _check_fingerprint(opened: OpenTask, pool: ModelPool) -> None:
-    """Refuse a task of another version: its rows would be written under the same name."""
+    """Reject a task of another version of skutune: its rows would get the same fingerprint."""
     task, config = opened.task, opened.config
     stage = graph.CLUSTER_STAGES[task.stage]
     models: dict[str, str] = {role: pool.identity(role) for role in graph.models_of(stage, config)}
-    if stage is graph.MODELS:  # only which roles it places; it is there to find out the identities
+    if stage is graph.MODELS:  # this stage determines the identities
         models = dict(task.models)
     computed = manifests.fingerprint(
         stage,
@@ -156,8 +154,8 @@ def _check_fingerprint(opened: OpenTask, pool: ModelPool) -> None:
     )
     if computed != task.fingerprint:
         raise InputError(
-            f"task {task.key}: this worker would compute the fingerprint {computed}; it is of another version of "
-            "skutune, or its models differ from the submitter's"
+            f"task {task.key}: this worker computes another fingerprint, {computed}; use the version of skutune "
+            "and the models of the submitter"
         )
 
 
@@ -186,14 +184,14 @@ def _context(opened: OpenTask, pool: ModelPool, scratch: Path, work: Shard, proc
         encoder=pool.encoder,
         base=base,
         source=partial(checked_source, config.catalog.source, task.source, scratch),
-        checkpoints=Checkpoints(work.store, task.folder, process_group.rank, process_group.ranks),
+        checkpoints=Checkpoints(work.store, task.folder, process_group.rank, process_group.world_size),
         judge=partial(pool.judge, names),
         check_judge=pool.check_judge,
-        report=work.tell,
+        report=work.report_progress,
         process_group=process_group,
     )
 
 
 def _share(work: Shard) -> float:
-    """The share of a stage's items that are this shard's, taking parts as equal."""
+    """The fraction of a stage's items in this shard, assuming parts of equal size."""
     return len(work.parts) / max(1, work.task.buckets or 1)

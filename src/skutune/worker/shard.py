@@ -1,7 +1,6 @@
-"""What one shard of a task has made so far: its entries, what they cost, and how it tells of both.
+"""The state of one shard of a task: its entries, their cost, and progress reports.
 
-A shard that was ended by whatever force goes on from here: its manifest is written after every part, so another process
-that is given the same shard of the same task finds there what need not be made again.
+The shard manifest is written after every part, so that a process that replaces a killed one resumes from it.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ _PACKAGES = ("skutune", "torch", "transformers", "vllm", "llguidance", "trl", "p
 
 @dataclass
 class Shard:
-    """One shard at work.
+    """A shard that is being run.
 
-    `entries` and `stats` are of what is whole and listed; `seen` counts what is still in the window, too. `expected` is
-    an estimate of all items, `progress_seconds` how often progress is told of at most; a silent one tells nobody.
+    `entries` and `stats` cover the parts in the manifest; `processed` includes parts in progress. `expected` is an
+    estimate of the number of items. Progress is reported at most every `progress_seconds`, never if `is_silent`.
     """
 
     store: ObjectStore
@@ -43,7 +42,7 @@ class Shard:
     expected: float = 0
     entries: list[Entry] = field(default_factory=list)
     stats: Stats = field(default_factory=Stats)
-    seen: Stats = field(default_factory=Stats)
+    processed: Stats = field(default_factory=Stats)
     rows: int = 0
     rejected: int = 0
     started: float = field(default_factory=time.monotonic)
@@ -53,46 +52,46 @@ class Shard:
 
     @property
     def parts(self) -> tuple[int, ...]:
-        """The parts that the task gives to this shard."""
+        """The parts assigned to this shard."""
         return self.task.shards[self.number]
 
     def resume(self, folder: StageFolder) -> Manifest | None:
-        """Take over what an earlier process of this shard listed and the store still holds; None for a first one."""
+        """Load what an earlier process of this shard has written; returns its manifest if no object is missing."""
         earlier = folder.read_shard(self.task.attempt, self.number)
         if earlier is None:
             return None
-        kept = folder.present(earlier)
-        self.entries, self.stats, self.seen = list(kept.entries), kept.stats, kept.stats
+        kept = folder.without_missing_objects(earlier)
+        self.entries, self.stats, self.processed = list(kept.entries), kept.stats, kept.stats
         self.rows, self.rejected = kept.rows(), kept.rejected()
         return kept if len(kept.entries) == len(earlier.entries) else None
 
-    def keep(self, figures: dict[str, Any] | None = None, buckets: int = 0) -> None:
-        """Put the shard's manifest as it stands."""
+    def write_manifest(self, figures: dict[str, Any] | None = None, buckets: int = 0) -> None:
+        """Write the current shard manifest."""
         watchdog.heartbeat()
         manifests.write_shard_manifest(self.store, self.task, self.number, self._manifest(figures or {}, buckets))
 
-    def tell(
+    def report_progress(
         self,
         unit: str = "items",
         done: float | None = None,
         total: float | None = None,
-        trained_per_second: float = 0.0,
+        trained_tokens_per_second: float = 0.0,
     ) -> None:
-        """Tell of progress, at most as often as is wanted."""
+        """Report progress, rate-limited to `progress_seconds`."""
         watchdog.heartbeat()
         if self.is_silent or not self._throttle.ready():
             return
         progress = Progress(
             self.task.stage,
             self.number,
-            self.seen.items if done is None else done,
+            self.processed.items if done is None else done,
             self.expected if total is None else total,
             unit,
             self.rows,
             self.rejected,
-            self.seen.completion_tokens,
+            self.processed.completion_tokens,
             self._seconds(),
-            trained_per_second,
+            trained_tokens_per_second,
         )
         self.listener(progress)
         name = f"{self.task.folder}/progress-a{self.task.attempt}-{self.number}.json"
@@ -111,16 +110,16 @@ class Shard:
         )
 
     def _seconds(self) -> float:
-        """Time spent, by earlier processes too."""
+        """Elapsed time, including that of earlier processes."""
         return self.stats.seconds + time.monotonic() - self.started
 
 
 def versions() -> dict[str, str]:
-    """The versions of what made a part; beside the parts, never in a fingerprint."""
-    found = {"python": platform.python_version()}
+    """The versions of the packages in use; recorded in manifests, never part of a fingerprint."""
+    installed = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed

@@ -111,5 +111,5 @@ def test_only_unfinished_work_of_the_same_kind_is_removed(tmp_path: Path) -> Non
 
 def test_a_cache_below_a_file_is_explained(tmp_path: Path) -> None:
     (tmp_path / "cache").touch()
-    with pytest.raises(InputError, match="a file lies where a folder is needed"):
+    with pytest.raises(InputError, match="a file exists where a folder is needed"):
         make(tmp_path / "cache" / "models" / "small")

@@ -1,4 +1,4 @@
-"""Rows as parts, and the manifests that say which of them exist."""
+"""Parquet parts, and the manifests that list them."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ PRODUCTS = st.lists(st.builds(Product, TEXT, TEXT, st.dictionaries(TEXT, TEXT, m
 
 
 @given(PRODUCTS)
-def test_rows_come_back_as_they_were_and_give_the_same_bytes(products: list[Product]) -> None:
+def test_rows_round_trip_and_equal_rows_give_equal_bytes(products: list[Product]) -> None:
     data = tables.encode(Product, products)
     assert list(tables.decode(Product, data)) == products
     assert tables.encode(Product, products) == data
 
 
-def test_vectors_and_nested_rows_come_back() -> None:
+def test_vectors_and_nested_rows_round_trip() -> None:
     links = [Link("a", "A", [Candidate("1", "x", 0.5)], 0.5, [], "k"), Link("b", "B", [], 0.1, [], "k")]
     assert list(tables.decode(Link, tables.encode(Link, links))) == links
     vectors = [Embedding("1", "name", 0, np.arange(4, dtype=np.float32), "k")]
-    (back,) = tables.decode(Embedding, tables.encode(Embedding, vectors))
-    assert back.vector.dtype == np.float32
-    assert back.vector.tolist() == [0, 1, 2, 3]
+    (decoded,) = tables.decode(Embedding, tables.encode(Embedding, vectors))
+    assert decoded.vector.dtype == np.float32
+    assert decoded.vector.tolist() == [0, 1, 2, 3]
     assert list(tables.decode(Embedding, tables.encode(Embedding, []))) == []
 
 
@@ -49,12 +49,12 @@ def test_a_partitioner_keeps_every_row_once_and_in_order() -> None:
         assert table.column("id").to_pylist() == [str(number) for number in range(part, 10_000, 7)]
 
 
-def test_an_object_whose_bytes_changed_is_an_error(tmp_path: Path) -> None:
+def test_reading_a_modified_object_is_an_error(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     entry = tables.write_part(store, "run/describe/f", Product, 3, [Product("1", "x", {}, "")])
     assert entry.name.startswith("part-00003-")
     store.put(f"run/describe/f/{entry.name}", b"other")
-    with pytest.raises(SkutuneError, match="not those that the manifest lists"):
+    with pytest.raises(SkutuneError, match="digest does not match the manifest"):
         list(tables.read_part(store, "run/describe/f", Product, entry))
 
 
@@ -62,7 +62,7 @@ def _description(product_id: str, key: str, text: str = "t") -> Description:
     return Description(product_id, text, "stop", 1, None, key)
 
 
-def test_earlier_rows_are_found_by_key_and_the_first_output_wins(tmp_path: Path) -> None:
+def test_rows_are_reused_by_key_and_the_first_output_takes_precedence(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     folders = []
     for name, rows in (
@@ -71,19 +71,19 @@ def test_earlier_rows_are_found_by_key_and_the_first_output_wins(tmp_path: Path)
     ):
         entry = tables.write_part(store, name, Description, 0, rows)
         folders.append((name, Manifest("describe", name, 1, (entry,))))
-    found = tables.rows_by_key(store, folders, Description, 0, ["a", "b", "c"])
-    assert {key: [row.text for row in rows] for key, rows in found.items()} == {"a": ["new"], "b": ["t"]}
+    rows_by_key = tables.rows_by_key(store, folders, Description, 0, ["a", "b", "c"])
+    assert {key: [row.text for row in rows] for key, rows in rows_by_key.items()} == {"a": ["new"], "b": ["t"]}
     assert list(tables.rows_by_key(store, folders, Description, 0, ["b"])) == ["b"]
 
 
-def test_an_earlier_output_that_is_damaged_is_passed_over(tmp_path: Path) -> None:
+def test_a_corrupt_earlier_output_is_skipped(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     entry = tables.write_part(store, "old", Description, 0, [_description("1", "a")])
-    store.put(f"old/{entry.name}", b"damaged")
+    store.put(f"old/{entry.name}", b"corrupt")
     assert tables.rows_by_key(store, [("old", Manifest("describe", "f", 1, (entry,)))], Description, 0, ["a"]) == {}
 
 
-def test_only_what_is_there_in_its_size_counts(tmp_path: Path) -> None:
+def test_missing_objects_and_objects_of_another_size_do_not_count(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     entries = tuple(tables.write_part(store, "f", Product, part, []) for part in range(3))
     manifest = Manifest("describe", "f", 3, entries)
@@ -92,10 +92,10 @@ def test_only_what_is_there_in_its_size_counts(tmp_path: Path) -> None:
     store.put(f"f/{entries[1].name}", b"short")
     store.delete(f"f/{entries[2].name}")
     assert StageFolder.read(store, "f").manifest is None
-    assert list(StageFolder.read(store, "f").present(manifest).parts()) == [0]
+    assert list(StageFolder.read(store, "f").without_missing_objects(manifest).parts()) == [0]
 
 
-def test_merging_keeps_the_first_of_two_workers_on_one_part(tmp_path: Path) -> None:
+def test_merging_keeps_the_first_entry_of_a_part(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     first = tables.write_part(store, "f", Product, 0, [Product("1", "a", {}, "")])
     second = tables.write_part(store, "f", Product, 0, [Product("1", "b", {}, "")])
@@ -109,7 +109,7 @@ def test_merging_keeps_the_first_of_two_workers_on_one_part(tmp_path: Path) -> N
     assert merged.stats.seconds == 1.0
 
 
-def test_a_task_comes_back_as_it_was_and_attempts_count_up(tmp_path: Path) -> None:
+def test_a_task_round_trips_and_the_latest_attempt_is_found(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     task = Task("r", "describe", "f", 1, {"a": 1}, {"ingest": "x"}, ("y",), 4, ((0, 2), (1, 3)), {"generator": "m"})
     assert StageFolder.read(store, task.folder).attempt == 0
@@ -119,13 +119,13 @@ def test_a_task_comes_back_as_it_was_and_attempts_count_up(tmp_path: Path) -> No
     assert StageFolder.read(store, task.folder).attempt == 11
 
 
-def test_a_document_of_another_version_or_no_json_is_refused(tmp_path: Path) -> None:
+def test_documents_of_another_version_or_invalid_json_are_rejected(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     store.put("f/manifest.json", b'{"version": 99, "entries": []}')
     with pytest.raises(InputError, match="another version"):
         manifests.read_manifest(store, "f")
     store.put("f/manifest.json", b"{")
-    with pytest.raises(InputError, match="no JSON"):
+    with pytest.raises(InputError, match="invalid JSON"):
         manifests.read_manifest(store, "f")
     assert manifests.read_manifest(store, "nothing") is None
 
@@ -143,40 +143,40 @@ def _config(**stages: object) -> object:
     )
 
 
-def test_a_fingerprint_takes_what_changes_the_output_and_nothing_else() -> None:
-    def of(name: str, config: object, **changes: object) -> str:
-        given_ = {"prompts": "p", "models": {"generator": "m"}, "inputs": {}, "source": ""} | changes
-        return manifests.fingerprint(graph.stage(name), config, **given_)  # type: ignore[arg-type]
+def test_a_fingerprint_depends_only_on_what_affects_the_output() -> None:
+    def fingerprint(name: str, config: object, **changes: object) -> str:
+        arguments = {"prompts": "p", "models": {"generator": "m"}, "inputs": {}, "source": ""} | changes
+        return manifests.fingerprint(graph.stage(name), config, **arguments)  # type: ignore[arg-type]
 
-    plain, other = _config(), _config(question={"per_product": 3})
-    assert of("describe", plain) == of("describe", other)
-    assert of("question", plain) != of("question", other)
-    assert of("question", plain) != of("question", plain, prompts="q")
-    assert of("question", plain) != of("question", plain, models={"generator": "n"})
-    slow = plain.model_copy(  # type: ignore[attr-defined]
+    default, other = _config(), _config(question={"per_product": 3})
+    assert fingerprint("describe", default) == fingerprint("describe", other)
+    assert fingerprint("question", default) != fingerprint("question", other)
+    assert fingerprint("question", default) != fingerprint("question", default, prompts="q")
+    assert fingerprint("question", default) != fingerprint("question", default, models={"generator": "n"})
+    smaller_batch = default.model_copy(  # type: ignore[attr-defined]
         update={
-            "models": plain.models.model_copy(  # type: ignore[attr-defined]
-                update={"generator": plain.models.generator.model_copy(update={"batch_size": 1})}  # type: ignore[attr-defined]
+            "models": default.models.model_copy(  # type: ignore[attr-defined]
+                update={"generator": default.models.generator.model_copy(update={"batch_size": 1})}  # type: ignore[attr-defined]
             )
         }
     )
-    assert of("question", plain) == of("question", slow)
+    assert fingerprint("question", default) == fingerprint("question", smaller_batch)
 
 
-def test_stages_are_ordered_and_known_by_name() -> None:
-    seen: set[str] = set()
+def test_stages_are_in_topological_order_and_found_by_name() -> None:
+    previous: set[str] = set()
     for stage in graph.STAGES.values():
-        assert set(stage.reads) <= seen
-        seen.add(stage.name)
+        assert set(stage.reads) <= previous
+        previous.add(stage.name)
     assert [stage.name for stage in graph.selected("question")] == ["ingest", "question"]
     assert "finetune" in graph.downstream(["question"])
     assert "describe" not in graph.downstream(["question"])
-    with pytest.raises(InputError, match="the stages are: ingest"):
+    with pytest.raises(InputError, match="valid stages: ingest"):
         graph.stage("nothing")
 
 
-def test_a_part_that_was_lost_and_made_anew_counts_once_more(tmp_path: Path) -> None:
-    """Two attempts list part 0 with other bytes, as a model draws; the object of the first is gone."""
+def test_a_lost_part_that_was_produced_again_counts(tmp_path: Path) -> None:
+    """Two attempts list part 0 with different bytes, as sampling differs; the first object is missing."""
     store = open_store(str(tmp_path))
     task = Task("r", "describe", "f", 1, {}, {}, (), 1, ((0,),), {})
     lost = tables.write_part(store, task.folder, Product, 0, [Product("1", "a", {}, "")])
@@ -184,5 +184,5 @@ def test_a_part_that_was_lost_and_made_anew_counts_once_more(tmp_path: Path) -> 
     store.delete(f"{task.folder}/{lost.name}")
     again = tables.write_part(store, task.folder, Product, 0, [Product("1", "b", {}, "")])
     manifests.write_shard_manifest(store, replace(task, attempt=2), 0, Manifest("describe", "f", 1, (again,)))
-    assert StageFolder.read(store, task.folder).merged("describe", 1).entries == (again,)
+    assert StageFolder.read(store, task.folder).merge_shards("describe", 1).entries == (again,)
     assert StageFolder.read(store, task.folder).read_shard(1, 0).entries == (lost,)

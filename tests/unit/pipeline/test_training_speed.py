@@ -1,4 +1,4 @@
-"""How fast a training trains is told while it goes on, and afterwards, where others tell how fast they generate."""
+"""Training throughput is reported while a training runs and afterwards."""
 
 import pytest
 
@@ -17,8 +17,8 @@ MODEL = {"name": "scripted", "engine": "scripted"}
 
 
 @pytest.fixture
-def working(tmp_path):
-    """The finetune task of a run that waits for nothing else, with its store."""
+def finetune(tmp_path):
+    """A store and a finetune task that is ready to run."""
     store = open_store(str(tmp_path))
     config = parse_config(
         {
@@ -30,32 +30,32 @@ def working(tmp_path):
     )
     info = submit.open_run(store, config, None)
     compose = Manifest("compose", "f", 1, ())
-    draft = submit.plan_task(config, info, STAGES["finetune"], {"compose": compose}, {"base": "shop/base@1"}, "")
-    task = submit.next_attempt(StageFolder.read(store, draft.folder), info, STAGES["finetune"], draft, [0], 1)
+    plan = submit.plan_task(config, info, STAGES["finetune"], {"compose": compose}, {"base": "shop/base@1"}, "")
+    task = submit.next_attempt(StageFolder.read(store, plan.folder), info, STAGES["finetune"], plan, [0], 1)
     manifests.write_task(store, task)
     return store, task
 
 
-def test_a_training_tells_its_tokens_a_second_to_whoever_watches(working):
-    store, task = working
-    seen = []
-    Shard(store, task, 0, seen.append, progress_seconds=0.0).tell("epochs", 0.5, 1.0, 321.0)
-    assert seen[0].tokens_per_second == 321.0
+def test_a_running_training_reports_its_throughput(finetune):
+    store, task = finetune
+    reports = []
+    Shard(store, task, 0, reports.append, progress_seconds=0.0).report_progress("epochs", 0.5, 1.0, 321.0)
+    assert reports[0].tokens_per_second == 321.0
     assert ProgressReader(store).read(task, 0.0).tokens_per_second == 321.0
 
 
-def test_a_generating_shard_tells_what_it_generated():
+def test_a_generating_shard_reports_generated_tokens_per_second():
     progress = Progress("describe", 0, 1, 2, completion_tokens=50, seconds=10.0)
     assert progress.tokens_per_second == 5.0
 
 
-def test_a_finished_training_is_shown_with_its_own_speed(working):
-    _, task = working
+def test_a_finished_training_keeps_its_throughput(finetune):
+    _, task = finetune
     figures = {"tokens_per_second": 123.0}
     manifest = Manifest("finetune", task.fingerprint, 1, (), Stats(seconds=10.0), figures)
     assert manifest.tokens_per_second == 123.0
-    assert run_status._of_manifests("finetune", "done", [manifest], 1, ()).tokens_per_second == 123.0
+    assert run_status._summarize("finetune", "done", [manifest], 1, ()).tokens_per_second == 123.0
 
 
-def test_what_neither_generates_nor_trains_has_no_speed():
+def test_other_stages_have_no_throughput():
     assert Manifest("ingest", "f", 1, (), Stats(seconds=3.0)).tokens_per_second is None

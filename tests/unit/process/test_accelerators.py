@@ -1,4 +1,4 @@
-"""An accelerator's error says who must act: another device, a person, or nobody but the program's authors."""
+"""Accelerator errors are classified as faulty device, out of memory, lost peer, or a bug."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from skutune.errors import DeviceError, InputError, RetryableError, SkutuneError
 from skutune.process.accelerators import check_devices, translate_device_errors
 
-# As PyTorch words them: the text of the CUDA runtime's error, and advice after it.
+# Messages as raised by PyTorch: the CUDA runtime error, followed by advice.
 ADVICE = "\nCUDA kernel errors might be asynchronously reported at some other API call"
 ERRORS = [
     (torch.AcceleratorError("CUDA error: uncorrectable ECC error encountered" + ADVICE), DeviceError),
@@ -25,11 +25,11 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(("error", "kind"), ERRORS, ids=lambda value: str(value)[:40])
-def test_an_error_of_a_device_gets_the_class_of_who_must_act(error: RuntimeError, kind: type[SkutuneError]) -> None:
-    with pytest.raises(kind) as raised, translate_device_errors():
+@pytest.mark.parametrize(("error", "error_class"), ERRORS, ids=lambda value: str(value)[:40])
+def test_a_device_error_is_translated_to_its_error_class(error: RuntimeError, error_class: type[SkutuneError]) -> None:
+    with pytest.raises(error_class) as raised, translate_device_errors():
         raise error
-    assert type(raised.value) is kind
+    assert type(raised.value) is error_class
     assert str(error) in str(raised.value)
 
 
@@ -41,21 +41,21 @@ def test_an_error_of_a_device_gets_the_class_of_who_must_act(error: RuntimeError
         "The size of tensor a (3) must match the size of tensor b (4)",
     ],
 )
-def test_what_is_the_programs_fault_stays_what_it_is(text: str) -> None:
+def test_bugs_are_not_translated(text: str) -> None:
     with pytest.raises(RuntimeError, match=text.split(":")[0].split("(")[0]) as raised, translate_device_errors():
         raise torch.AcceleratorError(text)
     assert not isinstance(raised.value, SkutuneError)
 
 
-def test_devices_that_were_asked_for_and_cannot_be_seen_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_devices_are_a_device_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 7)
     check_devices(7)
-    with pytest.raises(DeviceError, match="8 devices were asked for, and 7 are seen"):
+    with pytest.raises(DeviceError, match="8 devices are required, but 7 are detected"):
         check_devices(8)
 
 
-@pytest.mark.skipif(torch.version.cuda is not None, reason="this PyTorch knows GPUs")
-def test_a_pytorch_for_cpus_is_the_wrong_image_and_no_faulty_device() -> None:
-    with pytest.raises(InputError, match="works on a CPU only"):
+@pytest.mark.skipif(torch.version.cuda is not None, reason="this PyTorch build supports GPUs")
+def test_a_cpu_only_pytorch_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="CPU-only build"):
         check_devices(1)

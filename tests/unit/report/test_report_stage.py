@@ -119,5 +119,5 @@ def test_a_damaged_part_stops_the_report(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(
         LocalStore, "get", lambda store, key: get(store, key)[:-1] + b"?" if "/evaluate/" in key else get(store, key)
     )
-    with pytest.raises(SkutuneError, match="not those that the manifest lists"):
+    with pytest.raises(SkutuneError, match="digest does not match the manifest"):
         report(tmp_path, usual())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from byte_model import broken_base
-from servers import steady_port
+from servers import non_ephemeral_port
 
 from skutune.stages.finetune import base_name
 from skutune.training.metrics_callback import read_points
@@ -88,8 +88,10 @@ def test_an_adapter_names_its_base_alike_in_a_pod_and_on_a_laptop(name, identity
 
 def test_two_machines_meet_and_train_where_there_is_an_example_for_one_of_them_alone(training):
     apart = training("apart", epochs=5, examples=1)
-    meet = f"127.0.0.1:{steady_port()}"
-    second, first = (apart.start("--nodes", "2", "--node-rank", str(node), "--meet", meet) for node in (1, 0))
+    rendezvous = f"127.0.0.1:{non_ephemeral_port()}"
+    second, first = (
+        apart.start("--nodes", "2", "--node-rank", str(node), "--rendezvous", rendezvous) for node in (1, 0)
+    )
     try:
         _, words = first.communicate(timeout=240)
         assert first.returncode == 0, words

@@ -1,4 +1,4 @@
-"""A describe task in a store of its own, and workers on it as processes of their own."""
+"""A describe task in a separate store, and worker subprocesses that run it."""
 
 from __future__ import annotations
 
@@ -22,49 +22,49 @@ DESCRIBE = STAGES["describe"]
 
 
 @dataclass
-class Submitted:
-    """A stage's task in a store, and how to work it."""
+class SubmittedTask:
+    """A submitted task, and the workers that run it."""
 
     store: ObjectStore
     info: RunInfo
     task: Task
-    asked: Path
+    request_log: Path
     environment: dict[str, str] = field(default_factory=dict)
 
-    def start(self, hindrance: str = "nothing", results: int = -1, *options: str) -> subprocess.Popen[str]:
-        program = str(Path(__file__).parent / "hindered_worker.py")
+    def start(self, fault: str = "nothing", results: int = -1, *options: str) -> subprocess.Popen[str]:
+        program = str(Path(__file__).parent / "faulty_worker.py")
         worker = ["worker", "--task", f"{self.store.uri}/{self.task.key}", "--shard", "0", *options]
         return subprocess.Popen(
-            [sys.executable, program, hindrance, str(results), str(self.asked), *worker],
+            [sys.executable, program, fault, str(results), str(self.request_log), *worker],
             stderr=subprocess.PIPE, text=True, env={**os.environ, **self.environment},
         )  # fmt: skip
 
-    def work(self, hindrance: str = "nothing", results: int = -1, *options: str) -> tuple[int, str]:
-        """Exit code and stderr of a worker."""
-        process = self.start(hindrance, results, *options)
+    def work(self, fault: str = "nothing", results: int = -1, *options: str) -> tuple[int, str]:
+        """Run a worker; returns its exit code and stderr."""
+        process = self.start(fault, results, *options)
         _, stderr = process.communicate(timeout=60)
         return process.returncode, stderr
 
-    def listed(self) -> Manifest:
-        """What the shard's manifest lists."""
-        found = StageFolder.read(self.store, self.task.folder).read_shard(self.task.attempt, 0)
-        assert found is not None
-        return found
+    def shard_manifest(self) -> Manifest:
+        """The manifest of the shard."""
+        manifest = StageFolder.read(self.store, self.task.folder).read_shard(self.task.attempt, 0)
+        assert manifest is not None
+        return manifest
 
     def requests(self) -> list[str]:
         """The ids of all requests so far."""
-        return self.asked.read_text().split() if self.asked.exists() else []
+        return self.request_log.read_text().split() if self.request_log.exists() else []
 
 
-def submitted(ingested: Pipeline, folder: Path, name: str) -> Submitted:
-    """The task of describe, its one shard with all parts, in a store of its own."""
-    store, read = open_store(str(folder / name)), open_store(ingested.store)
-    for found in read.list("sample/"):
-        store.put(found.key, read.get(found.key))
-    info = runs.require_run(store, "sample")
-    _, manifest = runs.stage_output(store, info, "ingest")
+def submit_describe(ingested: Pipeline, folder: Path, name: str) -> SubmittedTask:
+    """Submit describe with all parts in one shard, to a copy of the store."""
+    store, source = open_store(str(folder / name)), open_store(ingested.store)
+    for info in source.list("sample/"):
+        store.put(info.key, source.get(info.key))
+    run = runs.require_run(store, "sample")
+    _, manifest = runs.stage_output(store, run, "ingest")
     identity = "scripted malformed=0.15"
-    draft = submit.plan_task(info.config, info, DESCRIBE, {"ingest": manifest}, {"generator": identity}, "")
-    task = submit.next_attempt(StageFolder.read(store, draft.folder), info, DESCRIBE, draft, range(BUCKETS), 1)
+    plan = submit.plan_task(run.config, run, DESCRIBE, {"ingest": manifest}, {"generator": identity}, "")
+    task = submit.next_attempt(StageFolder.read(store, plan.folder), run, DESCRIBE, plan, range(BUCKETS), 1)
     manifests.write_task(store, task)
-    return Submitted(store, info, task, folder / f"{name}.asked", {"SKUTUNE_CACHE": str(folder / "cache")})
+    return SubmittedTask(store, run, task, folder / f"{name}.requests", {"SKUTUNE_CACHE": str(folder / "cache")})

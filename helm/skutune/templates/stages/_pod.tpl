@@ -10,7 +10,7 @@
 {{- end -}}
 {{- if gt $nodes 1 -}}
 {{- $first := printf "$(SKUTUNE_JOB)-0.%s:29500" (include "skutune.finetune.service" .root) -}}
-{{- $command = concat $command (list "--nodes" (toString $nodes) "--node-rank" "$(JOB_COMPLETION_INDEX)" "--meet" $first) -}}
+{{- $command = concat $command (list "--nodes" (toString $nodes) "--node-rank" "$(JOB_COMPLETION_INDEX)" "--rendezvous" $first) -}}
 {{- end -}}
 {{- $command | toJson -}}
 {{- end -}}

@@ -1,4 +1,4 @@
-"""What a stage's manifest notes of the models it used, for the report."""
+"""A stage's manifest records the identities of the models it used."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from skutune.samples import write_sample
 from skutune.store.local import LocalStore
 
 
-class Silent:
-    """Watches a run and says nothing."""
+class SilentObserver:
+    """Ignores the progress of a run."""
 
     def stage_started(self, stage: Stage, parts: int) -> None: ...
 
@@ -24,12 +24,12 @@ class Silent:
     def stage_finished(self, stage: Stage, manifest: Manifest, seconds: float, resumed: bool) -> None: ...
 
 
-def test_a_manifest_notes_which_weights_wrote_its_rows_and_which_none_did(tmp_path: Path) -> None:
+def test_a_manifest_records_model_identities_only_for_stages_that_use_models(tmp_path: Path) -> None:
     write_sample(tmp_path / "grocery.csv", 4)
     scripted = {"name": "scripted", "engine": "scripted"}
     config = parse_config(
         {
-            "run": "noted",
+            "run": "recorded",
             "catalog": {
                 "source": str(tmp_path / "grocery.csv"),
                 "columns": {"id": "product_id", "name": "product_name"},
@@ -39,6 +39,6 @@ def test_a_manifest_notes_which_weights_wrote_its_rows_and_which_none_did(tmp_pa
         "test",
     )
     store = LocalStore(tmp_path / "store")
-    done = run_pipeline(config, store, tmp_path / "cache", Silent(), Options(until="describe"))
+    done = run_pipeline(config, store, tmp_path / "cache", SilentObserver(), Options(until="describe"))
     assert done["describe"].versions["model generator"] == SCRIPTED_IDENTITY
     assert not any(name.startswith("model ") for name in done["ingest"].versions)
