@@ -22,7 +22,7 @@ ONE_NODE = "8-gpus-one-node"
 Object = dict[str, Any]
 
 
-class RefusedError(Exception):
+class RenderError(Exception):
     """helm rendered nothing; the text is what it said."""
 
 
@@ -69,7 +69,7 @@ class Rendered(list[Object]):
 def render(
     example: str = ONE_NODE, changes: dict[str, Any] | None = None, *, release: str = "fall", helm: str = "helm 4"
 ) -> Rendered:
-    """The objects of an example's values with some changed. Raises RefusedError with helm's words."""
+    """The objects of an example's values with some changed. Raises RenderError with helm's words."""
     return Rendered(json.loads(_parsed(template(example, changes, release=release, helm=helm))))
 
 
@@ -94,7 +94,7 @@ def _template(example: str, changes: str, release: str, helm: str) -> str:
         command = [str(HELMS[helm]()), "template", release, str(CHART), "--namespace", "team", *values]
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise RefusedError(done.stderr)
+        raise RenderError(done.stderr)
     return done.stdout
 
 

@@ -89,7 +89,7 @@ def cluster_with(helm: str, code: int) -> Iterator[Notes]:
 
 
 @pytest.mark.parametrize(("helm", "code"), [("helm 3", 0), ("helm 4", 20)])
-def test_the_printed_commands_work_and_the_wait_ends_on_success_and_on_failure(helm: str, code: int) -> None:
+def test_the_printed_commands_work_after_success_and_after_failure(helm: str, code: int) -> None:
     with cluster_with(helm, code) as notes:
         notes.install("-f", str(EXAMPLES[ONE_NODE]))
         assert len(notes.commands) == 7
@@ -106,7 +106,7 @@ def test_the_printed_commands_work_and_the_wait_ends_on_success_and_on_failure(h
         assert left <= {"kube-root-ca.crt", "default"}
 
 
-def test_a_run_is_started_from_a_suspended_schedule() -> None:
+def test_a_run_can_be_started_from_a_suspended_schedule() -> None:
     with cluster_with("helm 4", 0) as notes:
         notes.install("-f", str(EXAMPLES["kueue"]), "--set schedule.suspend=true")
         started = notes.printed(" create job --from=cronjob/")
@@ -116,7 +116,7 @@ def test_a_run_is_started_from_a_suspended_schedule() -> None:
 
 
 @pytest.mark.parametrize("helm", HELMS)
-def test_an_upgrade_replaces_the_job_only_for_a_change_and_never_wipes_the_status(helm: str) -> None:
+def test_an_upgrade_replaces_the_job_only_after_a_change_and_keeps_the_status(helm: str) -> None:
     with cluster_with(helm, 0) as notes:
 
         def jobs() -> list[str]:

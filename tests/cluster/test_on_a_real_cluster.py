@@ -103,7 +103,7 @@ def _objects(release: Release) -> set[str]:
 
 
 @pytest.mark.parametrize("helm", ["helm3", "helm4"])
-def test_a_release_runs_to_its_end_and_leaves_nothing_but_the_store(
+def test_a_release_completes_and_leaves_only_the_store(
     helm: str, release: Callable[..., Release], on_this_machine: dict[str, list[str]]
 ) -> None:
     mine = release(helm=getattr(kubernetes_tools, helm)())
@@ -118,7 +118,7 @@ def test_a_release_runs_to_its_end_and_leaves_nothing_but_the_store(
     assert mine.cluster.wait(lambda: _objects(mine) == before, 120), _objects(mine) - before
 
 
-def test_a_killed_controller_an_eviction_and_an_upgrade_in_mid_run_change_nothing_of_what_is_made(
+def test_a_kill_an_eviction_and_an_upgrade_do_not_change_the_output(
     release: Callable[..., Release], on_this_machine: dict[str, list[str]]
 ) -> None:
     mine = release()
@@ -140,7 +140,7 @@ def test_a_killed_controller_an_eviction_and_an_upgrade_in_mid_run_change_nothin
     mine.uninstall()
 
 
-def test_a_schedule_starts_when_told(release: Callable[..., Release]) -> None:
+def test_a_suspended_schedule_can_be_started_manually(release: Callable[..., Release]) -> None:
     mine = release(values={"until": "ingest", "schedule": {"cron": "0 3 * * *", "suspend": True}})
     mine.install()
     mine.kubectl("create", "job", "--from=cronjob/fall-skutune", "nightly-1")
@@ -149,7 +149,7 @@ def test_a_schedule_starts_when_told(release: Callable[..., Release]) -> None:
     mine.uninstall()
 
 
-def test_an_image_that_is_not_there_is_told(release: Callable[..., Release]) -> None:
+def test_a_failed_image_pull_is_reported(release: Callable[..., Release]) -> None:
     mine = release(values={"until": "describe", "images": {"generate": {"repository": "skutune-typo"}}})
     mine.values["controller"] = {"graceSeconds": 15}
     mine.install()

@@ -15,7 +15,7 @@ from skutune.store import open_store
 
 
 @pytest.mark.model
-def test_a_real_model_is_tuned_on_a_cluster(release: Callable[..., Release]) -> None:
+def test_a_real_model_is_fine_tuned_on_a_cluster(release: Callable[..., Release]) -> None:
     cache = Path.home() / ".cache" / "skutune"
     mine = release()
     config = yaml.safe_load(_demo_config(cache, "tiny", None, []).model_dump_json())

@@ -9,7 +9,7 @@ from release import Release
 from tests.fakekube import Cluster
 
 
-def test_refusals_cut_answers_and_broken_watches_change_nothing(
+def test_api_errors_and_interrupted_watches_do_not_change_the_output(
     cluster: Cluster, release: Callable[..., Release], undisturbed: dict[str, list[str]]
 ) -> None:
     mine = release(values={"until": "recommend"})

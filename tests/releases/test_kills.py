@@ -13,7 +13,7 @@ from tests.fakekube import Cluster
 KILLS = 20
 
 
-def test_twenty_kills_of_controller_and_workers_end_in_the_same_store(
+def test_twenty_kills_of_controller_and_workers_do_not_change_the_output(
     cluster: Cluster, release: Callable[..., Release], undisturbed: dict[str, list[str]]
 ) -> None:
     choose = random.Random(20)

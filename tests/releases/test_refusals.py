@@ -10,7 +10,7 @@ from release import NAMESPACE, Release
 from tests.fakekube import Cluster, Node
 
 
-def test_a_bad_catalog_ends_the_run_with_10_and_the_line(release: Callable[..., Release]) -> None:
+def test_an_invalid_catalog_ends_the_run_with_exit_code_10(release: Callable[..., Release]) -> None:
     mine = release(values={"until": "describe"})
     bad = mine.folder / "bad.csv"
     bad.write_text("product_id,product_name,aisle,department\n1,Beans,a,b\n1,Bread,a,b\n")
@@ -23,7 +23,7 @@ def test_a_bad_catalog_ends_the_run_with_10_and_the_line(release: Callable[..., 
     assert mine.status()["cluster"]["exit_code"] == 10
 
 
-def test_an_image_that_is_not_there_is_told_and_ends_the_run(release: Callable[..., Release]) -> None:
+def test_a_failed_image_pull_ends_the_run(release: Callable[..., Release]) -> None:
     mine = release(values={"until": "describe", "images": {"generate": {"repository": "skutune-typo"}}})
     mine.install()
     code, words = mine.ended()
@@ -32,7 +32,7 @@ def test_an_image_that_is_not_there_is_told_and_ends_the_run(release: Callable[.
     assert "ImagePullBackOff" in words or "ErrImagePull" in words
 
 
-def test_devices_that_no_node_has_are_explained_and_waited_for_up_to_a_limit(release: Callable[..., Release]) -> None:
+def test_an_unschedulable_stage_times_out_with_the_schedulers_message(release: Callable[..., Release]) -> None:
     values = {
         "until": "describe",
         "gpu": {"devices": 16},
@@ -45,7 +45,7 @@ def test_devices_that_no_node_has_are_explained_and_waited_for_up_to_a_limit(rel
     assert "Insufficient nvidia.com/gpu" in words
 
 
-def test_a_quota_is_waited_for_and_told(cluster: Cluster, release: Callable[..., Release]) -> None:
+def test_an_exceeded_quota_times_out_with_its_message(cluster: Cluster, release: Callable[..., Release]) -> None:
     mine = release(values={"until": "describe", "stages": {"describe": {"queuedSeconds": 4}}})
     cluster.create({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few", "namespace": NAMESPACE},
                     "spec": {"hard": {"requests.nvidia.com/gpu": "0"}}})  # fmt: skip
@@ -55,7 +55,7 @@ def test_a_quota_is_waited_for_and_told(cluster: Cluster, release: Callable[...,
     assert "exceeded quota" in words
 
 
-def test_a_second_release_on_a_run_refuses_while_the_first_is_at_work(release: Callable[..., Release]) -> None:
+def test_a_second_release_cannot_claim_an_active_run(release: Callable[..., Release]) -> None:
     first = release("first", values={"until": "recommend"})
     first.install()
     first.wait_for("ingest/")
@@ -69,7 +69,7 @@ def test_a_second_release_on_a_run_refuses_while_the_first_is_at_work(release: C
     assert first.ended()[0] == 0
 
 
-def test_two_releases_in_a_namespace_do_not_meet(release: Callable[..., Release]) -> None:
+def test_two_releases_in_a_namespace_are_independent(release: Callable[..., Release]) -> None:
     one = release("one", run="alpha", values={"until": "ingest"})
     two = release("two", run="beta", values={"until": "ingest"})
     one.install()
@@ -79,7 +79,7 @@ def test_two_releases_in_a_namespace_do_not_meet(release: Callable[..., Release]
     assert len(two.stage_jobs("ingest")) == 1
 
 
-def test_a_plan_that_cannot_fit_is_refused_before_anything_is_made(
+def test_a_plan_beyond_the_budget_is_rejected_before_anything_is_created(
     cluster: Cluster, release: Callable[..., Release]
 ) -> None:
     mine = release(values={"stages": {"describe": {"devices": 9}}})
@@ -89,7 +89,7 @@ def test_a_plan_that_cannot_fit_is_refused_before_anything_is_made(
     assert cluster.list("jobs", NAMESPACE) == []
 
 
-def test_want_of_memory_is_not_tried_again(cluster: Cluster, release: Callable[..., Release]) -> None:
+def test_an_oom_kill_is_not_retried(cluster: Cluster, release: Callable[..., Release]) -> None:
     mine = release(values={"until": "recommend", "config": {"stages": {"question": {"per_product": 40}}}})
     mine.install()
     assert cluster.wait(lambda: _running(mine, "question") != [], 60), mine.status_text()
@@ -105,7 +105,9 @@ def _running(release: Release, stage: str) -> list[str]:
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_a_lost_node_is_told_and_left_or_by_force_left_behind(force: bool, release: Callable[..., Release]) -> None:
+def test_an_unreachable_node_is_reported_and_with_force_delete_replaced(
+    force: bool, release: Callable[..., Release]
+) -> None:
     controller = {"forceDelete": force, "unreachableSeconds": 1, "nodeSelector": {"role": "cpu"}}
     stages = {"question": {"terminationGracePeriodSeconds": 15}}
     mine = release(values={"until": "question", "controller": controller, "stages": stages})

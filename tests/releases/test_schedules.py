@@ -12,7 +12,7 @@ from skutune.store import open_store
 from tests.fakekube import Cluster
 
 
-def test_a_suspended_schedule_runs_when_told_and_takes_over_what_the_run_before_made(
+def test_a_manually_started_run_reuses_the_rows_of_the_previous_run(
     cluster: Cluster, release: Callable[..., Release]
 ) -> None:
     mine = release(values={"until": "", "schedule": {"cron": "0 3 * * *", "suspend": True}})
@@ -41,7 +41,7 @@ def test_a_suspended_schedule_runs_when_told_and_takes_over_what_the_run_before_
     assert manifest.stats.items - manifest.stats.reused == 1, "only the changed product was asked about again"
 
 
-def test_an_upgrade_leaves_a_scheduled_run_alone_also_where_its_controller_begins_anew(
+def test_an_upgrade_does_not_affect_a_scheduled_run_even_if_its_controller_restarts(
     cluster: Cluster, release: Callable[..., Release]
 ) -> None:
     mine = release(values={"until": "recommend", "schedule": {"cron": "0 3 * * *", "suspend": True}})
@@ -65,7 +65,7 @@ def _has_ended(release: Release, job: str) -> bool:
     return any(each["type"] == "Complete" for each in (found or {})["status"].get("conditions") or [])
 
 
-def test_the_clock_starts_runs_and_never_two_at_once(cluster: Cluster, release: Callable[..., Release]) -> None:
+def test_the_schedule_never_starts_two_runs_at_once(cluster: Cluster, release: Callable[..., Release]) -> None:
     mine = release(values={"until": "describe", "schedule": {"cron": "* * * * *"}})
     mine.install()
     cluster.tick_cron("fall-skutune", NAMESPACE)

@@ -16,7 +16,7 @@ def _names(jobs: list[dict[str, object]]) -> set[str]:
 
 
 @pytest.mark.parametrize("helm", ["helm3", "helm4"])
-def test_an_upgrade_does_nothing_without_changes_resumes_with_them_and_rolls_back(
+def test_upgrades_and_rollbacks_resume_and_are_no_ops_without_changes(
     helm: str, cluster: Cluster, release: Callable[..., Release]
 ) -> None:
     mine = release(helm=getattr(kubernetes_tools, helm)(), values={"until": "recommend"})
@@ -48,7 +48,7 @@ def _attempts_of_ingest(release: Release) -> int:
     return sum("/task-a" in info.key for info in open_store(release.store).list(f"{release.run}/ingest/"))
 
 
-def test_a_rerun_starts_a_controller_that_finds_all_done(release: Callable[..., Release]) -> None:
+def test_a_changed_rerun_starts_a_new_controller(release: Callable[..., Release]) -> None:
     mine = release(values={"until": "ingest"})
     mine.install()
     assert mine.ended()[0] == 0
@@ -60,7 +60,7 @@ def test_a_rerun_starts_a_controller_that_finds_all_done(release: Callable[..., 
     assert _attempts_of_ingest(mine) == 1
 
 
-def test_a_release_name_as_long_as_helm_allows_works(cluster: Cluster, release: Callable[..., Release]) -> None:
+def test_the_longest_release_name_works(cluster: Cluster, release: Callable[..., Release]) -> None:
     mine = release("a" * 53, values={"until": "describe"})
     mine.install()
     code, words = mine.ended()

@@ -19,7 +19,7 @@ KINDS = "jobs,cronjobs,pods,podtemplates,configmaps,services,serviceaccounts,rol
 
 
 @pytest.mark.parametrize("helm", ["helm3", "helm4"])
-def test_a_release_makes_on_a_cluster_what_the_same_config_makes_on_a_laptop(
+def test_a_release_produces_the_same_output_as_a_local_run(
     helm: str, cluster: Cluster, release: Callable[..., Release], undisturbed: dict[str, list[str]]
 ) -> None:
     mine = release(helm=getattr(kubernetes_tools, helm)())
@@ -79,7 +79,7 @@ def _every_command_works(release: Release, notes: str) -> None:
         assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
 
 
-def test_the_run_s_folder_tells_its_owner(release: Callable[..., Release]) -> None:
+def test_the_runs_record_names_its_owner(release: Callable[..., Release]) -> None:
     mine = release(values={"until": "ingest"})
     mine.install()
     code, words = mine.ended()
