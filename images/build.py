@@ -2,9 +2,9 @@
 
     make images REGISTRY=registry.example/team [PUSH=1] [FLAVOR=cpu|gpu] [TAG=…]
 
-The caller's pip settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, PIP_TRUSTED_HOST, PIP_CERT) are passed to the
-build as a secret and are not stored in any layer. With PUSH=1 the values file has digests, else tags, because the digest is
-known only after the push.
+The caller's pip settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, PIP_TRUSTED_HOST, PIP_CERT) are passed to
+the build as a secret and are not stored in any layer. With PUSH=1 the values file has digests, else tags, because the
+digest is known only after the push.
 
 Exit codes: 0 success; 10 fix the arguments or the machine's setup; otherwise the exit code of docker or buildah.
 """
@@ -166,7 +166,7 @@ def values(plan: Plan, names: Iterable[str], digests: Mapping[str, str]) -> str:
 
 
 def run(command: list[str], capture: bool = False) -> str:
-    """Run a command and show its output, which is also returned with `capture`. Exits with its exit code if it fails."""
+    """Run a command and show its output (returned with `capture`). Exits with the command's exit code on failure."""
     print("+ " + " ".join(command), file=sys.stderr, flush=True)
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE if capture else sys.stderr, text=True, check=False)
     if capture:

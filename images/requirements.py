@@ -3,8 +3,8 @@
     python3 requirements.py s3 generate             # one requirement per line
     python3 requirements.py --keep torch vllm       # constraints: the installed versions of these packages
 
-Images install the dependencies before skutune itself, so that a change of the code changes a layer of one megabyte instead
-of hundreds. pip has no command to install only the dependencies.
+Images install the dependencies before skutune itself, so that a change of the code changes a layer of one megabyte
+instead of hundreds. pip has no command to install only the dependencies.
 """
 
 from __future__ import annotations

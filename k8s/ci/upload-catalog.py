@@ -1,7 +1,7 @@
 """Uploads a catalog to the store: upload-catalog.py FILE s3://bucket/key
 
-The URI is `config.catalog.source` of the release. boto3 reads endpoint and credentials from its usual environment variables.
-Throttled requests are retried with backoff.
+The URI is `config.catalog.source` of the release. boto3 reads endpoint and credentials from its usual environment
+variables. Throttled requests are retried with backoff.
 
 Exit codes: 10 fix the arguments, the file or the credentials; 75 try again later.
 """

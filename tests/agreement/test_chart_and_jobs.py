@@ -1,4 +1,4 @@
-"""The controller makes Jobs out of the chart's templates that every supported Kubernetes accepts."""
+"""The Jobs that the controller builds from the chart's PodTemplates are valid for every supported Kubernetes."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ CONTROLLER = ControllerRef("team", "fall", "fall-skutune-0123456789", "a-uid")
 
 
 def build(rendered: Rendered, stage: str, avoid: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The Job of a stage's first attempt, over as many parts as it has shards."""
+    """The Job of a stage's first attempt, with one part per shard."""
     file = ControllerFile.model_validate(yaml.safe_load(rendered.controller_text()))
     plan = file.cluster.stages[stage]
     shards = tuple((part,) for part in range(plan.shards))

@@ -1,4 +1,4 @@
-"""The chart and the program agree: the file that one writes the other reads, and the pods' arguments are commands."""
+"""The chart and the program agree on the controller's file, the pods' commands and their environment."""
 
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,9 @@ def test_the_role_permits_writing_the_status_config_map(tmp_path: Path) -> None:
 
 
 def worker_arguments(container: dict[str, Any]) -> dict[str, Any]:
-    """What the program takes the command of a stage's pod for, in pod 3 of its Job."""
-    told = {"$(SKUTUNE_TASK)": "s3://b/run/x/f/task-a1.json", "$(JOB_COMPLETION_INDEX)": "3"}
-    command = [told.get(word, word) for word in container["command"]]
+    """The parsed arguments of a stage's command, in pod 3 of its Job."""
+    variables = {"$(SKUTUNE_TASK)": "s3://b/run/x/f/task-a1.json", "$(JOB_COMPLETION_INDEX)": "3"}
+    command = [variables.get(word, word) for word in container["command"]]
     assert command[:2] == ["skutune", "worker"]
     return dict(COMMAND.commands["worker"].make_context("worker", command[2:]).params)
 
@@ -116,11 +116,11 @@ def test_the_controllers_command_and_environment_are_complete(example: str, tmp_
     _, pod = next((name, pod) for name, pod in render(example).pods() if name.startswith(("Job", "CronJob")))
     container = pod["spec"]["containers"][0]
     assert container["command"][:2] == ["skutune", "controller"]
-    given = environment(container)
+    variables = environment(container)
     command = COMMAND.commands["controller"]
-    needed = {param.envvar for param in command.params if param.required and param.envvar}
-    assert needed <= set(given)
-    values = [word for param in command.params if param.envvar in needed for word in (param.opts[0], "x")]
+    required = {param.envvar for param in command.params if param.required and param.envvar}
+    assert required <= set(variables)
+    values = [word for param in command.params if param.envvar in required for word in (param.opts[0], "x")]
     parsed = command.make_context("controller", [*container["command"][2:], *values])
     assert str(parsed.params["config_file"]) == "/etc/skutune/controller.yaml"
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}

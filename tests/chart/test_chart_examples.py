@@ -1,4 +1,4 @@
-"""Every example of values renders, with both helms, to objects that Kubernetes knows."""
+"""Every example renders to valid Kubernetes objects with both helm versions."""
 
 import subprocess
 
@@ -39,7 +39,7 @@ def test_both_helm_versions_render_the_same(example: str) -> None:
 
 
 def parsed(example: str, helm: str) -> list[Object]:
-    """The objects in a fixed order; the helms quote differently in the file inside the ConfigMap."""
+    """The objects in a fixed order, with the ConfigMap's file parsed, since helm versions quote differently."""
     rendered = render(example, helm=helm)
     data = rendered.one("ConfigMap", "-config")["data"]
     data["controller.yaml"] = yaml.safe_load(data["controller.yaml"])
@@ -48,7 +48,7 @@ def parsed(example: str, helm: str) -> list[Object]:
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_lists_have_unique_names(example: str) -> None:
-    """Server-side apply, which Helm 4 does, refuses lists with two entries of one name."""
+    """Server-side apply, which Helm 4 uses, rejects lists with duplicate names."""
     for name, pod in render(example).pods():
         spec = pod["spec"]
         lists = [spec["volumes"], *([c["env"] for c in spec["containers"]])]
@@ -59,7 +59,7 @@ def test_lists_have_unique_names(example: str) -> None:
 
 
 def test_the_templates_use_no_lookups_or_random_values() -> None:
-    """Whoever renders without a cluster, as Argo CD does, gets what helm installs, every time."""
+    """Rendering without a cluster, as Argo CD does, always gives the objects that helm installs."""
     sources = [path.read_text() for path in (CHART / "templates").rglob("*") if path.is_file()]
     for function in ("lookup", "randAlpha", "uuidv4", "genCA", "now"):
         assert not any(f" {function} " in source or f"({function} " in source for source in sources)

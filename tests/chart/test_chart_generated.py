@@ -1,4 +1,4 @@
-"""What the chart takes from the models is what is checked in."""
+"""The generated files of the chart are up to date."""
 
 import json
 import tomllib
@@ -42,7 +42,7 @@ def test_the_schema_rejects_unknown_keys_everywhere() -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_complies_with_the_schema(example: str) -> None:
-    """But for null, by which helm takes a default out."""
+    """Except for null, which removes a default in helm."""
     values = yaml.safe_load(EXAMPLES[example].read_text())
     problems = list(jsonschema.Draft7Validator(generate.schema()).iter_errors(values))
     assert [problem.message for problem in problems if problem.instance is not None] == []
@@ -52,7 +52,7 @@ def test_every_value_has_a_description() -> None:
     schema = Values.model_json_schema()
     for name, definition in [("values", schema), *schema["$defs"].items()]:
         for key, found in definition["properties"].items():
-            # Pydantic says it once where a section and its only use say the same.
+            # Pydantic omits a description that equals the section's.
             section = schema["$defs"].get(found.get("$ref", "").rpartition("/")[2], {})
             assert found.get("description") or section.get("description"), f"{name}.{key}"
 

@@ -1,4 +1,4 @@
-"""Installed on an API server double: the commands that helm prints work as printed, and upgrades keep the status."""
+"""The chart on the API server double: the printed commands work, and upgrades keep the status."""
 
 import os
 import re
@@ -16,12 +16,12 @@ from kubernetes_tools import kubectl
 
 from tests.fakekube import Cluster, Image
 
-WORDS = "it is told here how it ended"
+MESSAGE = "the controller's message"
 
 
 @dataclass
 class Notes:
-    """An installed release, whose controller is a program that only says something and ends, and what helm printed."""
+    """An installed release, whose controller is a stub, and the notes that helm printed."""
 
     cluster: Cluster
     helm: Path
@@ -39,7 +39,7 @@ class Notes:
         return found[0]
 
     def printed(self, words: str) -> subprocess.CompletedProcess[str]:
-        """Run the one printed command that holds these words."""
+        """Run the only printed command that contains `words`."""
         return self.run(self.command(words))
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
@@ -51,9 +51,9 @@ class Notes:
 
 @pytest.fixture
 def program(code: int) -> Iterator[Path]:
-    """A folder with a `skutune` that says something and ends with a code, and a `python` that does nothing.
+    """A folder with a `skutune` stub that prints a message and exits with `code`, and a `python` that does nothing.
 
-    Not below /tmp, where a pod has a volume of its own.
+    It is not below /tmp, which is a volume in the pods.
     """
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         yield fill(Path(folder), code)
@@ -62,22 +62,22 @@ def program(code: int) -> Iterator[Path]:
 def fill(folder: Path, code: int) -> Path:
     for name, end in (("skutune", code), ("python", 0)):
         path = folder / name
-        path.write_text(f"#!/bin/sh\necho {shlex.quote(WORDS)}\nexit {end}\n")
+        path.write_text(f"#!/bin/sh\necho {shlex.quote(MESSAGE)}\nexit {end}\n")
         path.chmod(0o755)
     return folder
 
 
 def write_programs(folder: Path, code: int) -> None:
-    """A `skutune` that says something and ends with a code, and a `python` that does nothing."""
+    """Write a `skutune` stub that prints a message and exits with `code`, and a `python` that does nothing."""
     for name, end in (("skutune", code), ("python", 0)):
         path = folder / name
-        path.write_text(f"#!/bin/sh\necho {shlex.quote(WORDS)}\nexit {end}\n")
+        path.write_text(f"#!/bin/sh\necho {shlex.quote(MESSAGE)}\nexit {end}\n")
         path.chmod(0o755)
 
 
 @contextmanager
 def cluster_with(helm: str, code: int) -> Iterator[Notes]:
-    """A cluster whose controllers end with a code. Their image is not below /tmp, where a pod has its own volume."""
+    """A cluster whose controllers exit with `code`. Their image is not below /tmp, which is a volume in the pods."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         write_programs(Path(folder), code)
         with Cluster(images={"registry.example.com/ml/skutune-controller": Image(path=folder)}) as cluster:
@@ -97,7 +97,7 @@ def test_the_printed_commands_work_after_success_and_after_failure(helm: str, co
         assert waited.returncode == 0, waited.stderr
         condition = notes.printed(".status.conditions[-1:].type").stdout.partition(":")[0]
         assert condition in ({"Failed", "FailureTarget"} if code else {"Complete", "SuccessCriteriaMet"})
-        assert WORDS in notes.printed(" logs -f job/").stdout
+        assert MESSAGE in notes.printed(" logs -f job/").stdout
         for words in (".data.summary", "component=stage", " test fall", " uninstall fall"):
             done = notes.printed(words)
             assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"

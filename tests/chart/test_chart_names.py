@@ -1,4 +1,4 @@
-"""Names, and what an upgrade does: nothing without a change, another run with one."""
+"""Names of objects, and upgrades: a no-op without changes, a new Job with changes."""
 
 import re
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from chart_rendering import EXAMPLES, HELMS, Rendered, environment, render
 
 LONGEST = "a-release-whose-name-has-exactly-fifty-three-letters0"
-PODTEMPLATE_LENGTH = 253  # no label is made of it
+PODTEMPLATE_LENGTH = 253  # not used as a label
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -93,7 +93,7 @@ def test_the_jobs_name_does_not_depend_on_the_helm_version() -> None:
     ids=str,
 )
 def test_a_change_of_its_inputs_renames_the_controllers_job(changes: dict[str, Any]) -> None:
-    """A Job cannot be changed: under another name the old one goes, with all that it owns, and the new one goes on."""
+    """Jobs are immutable: helm deletes the Job of the old name, with all it owns, and creates one of the new name."""
     assert job(changes) != job()
 
 
@@ -111,7 +111,7 @@ def test_a_change_of_other_values_does_not_change_the_job(changes: dict[str, Any
 
 
 def test_only_a_changed_podtemplate_is_renamed() -> None:
-    """helm changes Jobs before PodTemplates: a controller that starts in between must not find an old one."""
+    """helm updates Jobs before PodTemplates: a controller that starts in between must not read an outdated one."""
     more = render(changes={"stages": {"embed": {"resources": {"requests": {"cpu": "3"}}}}})
     names = {item["metadata"]["name"] for item in render().of("PodTemplate")}
     changed = [item["metadata"]["name"] for item in more.of("PodTemplate") if item["metadata"]["name"] not in names]
@@ -121,7 +121,7 @@ def test_only_a_changed_podtemplate_is_renamed() -> None:
 
 
 def test_the_controllers_job_has_no_ttl() -> None:
-    """The stage Jobs belong to it and would go with it."""
+    """It owns the stage Jobs, which would be deleted with it."""
     assert "ttlSecondsAfterFinished" not in render().one("Job")["spec"]
 
 
@@ -189,7 +189,7 @@ def test_large_integers_are_not_rendered_as_floats() -> None:
 
 
 def test_strings_that_yaml_could_misread_stay_strings() -> None:
-    """A catalog's columns may be called anything; helm writes YAML that Python reads by another version's rules."""
+    """Catalog columns may have any name, and helm's YAML differs from the version that Python's parser implements."""
     names = ["on", "y", "1_000", "12:30", "010", "0o17", "0x1F", "1e3", "1.", ".5", "+1", "~", "null", "2024-01-01"]
     names += [
         "a: b",

@@ -1,4 +1,4 @@
-"""What pods are allowed, know and ask for."""
+"""Security, environment, resources and placement of pods."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def test_every_pod_complies_with_the_restricted_pod_security_standard(example: s
 
 
 def restricted_violations(spec: dict[str, Any]) -> list[str]:
-    """What the restricted Pod Security Standard refuses in a pod that keeps to Linux and has no init containers."""
+    """Violations of the restricted Pod Security Standard by a Linux pod without init containers."""
     context = spec.get("securityContext", {})
     found = [f"{key}: true" for key in ("hostNetwork", "hostPID", "hostIPC") if spec.get(key)]
     found += [f"volume {volume['name']}" for volume in spec["volumes"] if not VOLUMES & set(volume)]
@@ -121,7 +121,7 @@ def test_pods_that_load_models_have_their_own_dev_shm() -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_all_writable_paths_are_on_volumes(example: str) -> None:
-    """The root is read-only and the user may be any."""
+    """The root filesystem is read-only, and the user may be any."""
     for name, pod in render(example).pods():
         container = pod["spec"]["containers"][0]
         assert container["securityContext"]["readOnlyRootFilesystem"] is True

@@ -1,4 +1,4 @@
-"""What the controller may do, and who may talk to whom."""
+"""RBAC and network policies."""
 
 from typing import Any
 
@@ -63,7 +63,7 @@ def test_existing_accounts_are_bound_but_not_created() -> None:
 
 
 def egress(rendered: Rendered, component: str) -> set[tuple[str, int]]:
-    """The ports that a policy lets its pods reach."""
+    """The egress ports of a policy."""
     rules = rendered.one("NetworkPolicy", f"-{component}")["spec"]["egress"]
     return {(port["protocol"], port["port"]) for rule in rules for port in rule.get("ports", [])}
 

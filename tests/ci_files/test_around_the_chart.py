@@ -1,4 +1,4 @@
-"""What k8s/ gives a cluster: valid objects, a guarded namespace, a store that works, and no right too many."""
+"""The files in k8s/: valid objects, a restricted namespace, a working store, and minimal permissions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_every_yaml_file_is_tested() -> None:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """A cluster to which the files were applied by kubectl."""
+    """A cluster to which kubectl has applied the files."""
     with Cluster(nodes=[Node("skutune-worker", labels=kind_worker()["labels"])]) as running:
         apply(running, *FILES)
         yield running
@@ -106,7 +106,7 @@ def test_the_kind_example_uses_the_trial_server() -> None:
     assert f"-bucket={values['config']['store'].split('/')[2]}" in container["args"]
 
 
-def claim(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
+def set_devices(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
     home = str(cluster.kubeconfig.parent)  # where kubectl keeps its cache; without one, in the current folder
     environment = {"PATH": f"{kubectl().parent}:/usr/bin:/bin", "KUBECONFIG": str(cluster.kubeconfig), "HOME": home}
     script = str(ROOT / "k8s" / "fake-gpus.sh")
@@ -114,19 +114,19 @@ def claim(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 def test_a_node_reports_simulated_devices_to_the_scheduler(cluster: Cluster) -> None:
-    """The selector of the chart finds the node that the kind config labels."""
-    assert claim(cluster, "skutune-worker").returncode == 0
+    """The chart's node selector matches the node of the kind config."""
+    assert set_devices(cluster, "skutune-worker").returncode == 0
     node = cluster.get("nodes", "skutune-worker")
     assert node["status"]["allocatable"]["nvidia.com/gpu"] == node["status"]["capacity"]["nvidia.com/gpu"] == "8"
     values = yaml.safe_load((ROOT / "helm" / "skutune" / "values.yaml").read_text())
     assert values["gpu"]["nodeSelector"].items() <= node["metadata"]["labels"].items()
-    assert claim(cluster, "skutune-worker", "0").returncode == 0
+    assert set_devices(cluster, "skutune-worker", "0").returncode == 0
     assert cluster.get("nodes", "skutune-worker")["status"]["allocatable"]["nvidia.com/gpu"] == "0"
 
 
 @pytest.mark.parametrize("arguments", [[], ["node", "many"], ["node", "8", "more"]])
 def test_invalid_arguments_for_simulated_devices_are_rejected(cluster: Cluster, arguments: list[str]) -> None:
-    done = claim(cluster, *arguments)
+    done = set_devices(cluster, *arguments)
     assert done.returncode == 10
     assert "usage" in done.stderr
 

@@ -61,9 +61,9 @@ def test_a_controller_that_cannot_start_is_explained(installed: Installed) -> No
     time.sleep(1.5)
     installed.cluster.create({key: secret[key] for key in ("apiVersion", "kind", "data")} | {
         "metadata": {"name": "trial-s3", "namespace": NAMESPACE}})  # fmt: skip
-    _, words = waiting.communicate(timeout=30)
-    assert waiting.returncode == 0, words
-    assert words.count('CreateContainerConfigError secret "trial-s3" not found') == 1
+    _, stderr = waiting.communicate(timeout=30)
+    assert waiting.returncode == 0, stderr
+    assert stderr.count('CreateContainerConfigError secret "trial-s3" not found') == 1
 
 
 def test_a_deleted_run_exits_with_143(installed: Installed) -> None:
@@ -72,24 +72,24 @@ def test_a_deleted_run_exits_with_143(installed: Installed) -> None:
     waiting = installed.waiting("stopped")
     time.sleep(1)
     installed.cluster.delete("jobs", "stopped", NAMESPACE)
-    _, words = waiting.communicate(timeout=30)
-    assert waiting.returncode == 143, words
-    assert "was deleted" in words
+    _, stderr = waiting.communicate(timeout=30)
+    assert waiting.returncode == 143, stderr
+    assert "was deleted" in stderr
 
 
 def test_only_changes_of_the_runs_own_status_are_printed(installed: Installed) -> None:
-    installed.tell("run trial-yesterday: done (exit code 0)\n")
+    installed.write_status("run trial-yesterday: done (exit code 0)\n")
     installed.ends("hang")
     installed.start("today")
     waiting = installed.waiting("today")
     time.sleep(1.5)
-    installed.tell("run trial-today: running\ndescribe 40 %\n")
+    installed.write_status("run trial-today: running\ndescribe 40 %\n")
     time.sleep(1.5)
-    installed.tell("run trial-today: running\ndescribe 80 %\n")
+    installed.write_status("run trial-today: running\ndescribe 80 %\n")
     time.sleep(1.5)
     installed.cluster.delete("jobs", "today", NAMESPACE)
-    printed, words = waiting.communicate(timeout=30)
-    assert "yesterday" not in printed + words
+    printed, stderr = waiting.communicate(timeout=30)
+    assert "yesterday" not in printed + stderr
     assert printed.count("describe 40 %") == printed.count("describe 80 %") == 1
 
 
@@ -97,7 +97,7 @@ def test_a_late_wait_prints_the_runs_status_at_once(installed: Installed) -> Non
     installed.ends("0")
     installed.start("late")
     until(lambda: installed.condition("late"))
-    installed.tell("run trial-late: done (exit code 0)\n")
+    installed.write_status("run trial-late: done (exit code 0)\n")
     assert "run trial-late: done" in installed.wait("late").stdout
 
 
@@ -108,9 +108,9 @@ def test_the_exit_code_is_known_after_the_pod_is_deleted(installed: Installed) -
     for pod in installed.pods("gone"):
         installed.cluster.delete("pods", pod, NAMESPACE)
     until(lambda: not installed.pods("gone"))
-    installed.tell("run trial-before: failed (exit code 75)\n")  # another run's status is ignored
+    installed.write_status("run trial-before: failed (exit code 75)\n")  # another run's status is ignored
     assert installed.wait("gone").returncode == 20  # from the Job's condition
-    installed.tell("run trial-gone: failed (exit code 76)\n\nthe device is faulty\n")
+    installed.write_status("run trial-gone: failed (exit code 76)\n\nthe device is faulty\n")
     assert installed.wait("gone").returncode == 76
 
 

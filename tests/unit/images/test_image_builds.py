@@ -1,4 +1,4 @@
-"""The build: which tool, with which arguments, and what it writes. The tools are stand-ins that note their calls."""
+"""The image build: the tool, its arguments and the values file. The tools are stubs that record their calls."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from images import build
 ROOT = Path(__file__).resolve().parents[3]
 DIGEST = "sha256:" + "ab" * 32
 
-# Notes its arguments and the secrets that it was given; a push answers with a digest as the real one does.
-STAND_IN = """#!/bin/sh
+# Records its arguments and secrets; a push prints a digest as docker does.
+STUB = """#!/bin/sh
 echo "$(basename "$0") $*" >> "$CALLS"
 for argument in "$@"; do
   case $argument in
@@ -36,17 +36,17 @@ exit "${RESULT:-0}"
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Path:
-    """A folder of stand-ins for docker and buildah."""
+    """A folder with stubs of docker and buildah."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in ("docker", "buildah"):
-        (folder / name).write_text(STAND_IN)
+        (folder / name).write_text(STUB)
         (folder / name).chmod(0o755)
     return folder
 
 
 def make(tools: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the build script as make does, in a folder of its own."""
+    """Run the build script as make does, in its own folder."""
     variables = {"PATH": f"{tools}:/usr/bin:/bin", "CALLS": str(tools / "calls"), "DIGEST": DIGEST, **environment}
     command = [sys.executable, str(ROOT / "images" / "build.py"), *arguments]
     return subprocess.run(command, cwd=tools, env=variables, capture_output=True, text=True)
@@ -98,7 +98,7 @@ def test_the_cpu_flavor_uses_python_and_the_gpu_flavor_the_dockerfiles_base_imag
     (tools / "calls").unlink()
     make(tools, "--registry", "registry.example/team", "--flavor", "gpu")
     gpu = calls(tools)
-    assert "BASE_IMAGE" not in cpu[0]  # the controller's own default
+    assert "BASE_IMAGE" not in cpu[0]  # the controller's default base
     for call in cpu[1:]:
         assert "--build-arg=BASE_IMAGE=python:3.11-slim" in call
         assert "--build-arg=CONSTRAINTS=constraints-cpu.txt" in call
@@ -129,9 +129,9 @@ def test_the_values_of_a_build_comply_with_the_charts_schema(tools: Path) -> Non
     make(tools, "--registry", "registry.example/team", "--push")
     schema = json.loads((ROOT / "helm" / "skutune" / "values.schema.json").read_text())
     written = yaml.safe_load((tools / "images-values.yaml").read_text())
-    # A values file is laid over others, so what it leaves out is no fault.
-    faults = [error.message for error in Draft7Validator(schema).iter_errors(written) if error.validator != "required"]
-    assert faults == []
+    # The file is merged with others, so missing values are allowed.
+    errors = [error.message for error in Draft7Validator(schema).iter_errors(written) if error.validator != "required"]
+    assert errors == []
     written["images"]["train"]["digset"] = DIGEST
     assert "digset" in " ".join(error.message for error in Draft7Validator(schema).iter_errors(written))
 
@@ -173,7 +173,7 @@ def test_a_failed_build_keeps_its_exit_code_and_writes_no_values(tools: Path) ->
 
 
 def test_make_passes_its_variables_to_the_build(tools: Path) -> None:
-    """With `--just-print`, because the target makes a virtual environment where there is none."""
+    """With `--just-print`, because the target would create a virtual environment."""
     words = ["make", "--just-print", "images", "REGISTRY=registry.example/team", "PUSH=1", "FLAVOR=cpu", "TAG=7"]
     done = subprocess.run(words, cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
     printed = " ".join(done.stdout.replace("\\\n", " ").split())

@@ -1,4 +1,4 @@
-"""The Dockerfiles: what a cluster may rely on, read from the files themselves."""
+"""Properties of the Dockerfiles that clusters rely on."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ IMAGES = ("controller", "generate", "train")
 
 
 def dockerfile(image: str) -> str:
-    """Its text, with continued lines joined and comments left away."""
+    """The text of a Dockerfile, with continued lines joined and without comments."""
     text = (ROOT / "images" / image / "Dockerfile").read_text()
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     return "\n".join(lines).replace("\\\n", " ")
 
 
 def final_stage(image: str) -> list[tuple[str, str]]:
-    """Instruction and arguments of the stage that becomes the image."""
+    """Instructions and arguments of the final stage."""
     last = re.split(r"^FROM ", dockerfile(image), flags=re.M)[-1].splitlines()[1:]
     return [tuple(line.split(None, 1)) for line in last if line.strip()]  # type: ignore[misc]
 
@@ -50,7 +50,7 @@ def test_every_stage_has_an_image() -> None:
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_an_image_runs_as_a_numeric_non_root_user(image: str) -> None:
-    """A name would keep `runAsNonRoot` from knowing whether it is root."""
+    """`runAsNonRoot` cannot verify a user name."""
     users = [arguments for instruction, arguments in final_stage(image) if instruction == "USER"]
     assert users
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1])
@@ -58,7 +58,7 @@ def test_an_image_runs_as_a_numeric_non_root_user(image: str) -> None:
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_the_final_stage_runs_no_commands(image: str) -> None:
-    """So no build tool, no package cache and no secret can be left in it."""
+    """So that no build tool, package cache or secret is left in the image."""
     assert {instruction for instruction, _ in final_stage(image)} <= {
         "ARG", "ENV", "LABEL", "COPY", "USER", "WORKDIR", "ENTRYPOINT", "CMD",
     }  # fmt: skip
@@ -124,12 +124,12 @@ def test_every_requirement_of_an_image_on_a_cpu_is_pinned_exactly() -> None:
 
 
 def normalized(requirement: str) -> str:
-    """The bare name of a requirement, as the index writes it."""
+    """The normalized package name of a requirement."""
     return re.split(r"[^A-Za-z0-9._-]", requirement.strip())[0].lower().replace("_", "-")
 
 
 def extras_of(image: str) -> list[list[str]]:
-    """The extras that each call of requirements.py in a Dockerfile asks for, by default where it is an argument."""
+    """The extras of each call of requirements.py in a Dockerfile, with the default of the build argument."""
     text = dockerfile(image)
     default = re.search(r'^ARG EXTRAS="([a-z0-9 ]+)"$', text, re.MULTILINE)
     asked = re.findall(r"requirements\.py ((?:[a-z0-9]+ )+|\$\{EXTRAS\} )>", text)
