@@ -1,12 +1,12 @@
-"""Builds skutune's three images with docker or buildah, and writes a values file for the chart that names them.
+"""Builds skutune's three images with docker or buildah, and writes a values file with them for the chart.
 
     make images REGISTRY=registry.example/team [PUSH=1] [FLAVOR=cpu|gpu] [TAG=…]
 
-The package index of whoever builds (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, PIP_TRUSTED_HOST, PIP_CERT) is
-handed to the build as a secret: it works inside and stays in no layer. With PUSH=1 the values file names digests, else
-tags, because an image has the digest that counts only once a registry holds it.
+The caller's pip settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, PIP_TRUSTED_HOST, PIP_CERT) are passed to
+the build as a secret and are not stored in any layer. With PUSH=1 the values file has digests, else tags, because the
+digest is known only after the push.
 
-Exit codes: 0 done; 10 something about the call or the machine must change; what the tool said otherwise.
+Exit codes: 0 success; 10 fix the arguments or the machine's setup; otherwise the exit code of docker or buildah.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ IMAGES = ("controller", "generate", "train")
 FLAVORS = ("cpu", "gpu")
 CPU_BASE = "python:3.11-slim"
 PIP_SETTINGS = ("index-url", "extra-index-url", "find-links", "trusted-host")
-BAD_CALL = 10
+INPUT_ERROR = 10
 _REGISTRY = re.compile(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -37,12 +37,12 @@ Tool = Literal["docker", "buildah"]
 
 
 class BuildError(Exception):
-    """Whoever called must change something; the message says what."""
+    """The arguments or the machine's setup are wrong; the message says what to change."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is built, and where it goes."""
+    """What to build, and the registry and tag of the images."""
 
     registry: str
     tag: str
@@ -51,11 +51,11 @@ class Plan:
     base: str | None = None
 
     def image(self, name: str) -> str:
-        """The full name of an image, with its tag."""
+        """The reference of an image, with its tag."""
         return f"{self.registry}/{repository(name)}:{self.tag}"
 
     def build_arguments(self, name: str) -> dict[str, str]:
-        """The build arguments of one image. The controller is of the CPU flavour always."""
+        """The build arguments of one image. The controller's image has no GPU flavor."""
         arguments = {"VERSION": self.tag, "REVISION": revision()}
         if self.flavor == "cpu" and name != "controller":
             arguments |= {"BASE_IMAGE": CPU_BASE, "CONSTRAINTS": "constraints-cpu.txt"}
@@ -67,7 +67,7 @@ class Plan:
 
 
 def repository(name: str) -> str:
-    """The repository of an image below the registry, as the chart's values have it by default."""
+    """The repository of an image in the registry, which is also the chart's default."""
     return f"skutune-{name}"
 
 
@@ -78,25 +78,25 @@ def version() -> str:
 
 
 def revision() -> str:
-    """The commit that is built, or `unknown` outside a checkout."""
-    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
+    """The current commit, or `unknown` outside a git checkout."""
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
 
 
 def find_tool() -> Tool:
-    """docker where its daemon answers, else buildah. Raises BuildError where there is neither."""
+    """docker if its daemon responds, else buildah. Raises BuildError if neither is available."""
     if shutil.which("docker") and subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0:
         return "docker"
     if shutil.which("buildah"):
         return "buildah"
     raise BuildError(
-        "images are built with docker or buildah, and this machine has neither a docker that answers (`docker info`) "
-        "nor buildah: start docker, or install buildah (on Debian: apt-get install buildah runc)"
+        "neither docker (`docker info` fails) nor buildah is available; start docker, or install buildah "
+        "(on Debian: apt-get install buildah runc)"
     )
 
 
 def pip_config(environment: Mapping[str, str]) -> str:
-    """pip's configuration for the build, from the caller's PIP_* variables. The certificate lies beside it."""
+    """pip's configuration for the build, from the caller's PIP_* variables. The certificate is a secret of its own."""
     settings = {name: environment.get(f"PIP_{name.replace('-', '_').upper()}") for name in PIP_SETTINGS}
     lines = [f"{name} = {value}" for name, value in settings.items() if value]
     if environment.get("PIP_CERT"):
@@ -105,7 +105,7 @@ def pip_config(environment: Mapping[str, str]) -> str:
 
 
 def secret_arguments(folder: Path, environment: Mapping[str, str]) -> list[str]:
-    """Write the secrets of a build into a folder, and name them in the tool's arguments (docker's and buildah's)."""
+    """Write the build secrets into a folder. Returns the arguments that pass them to docker or buildah."""
     config = folder / "pip"
     config.write_text(pip_config(environment), encoding="utf-8")
     arguments = [f"--secret=id=pip,src={config}"]
@@ -115,46 +115,46 @@ def secret_arguments(folder: Path, environment: Mapping[str, str]) -> list[str]:
 
 
 def mounted_folders(tool: Tool, environment: Mapping[str, str]) -> list[str]:
-    """Folders of wheels that the caller's pip reads, for the build to read too.
+    """The arguments that mount local wheel folders (PIP_FIND_LINKS) into the build.
 
     Raises:
-        BuildError: there are some, and docker builds, which cannot mount a folder of this machine.
+        BuildError: there are such folders and the tool is docker, which cannot mount them.
     """
     folders = [link for link in environment.get("PIP_FIND_LINKS", "").split() if Path(link).is_dir()]
     if folders and tool == "docker":
         raise BuildError(
-            f"PIP_FIND_LINKS names folders of this machine ({', '.join(folders)}), which a docker build cannot read: "
-            "name an index or a page of links instead, or build with buildah (TOOL=buildah)"
+            f"PIP_FIND_LINKS has local folders ({', '.join(folders)}), which a docker build cannot mount; "
+            "use an index or a URL instead, or build with buildah (TOOL=buildah)"
         )
     return [f"--volume={folder}:{folder}:ro" for folder in folders]
 
 
 def build_command(tool: Tool, plan: Plan, name: str, environment_arguments: list[str]) -> list[str]:
-    """The command that builds one image out of the checkout."""
+    """The command that builds one image."""
     verb = ["docker", "build"] if tool == "docker" else ["buildah", "bud", "--layers"]
     arguments = [f"--build-arg={key}={value}" for key, value in plan.build_arguments(name).items()]
-    where = [f"--file={ROOT / 'images' / name / 'Dockerfile'}", f"--tag={plan.image(name)}", str(ROOT)]
-    return [*verb, *arguments, *environment_arguments, *where]
+    context = [f"--file={ROOT / 'images' / name / 'Dockerfile'}", f"--tag={plan.image(name)}", str(ROOT)]
+    return [*verb, *arguments, *environment_arguments, *context]
 
 
 def push(tool: Tool, image: str, folder: Path) -> str:
-    """Push an image; returns the digest under which the registry holds it."""
+    """Push an image. Returns its digest in the registry."""
     if tool == "buildah":
         file = folder / "digest"
         run(["buildah", "push", f"--digestfile={file}", image])
-        found = file.read_text(encoding="utf-8")
+        output = file.read_text(encoding="utf-8")
     else:
-        found = run(["docker", "push", image], keep=True)
-    digests = _DIGEST.findall(found)
+        output = run(["docker", "push", image], capture=True)
+    digests = _DIGEST.findall(output)
     if not digests:
-        raise BuildError(f"{tool} pushed {image} and named no digest; it said:\n{found}")
+        raise BuildError(f"{tool} pushed {image} but printed no digest; its output:\n{output}")
     return str(digests[-1])
 
 
 def values(plan: Plan, names: Iterable[str], digests: Mapping[str, str]) -> str:
-    """The values file of these images: by digest where there is one, else by tag."""
+    """The values file of the images, with digests where they are known."""
     lines = [
-        f"# The images of skutune {plan.tag} ({plan.flavor} flavour): helm install … -f images-values.yaml",
+        f"# The images of skutune {plan.tag} ({plan.flavor} flavor): helm install … -f images-values.yaml",
         "images:",
         f"  registry: {plan.registry}",
     ]
@@ -165,11 +165,11 @@ def values(plan: Plan, names: Iterable[str], digests: Mapping[str, str]) -> str:
     return "\n".join([*lines, ""])
 
 
-def run(command: list[str], keep: bool = False) -> str:
-    """Run a command before the caller's eyes; with `keep` its output comes back too. Ends as the command ended."""
+def run(command: list[str], capture: bool = False) -> str:
+    """Run a command and show its output (returned with `capture`). Exits with the command's exit code on failure."""
     print("+ " + " ".join(command), file=sys.stderr, flush=True)
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE if keep else sys.stderr, text=True, check=False)
-    if keep:
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE if capture else sys.stderr, text=True, check=False)
+    if capture:
         print(done.stdout, end="", file=sys.stderr)
     if done.returncode:
         print(f"{command[0]} failed with exit code {done.returncode}", file=sys.stderr)
@@ -178,13 +178,13 @@ def run(command: list[str], keep: bool = False) -> str:
 
 
 def build_all(tool: Tool, plan: Plan, names: tuple[str, ...], environment: Mapping[str, str]) -> dict[str, str]:
-    """Build these images, and push them where the plan says so; returns their digests."""
+    """Build images, and push them if the plan says so. Returns the digests of the pushed images."""
     digests = {}
     with tempfile.TemporaryDirectory(prefix="skutune-images-") as scratch:
         folder = Path(scratch)
-        given = [*secret_arguments(folder, environment), *mounted_folders(tool, environment)]
+        environment_arguments = [*secret_arguments(folder, environment), *mounted_folders(tool, environment)]
         for name in names:
-            run(build_command(tool, plan, name, given))
+            run(build_command(tool, plan, name, environment_arguments))
             if plan.push:
                 digests[name] = push(tool, plan.image(name), folder)
     return digests
@@ -192,37 +192,39 @@ def build_all(tool: Tool, plan: Plan, names: tuple[str, ...], environment: Mappi
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--registry", default="", help="where the images belong, as registry.example/team")
+    parser.add_argument("--registry", default="", help="registry and path, for example registry.example/team")
     parser.add_argument("--tag", default=None, help="default: the package's version")
-    parser.add_argument("--flavor", default="gpu", choices=FLAVORS, help="what generate and train are built for")
-    parser.add_argument("--base", default=None, help="another base image; with --only, since each image has its own")
-    parser.add_argument("--only", choices=IMAGES, action="append", help="build this one (again: and this one)")
-    parser.add_argument("--push", action="store_true", help="push, and write digests")
+    parser.add_argument("--flavor", default="gpu", choices=FLAVORS, help="flavor of generate and train")
+    parser.add_argument(
+        "--base", default=None, help="another base image; requires --only, since each image has its own base"
+    )
+    parser.add_argument("--only", choices=IMAGES, action="append", help="build only this image; may be repeated")
+    parser.add_argument("--push", action="store_true", help="push the images and write their digests")
     parser.add_argument("--tool", choices=("docker", "buildah"), default=None)
     parser.add_argument("--values", type=Path, default=Path("images-values.yaml"), help="the values file to write")
     return parser.parse_args(arguments)
 
 
-def planned(options: argparse.Namespace) -> Plan:
-    """The plan of the command line. Raises BuildError for what cannot be meant."""
+def make_plan(options: argparse.Namespace) -> Plan:
+    """The plan of the command line. Raises BuildError for invalid options."""
     if not _REGISTRY.fullmatch(options.registry):
         raise BuildError(
-            f"REGISTRY={options.registry!r}: say where the images belong, as REGISTRY=registry.example/team"
+            f"REGISTRY={options.registry!r} is not a registry; use the form REGISTRY=registry.example/team"
         )
     if options.base and not options.only:
-        raise BuildError("--base replaces the base of one image: name it with --only")
+        raise BuildError("--base applies to a single image; select it with --only")
     return Plan(options.registry, options.tag or version(), options.flavor, options.push, options.base)
 
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     try:
-        plan = planned(options)
+        plan = make_plan(options)
         names = tuple(options.only or IMAGES)
         digests = build_all(options.tool or find_tool(), plan, names, os.environ)
     except BuildError as error:
         print(error, file=sys.stderr)
-        raise SystemExit(BAD_CALL) from None
+        raise SystemExit(INPUT_ERROR) from None
     options.values.write_text(values(plan, names, digests), encoding="utf-8")
     print(options.values)
 

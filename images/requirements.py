@@ -1,10 +1,10 @@
-"""Prints the requirements that pyproject.toml lists for some extras, and pins what a base image already holds.
+"""Prints the requirements of extras in pyproject.toml, or pins for packages of the base image.
 
-    python3 requirements.py s3 generate             # one requirement a line
-    python3 requirements.py --keep torch vllm       # constraints: the versions of these that this Python already has
+    python3 requirements.py s3 generate             # one requirement per line
+    python3 requirements.py --keep torch vllm       # constraints: the installed versions of these packages
 
-Images install dependencies before the package itself, so that a change of skutune's code changes a layer of a
-megabyte and not one of hundreds. pip has no command for that.
+Images install the dependencies before skutune itself, so that a change of the code changes a layer of one megabyte
+instead of hundreds. pip has no command to install only the dependencies.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _OWN_EXTRAS = re.compile(r"skutune\[(?P<extras>[a-z0-9_, -]+)\]")
 
 
 def requirements(project: dict[str, Any], extras: Iterable[str]) -> Iterator[str]:
-    """The project's requirements and those of these extras; an extra that names others stands for them.
+    """The requirements of the project and of extras. Extras that refer to other extras are resolved.
 
     Raises:
-        KeyError: the project has no such extra.
+        KeyError: an extra does not exist.
     """
     yield from project["dependencies"]
     for extra in extras:
@@ -32,9 +32,9 @@ def requirements(project: dict[str, Any], extras: Iterable[str]) -> Iterator[str
 
 
 def kept(prefixes: tuple[str, ...]) -> Iterator[str]:
-    """A pin for each installed distribution whose name begins with one of these."""
-    found = {distribution.metadata["Name"].lower(): distribution.version for distribution in distributions()}
-    for name, version in sorted(found.items()):
+    """A pin for each installed distribution whose name starts with one of the prefixes."""
+    versions = {distribution.metadata["Name"].lower(): distribution.version for distribution in distributions()}
+    for name, version in sorted(versions.items()):
         if name.startswith(prefixes):
             yield f"{name}=={version}"
 

@@ -1,4 +1,4 @@
-"""Renders the chart with a real helm; what was rendered once is kept for the other tests of the process."""
+"""Renders the chart with a real helm. Results are cached for the process."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ ONE_NODE = "8-gpus-one-node"
 Object = dict[str, Any]
 
 
-class RefusedError(Exception):
-    """helm rendered nothing; the text is what it said."""
+class RenderError(Exception):
+    """helm failed; the text is its error message."""
 
 
 class Rendered(list[Object]):
@@ -52,7 +52,7 @@ class Rendered(list[Object]):
         return self.one("ConfigMap", "-config")["data"]["controller.yaml"]
 
     def pods(self) -> Iterator[tuple[str, Object]]:
-        """Every pod that a release may start, with a name for messages: template of metadata and spec."""
+        """The template (metadata and spec) of every pod that a release may start, with a name for messages."""
         for item in self:
             name = f"{item['kind']} {item['metadata']['name']}"
             match item["kind"]:
@@ -69,19 +69,19 @@ class Rendered(list[Object]):
 def render(
     example: str = ONE_NODE, changes: dict[str, Any] | None = None, *, release: str = "fall", helm: str = "helm 4"
 ) -> Rendered:
-    """The objects of an example's values with some changed. Raises RefusedError with helm's words."""
+    """Render an example with changed values. Raises RenderError with helm's message."""
     return Rendered(json.loads(_parsed(template(example, changes, release=release, helm=helm))))
 
 
 def template(
     example: str = ONE_NODE, changes: dict[str, Any] | None = None, *, release: str = "fall", helm: str = "helm 4"
 ) -> str:
-    """What `helm template` prints."""
+    """The output of `helm template`."""
     return _template(example, json.dumps(changes or {}), release, helm)
 
 
 def environment(container: Object) -> dict[str, Any]:
-    """The variables of a container: a value, or where it comes from."""
+    """The environment of a container: values, or their sources."""
     return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container["env"]}
 
 
@@ -94,11 +94,11 @@ def _template(example: str, changes: str, release: str, helm: str) -> str:
         command = [str(HELMS[helm]()), "template", release, str(CHART), "--namespace", "team", *values]
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise RefusedError(done.stderr)
+        raise RenderError(done.stderr)
     return done.stdout
 
 
 @cache
 def _parsed(text: str) -> str:
-    """The objects as JSON, which is read faster than YAML, and afresh for each test."""
+    """The objects as JSON, which each test parses anew, faster than YAML."""
     return json.dumps([item for item in yaml.load_all(text, yaml.CSafeLoader) if item is not None])

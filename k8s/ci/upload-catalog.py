@@ -1,9 +1,9 @@
-"""Puts a catalog where runs read it: upload-catalog.py FILE s3://bucket/key
+"""Uploads a catalog to the store: upload-catalog.py FILE s3://bucket/key
 
-The address is `config.catalog.source` of the release. Endpoint and credentials come from where boto3 looks for them, as
-for skutune itself, whose store does the work: throttled requests are tried again, and a wrong key is explained.
+The URI is `config.catalog.source` of the release. boto3 reads endpoint and credentials from its usual environment
+variables. Throttled requests are retried with backoff.
 
-Exit codes are skutune's: 10 the call, the file or the credentials must change; 75 try again.
+Exit codes: 10 fix the arguments, the file or the credentials; 75 try again later.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from skutune.errors import InputError, SkutuneError
 from skutune.store import open_store
 
 
-def upload(file: Path, address: str) -> None:
-    """Put one file whole.
+def upload(file: Path, uri: str) -> None:
+    """Upload one file.
 
     Raises:
-        InputError: there is no such file, or the address names no object.
-        RetryableError: the server cannot be reached.
+        InputError: the file does not exist, or the URI is not that of an object.
+        RetryableError: the server is unreachable.
     """
-    folder, _, name = address.rpartition("/")
-    if not address.startswith("s3://") or not name or folder == "s3:/":
-        raise InputError(f"{address}: not an address of an object; write s3://bucket/products.csv")
+    folder, _, name = uri.rpartition("/")
+    if not uri.startswith("s3://") or not name or folder == "s3:/":
+        raise InputError(f"{uri}: not the URI of an object; use the form s3://bucket/products.csv")
     if not file.is_file():
         raise InputError(f"{file}: no such file")
     open_store(folder).put_file(name, file)
@@ -39,7 +39,7 @@ def main() -> None:
     except SkutuneError as error:
         print(error, file=sys.stderr)
         raise SystemExit(error.exit_code) from None
-    print(f"{sys.argv[1]} is at {sys.argv[2]}", file=sys.stderr)
+    print(f"uploaded {sys.argv[1]} to {sys.argv[2]}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The values file that the build of the images writes names images as the chart does."""
+"""The values file that the image build writes refers to images as the chart does."""
 
 import importlib.util
 import sys
@@ -30,22 +30,22 @@ def images(rendered: Rendered) -> dict[str, str]:
     return {name: rendered.worker(name)["image"] for name in CLUSTER_STAGES}
 
 
-def written(build: ModuleType, digests: dict[str, str]) -> Any:
+def built_values(build: ModuleType, digests: dict[str, str]) -> Any:
     plan = build.Plan(registry="registry.test:5000/ml", tag="0.2.0", flavor="gpu", push=bool(digests))
     return yaml.safe_load(build.values(plan, build.IMAGES, digests))
 
 
-def test_pushed_images_are_run_by_their_digest(build: ModuleType) -> None:
-    for name, image in images(render(changes=written(build, DIGESTS))).items():
+def test_pushed_images_are_referenced_by_digest(build: ModuleType) -> None:
+    for name, image in images(render(changes=built_values(build, DIGESTS))).items():
         kind = CLUSTER_STAGES[name].image
         assert image == f"registry.test:5000/ml/skutune-{kind}@{DIGESTS[kind]}"
 
 
-def test_images_that_were_not_pushed_are_run_by_their_tag(build: ModuleType) -> None:
+def test_local_images_are_referenced_by_tag(build: ModuleType) -> None:
     plan = build.Plan(registry="registry.test:5000/ml", tag="0.2.0", flavor="gpu", push=False)
-    for name, image in images(render(changes=written(build, {}))).items():
+    for name, image in images(render(changes=built_values(build, {}))).items():
         assert image == plan.image(CLUSTER_STAGES[name].image)
 
 
-def test_the_build_makes_the_images_that_the_stages_ask_for(build: ModuleType) -> None:
+def test_the_build_covers_the_images_of_all_stages(build: ModuleType) -> None:
     assert set(build.IMAGES) == {stage.image for stage in CLUSTER_STAGES.values()} == set(DIGESTS)

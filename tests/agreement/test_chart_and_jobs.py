@@ -1,4 +1,4 @@
-"""The controller makes Jobs out of the chart's templates that every supported Kubernetes accepts."""
+"""The Jobs that the controller builds from the chart's PodTemplates are valid for every supported Kubernetes."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ CONTROLLER = ControllerRef("team", "fall", "fall-skutune-0123456789", "a-uid")
 
 
 def build(rendered: Rendered, stage: str, avoid: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The Job of a stage's first attempt, over as many parts as it has shards."""
+    """The Job of a stage's first attempt, with one part per shard."""
     file = ControllerFile.model_validate(yaml.safe_load(rendered.controller_text()))
     plan = file.cluster.stages[stage]
     shards = tuple((part,) for part in range(plan.shards))
@@ -29,14 +29,14 @@ def build(rendered: Rendered, stage: str, avoid: tuple[str, ...] = ()) -> dict[s
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_kubernetes_accepts_the_jobs_of_every_stage(example: str, version: str) -> None:
+def test_the_jobs_of_every_stage_are_valid(example: str, version: str) -> None:
     rendered = render(example)
     for stage in CLUSTER_STAGES:
         assert violations(build(rendered, stage, avoid=("node-3",)), version) == []
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_a_pod_knows_its_work_before_anything_that_refers_to_it(example: str) -> None:
+def test_the_task_variables_come_first(example: str) -> None:
     rendered = render(example)
     for stage in CLUSTER_STAGES:
         container = build(rendered, stage)["spec"]["template"]["spec"]["containers"][0]
@@ -48,14 +48,14 @@ def test_a_pod_knows_its_work_before_anything_that_refers_to_it(example: str) ->
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_only_kueues_jobs_name_a_queue_and_never_their_pods(example: str) -> None:
+def test_only_jobs_have_the_kueue_label_not_their_pods(example: str) -> None:
     job = build(render(example), "describe")
     queue = "team-search" if example == "kueue" else None
     assert job["metadata"]["labels"].get("kueue.x-k8s.io/queue-name") == queue
     assert "kueue.x-k8s.io/queue-name" not in job["spec"]["template"]["metadata"]["labels"]
 
 
-def test_the_pods_of_one_training_are_found_under_the_names_that_they_ask_for() -> None:
+def test_the_rendezvous_address_resolves_to_the_first_pod() -> None:
     """Kubernetes names pod i of an Indexed Job `<job>-<i>` in the domain of the Service."""
     rendered = render("8-gpus-nodes")
     job = build(rendered, "finetune")
@@ -68,7 +68,7 @@ def test_the_pods_of_one_training_are_found_under_the_names_that_they_ask_for() 
     assert first == f"{job['metadata']['name']}-0.{service['metadata']['name']}:29500"
 
 
-def test_the_network_policies_select_the_pods_of_jobs() -> None:
+def test_the_network_policies_select_the_jobs_pods() -> None:
     rendered = render("8-gpus-nodes")
     for policy, stage in (("stage", "describe"), ("finetune", "finetune"), ("hub", "models")):
         labels = build(rendered, stage)["spec"]["template"]["metadata"]["labels"]

@@ -1,4 +1,4 @@
-"""The chart and the program agree: the file that one writes the other reads, and the pods' arguments are commands."""
+"""The chart and the program agree on the controller's file, the pods' commands and their environment."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import yaml
 from chart_rendering import EXAMPLES, environment, render
 
 from skutune.cli.app import app
-from skutune.cluster.plan import load_controller_file, plan_problems, wanted_stages
+from skutune.cluster.plan import load_controller_file, plan_problems, selected_stages
 from skutune.config.load import load_config
 from skutune.pipeline.graph import CLUSTER_STAGES
 
@@ -23,22 +23,22 @@ def loaded(example: str, folder: Path, changes: dict[str, Any] | None = None) ->
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_the_controller_reads_the_file_that_the_chart_writes(example: str, tmp_path: Path) -> None:
+def test_the_controller_reads_the_charts_file(example: str, tmp_path: Path) -> None:
     file = loaded(example, tmp_path)
     assert file.release == "fall"
     assert plan_problems(file.cluster) == []
-    assert set(wanted_stages(file.cluster)) <= set(file.cluster.stages) == set(CLUSTER_STAGES)
+    assert set(selected_stages(file.cluster)) <= set(file.cluster.stages) == set(CLUSTER_STAGES)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_the_pipelines_config_in_the_values_is_one_for_a_laptop_too(example: str, tmp_path: Path) -> None:
+def test_the_config_in_the_values_works_on_a_laptop(example: str, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(yaml.safe_load(EXAMPLES[example].read_text())["config"]))
     assert load_config(path) == loaded(example, tmp_path).config
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_every_stage_of_the_file_has_its_template(example: str, tmp_path: Path) -> None:
+def test_every_stage_has_its_podtemplate(example: str, tmp_path: Path) -> None:
     rendered = render(example)
     templates = {item["metadata"]["name"]: item for item in rendered.of("PodTemplate")}
     for name, plan in loaded(example, tmp_path).cluster.stages.items():
@@ -52,7 +52,7 @@ def test_every_stage_of_the_file_has_its_template(example: str, tmp_path: Path) 
     assert templates == {}
 
 
-def test_the_status_that_the_controller_writes_is_the_one_that_it_may(tmp_path: Path) -> None:
+def test_the_role_permits_writing_the_status_config_map(tmp_path: Path) -> None:
     rendered = render()
     name = loaded("8-gpus-one-node", tmp_path).cluster.status_config_map
     assert rendered.one("ConfigMap", "-status")["metadata"]["name"] == name
@@ -60,15 +60,15 @@ def test_the_status_that_the_controller_writes_is_the_one_that_it_may(tmp_path: 
 
 
 def worker_arguments(container: dict[str, Any]) -> dict[str, Any]:
-    """What the program takes the command of a stage's pod for, in pod 3 of its Job."""
-    told = {"$(SKUTUNE_TASK)": "s3://b/run/x/f/task-a1.json", "$(JOB_COMPLETION_INDEX)": "3"}
-    command = [told.get(word, word) for word in container["command"]]
+    """The parsed arguments of a stage's command, in pod 3 of its Job."""
+    variables = {"$(SKUTUNE_TASK)": "s3://b/run/x/f/task-a1.json", "$(JOB_COMPLETION_INDEX)": "3"}
+    command = [variables.get(word, word) for word in container["command"]]
     assert command[:2] == ["skutune", "worker"]
     return dict(COMMAND.commands["worker"].make_context("worker", command[2:]).params)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_the_arguments_of_a_stages_pod_are_the_workers(example: str) -> None:
+def test_a_stages_command_is_valid_for_the_worker(example: str) -> None:
     rendered = render(example)
     for name, stage in CLUSTER_STAGES.items():
         parsed = worker_arguments(rendered.worker(name))
@@ -78,21 +78,21 @@ def test_the_arguments_of_a_stages_pod_are_the_workers(example: str) -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_a_stages_environment_sets_options_that_the_worker_has(example: str) -> None:
+def test_a_stages_environment_matches_the_workers_options(example: str) -> None:
     known = {param.envvar for param in COMMAND.commands["worker"].params} | {"SKUTUNE_CACHE"}
     for name in CLUSTER_STAGES:
         own = {variable for variable in environment(render(example).worker(name)) if variable.startswith("SKUTUNE_")}
         assert {"SKUTUNE_CACHE", "SKUTUNE_STALL_SECONDS"} <= own <= known
 
 
-def test_a_training_on_several_devices_has_a_process_for_each() -> None:
+def test_a_training_has_one_process_per_device() -> None:
     parsed = worker_arguments(render().worker("finetune"))
     assert (parsed["processes"], parsed["nodes"], parsed["rendezvous"]) == (8, 1, "")
     alone = render(changes={"stages": {"finetune": {"devices": 1}}})
     assert worker_arguments(alone.worker("finetune"))["processes"] == 1
 
 
-def test_a_training_on_several_nodes_meets_at_its_first_pod() -> None:
+def test_a_distributed_training_uses_its_first_pod_for_rendezvous() -> None:
     rendered = render("8-gpus-nodes")
     parsed = worker_arguments(rendered.worker("finetune"))
     service = rendered.one("Service")
@@ -101,7 +101,7 @@ def test_a_training_on_several_nodes_meets_at_its_first_pod() -> None:
     assert parsed["rendezvous"] == f"$(SKUTUNE_JOB)-0.{service['metadata']['name']}:{port}"
 
 
-def test_a_worker_looks_for_the_devices_of_its_pod() -> None:
+def test_a_worker_checks_for_the_devices_of_its_pod() -> None:
     def devices(changes: dict[str, Any]) -> dict[str, str | None]:
         rendered = render(changes=changes)
         return {name: environment(rendered.worker(name)).get("SKUTUNE_DEVICES") for name in CLUSTER_STAGES}
@@ -112,22 +112,22 @@ def test_a_worker_looks_for_the_devices_of_its_pod() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_the_controllers_pod_runs_a_command_that_its_environment_completes(example: str, tmp_path: Path) -> None:
+def test_the_controllers_command_and_environment_are_complete(example: str, tmp_path: Path) -> None:
     _, pod = next((name, pod) for name, pod in render(example).pods() if name.startswith(("Job", "CronJob")))
     container = pod["spec"]["containers"][0]
     assert container["command"][:2] == ["skutune", "controller"]
-    given = environment(container)
+    variables = environment(container)
     command = COMMAND.commands["controller"]
-    needed = {param.envvar for param in command.params if param.required and param.envvar}
-    assert needed <= set(given)
-    values = [word for param in command.params if param.envvar in needed for word in (param.opts[0], "x")]
+    required = {param.envvar for param in command.params if param.required and param.envvar}
+    assert required <= set(variables)
+    values = [word for param in command.params if param.envvar in required for word in (param.opts[0], "x")]
     parsed = command.make_context("controller", [*container["command"][2:], *values])
     assert str(parsed.params["config_file"]) == "/etc/skutune/controller.yaml"
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     assert mounts["config"] == "/etc/skutune"
 
 
-def test_settings_reach_the_plan_by_their_own_names(tmp_path: Path) -> None:
+def test_settings_reach_the_controllers_plan(tmp_path: Path) -> None:
     changes = {
         "base": "latest",
         "until": "compose",
@@ -149,14 +149,14 @@ def test_settings_reach_the_plan_by_their_own_names(tmp_path: Path) -> None:
     assert plan.stages["finetune"].devices == 6
 
 
-def test_a_zero_of_a_stage_holds_over_the_default(tmp_path: Path) -> None:
+def test_a_stages_zero_overrides_the_default(tmp_path: Path) -> None:
     changes = {"defaults": {"runningSeconds": 3600}, "stages": {"embed": {"runningSeconds": 0, "devices": 0}}}
     plan = loaded("8-gpus-one-node", tmp_path, changes).cluster
     assert (plan.stages["embed"].running_seconds, plan.stages["link"].running_seconds) == (0, 3600)
     assert (plan.stages["embed"].devices, plan.stages["embed"].shards) == (0, 4)
 
 
-def test_map_stages_have_as_many_pods_as_devices_allow(tmp_path: Path) -> None:
+def test_map_stages_have_as_many_pods_as_the_devices_allow(tmp_path: Path) -> None:
     plan = loaded("8-gpus-one-node", tmp_path, {"stages": {"describe": {"devices": 3}}}).cluster
     assert (plan.stages["question"].shards, plan.stages["describe"].shards) == (8, 2)
     assert {plan.stages[name].shards for name, stage in CLUSTER_STAGES.items() if stage.kind == "fit"} == {1}

@@ -1,4 +1,4 @@
-"""`helm test` runs a program that says whether pods reach the store; here it runs against a real S3 server."""
+"""The `helm test` hook checks the pods' access to the store; here it runs against a real S3 server."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from servers import S3Server
 
 
 def run_hook(server: S3Server, secret_key: str) -> subprocess.CompletedProcess[str]:
-    """The hook's command with the variables that its pod would have."""
+    """Run the hook's command with its pod's environment."""
     changes = {
         "config": {"store": f"s3://{server.bucket}/hook"},
         "store": {"endpoint": server.environment["AWS_ENDPOINT_URL_S3"]},
@@ -22,13 +22,13 @@ def run_hook(server: S3Server, secret_key: str) -> subprocess.CompletedProcess[s
     return subprocess.run(command, env=inherited | variables, capture_output=True, text=True, timeout=120)
 
 
-def test_the_hook_ends_well_where_the_store_can_be_written(seaweedfs: S3Server) -> None:
+def test_the_hook_succeeds_with_a_writable_store(seaweedfs: S3Server) -> None:
     done = run_hook(seaweedfs, seaweedfs.secret_key)
     assert done.returncode == 0, done.stderr
-    assert "can be written and read" in done.stdout
+    assert "is readable and writable" in done.stdout
 
 
-def test_the_hook_fails_and_says_why_with_a_wrong_key(seaweedfs: S3Server) -> None:
+def test_the_hook_fails_with_a_wrong_key_and_names_the_bucket(seaweedfs: S3Server) -> None:
     done = run_hook(seaweedfs, "wrong")
     assert done.returncode != 0
     assert seaweedfs.bucket in done.stderr

@@ -1,4 +1,4 @@
-"""Every example of values renders, with both helms, to objects that Kubernetes knows."""
+"""Every example renders to valid Kubernetes objects with both helm versions."""
 
 import subprocess
 
@@ -8,7 +8,7 @@ from chart_rendering import CHART, EXAMPLES, HELMS, Object, render, template
 from kubernetes_schemas import NEWEST, OLDEST, violations
 
 
-def test_there_is_an_example_for_each_kind_of_cluster() -> None:
+def test_the_examples_cover_each_kind_of_cluster() -> None:
     assert set(EXAMPLES) == {"8-gpus-one-node", "8-gpus-nodes", "kind-cpu", "spot", "kueue", "air-gapped"}
 
 
@@ -22,24 +22,24 @@ def test_an_example_passes_the_linter(example: str, helm: str) -> None:
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_what_an_example_renders_fits_the_oldest_and_the_newest_kubernetes(example: str, version: str) -> None:
+def test_an_example_is_valid_for_the_oldest_and_newest_kubernetes(example: str, version: str) -> None:
     rendered = render(example)
     assert len(rendered) > 20
     assert [each for item in rendered for each in violations(item, version)] == []
 
 
-def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
+def test_an_unknown_field_is_a_violation() -> None:
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x"}, "spec": {"tempalte": {}}}
     assert "tempalte" in " ".join(violations(job, NEWEST))
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_both_helms_render_the_same(example: str) -> None:
+def test_both_helm_versions_render_the_same(example: str) -> None:
     assert parsed(example, "helm 3") == parsed(example, "helm 4")
 
 
 def parsed(example: str, helm: str) -> list[Object]:
-    """The objects in a fixed order; the helms quote differently in the file inside the ConfigMap."""
+    """The objects in a fixed order, with the ConfigMap's file parsed, since helm versions quote differently."""
     rendered = render(example, helm=helm)
     data = rendered.one("ConfigMap", "-config")["data"]
     data["controller.yaml"] = yaml.safe_load(data["controller.yaml"])
@@ -47,8 +47,8 @@ def parsed(example: str, helm: str) -> list[Object]:
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_no_object_says_a_thing_twice(example: str) -> None:
-    """Server-side apply, which Helm 4 does, refuses lists with two entries of one name."""
+def test_lists_have_unique_names(example: str) -> None:
+    """Server-side apply, which Helm 4 uses, rejects lists with duplicate names."""
     for name, pod in render(example).pods():
         spec = pod["spec"]
         lists = [spec["volumes"], *([c["env"] for c in spec["containers"]])]
@@ -58,8 +58,8 @@ def test_no_object_says_a_thing_twice(example: str) -> None:
         assert {m["name"] for m in spec["containers"][0]["volumeMounts"]} <= {v["name"] for v in spec["volumes"]}
 
 
-def test_the_chart_asks_no_cluster_and_draws_no_random_values() -> None:
-    """Whoever renders without a cluster, as Argo CD does, gets what helm installs, every time."""
+def test_the_templates_use_no_lookups_or_random_values() -> None:
+    """Rendering without a cluster, as Argo CD does, always gives the objects that helm installs."""
     sources = [path.read_text() for path in (CHART / "templates").rglob("*") if path.is_file()]
     for function in ("lookup", "randAlpha", "uuidv4", "genCA", "now"):
         assert not any(f" {function} " in source or f"({function} " in source for source in sources)

@@ -1,4 +1,4 @@
-"""What the chart takes from the models is what is checked in."""
+"""The generated files of the chart are up to date."""
 
 import json
 import tomllib
@@ -17,23 +17,23 @@ README = (CHART / "README.md").read_text()
 
 
 @pytest.mark.parametrize("path", generate.documents(README))
-def test_the_generated_files_are_those_that_the_models_give(path: str) -> None:
+def test_the_generated_files_are_up_to_date(path: str) -> None:
     assert (CHART / path).read_text() == generate.documents(README)[path], "run `make chart-docs`"
 
 
-def test_a_readme_without_its_marks_is_refused() -> None:
-    with pytest.raises(ValueError, match="no pair of lines"):
+def test_a_readme_without_markers_is_rejected() -> None:
+    with pytest.raises(ValueError, match="lacks the marker lines"):
         generate.documents("# another")
 
 
-def test_the_schema_is_one_that_helm_3_knows() -> None:
+def test_the_schema_is_draft_07_for_helm_3() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
     jsonschema.Draft7Validator.check_schema(schema)
     assert "$defs" not in json.dumps(schema)
 
 
-def test_every_object_of_the_schema_is_closed() -> None:
+def test_the_schema_rejects_unknown_keys_everywhere() -> None:
     schema = generate.schema()
     for name, definition in schema["definitions"].items():
         assert definition["additionalProperties"] is False, name
@@ -41,8 +41,8 @@ def test_every_object_of_the_schema_is_closed() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_an_example_fits_the_schema_of_its_own(example: str) -> None:
-    """But for null, by which helm takes a default out."""
+def test_an_example_complies_with_the_schema(example: str) -> None:
+    """Except for null, which removes a default in helm."""
     values = yaml.safe_load(EXAMPLES[example].read_text())
     problems = list(jsonschema.Draft7Validator(generate.schema()).iter_errors(values))
     assert [problem.message for problem in problems if problem.instance is not None] == []
@@ -52,12 +52,12 @@ def test_every_value_has_a_description() -> None:
     schema = Values.model_json_schema()
     for name, definition in [("values", schema), *schema["$defs"].items()]:
         for key, found in definition["properties"].items():
-            # Pydantic says it once where a section and its only use say the same.
+            # Pydantic omits a description that equals the section's.
             section = schema["$defs"].get(found.get("$ref", "").rpartition("/")[2], {})
             assert found.get("description") or section.get("description"), f"{name}.{key}"
 
 
-def test_the_table_of_stages_is_the_pipelines() -> None:
+def test_the_table_of_stages_matches_the_pipeline() -> None:
     rows = yaml.safe_load((CHART / "files" / "stages.yaml").read_text())["stages"]
     assert rows == table()
     assert [row["name"] for row in rows] == list(CLUSTER_STAGES)
@@ -66,7 +66,7 @@ def test_the_table_of_stages_is_the_pipelines() -> None:
     ]
 
 
-def test_the_charts_version_is_the_packages() -> None:
+def test_the_chart_has_the_packages_version() -> None:
     project = tomllib.loads((CHART.parent.parent / "pyproject.toml").read_text())["project"]
     described = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert described["appVersion"] == project["version"]

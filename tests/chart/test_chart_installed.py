@@ -1,4 +1,4 @@
-"""Installed on an API server double: the commands that helm prints work as printed, and upgrades keep the status."""
+"""The chart on the API server double: the printed commands work, and upgrades keep the status."""
 
 import os
 import re
@@ -16,12 +16,12 @@ from kubernetes_tools import kubectl
 
 from tests.fakekube import Cluster, Image
 
-WORDS = "it is told here how it ended"
+MESSAGE = "the controller's message"
 
 
 @dataclass
 class Notes:
-    """An installed release, whose controller is a program that only says something and ends, and what helm printed."""
+    """An installed release, whose controller is a stub, and the notes that helm printed."""
 
     cluster: Cluster
     helm: Path
@@ -39,7 +39,7 @@ class Notes:
         return found[0]
 
     def printed(self, words: str) -> subprocess.CompletedProcess[str]:
-        """Run the one printed command that holds these words."""
+        """Run the only printed command that contains `words`."""
         return self.run(self.command(words))
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
@@ -51,9 +51,9 @@ class Notes:
 
 @pytest.fixture
 def program(code: int) -> Iterator[Path]:
-    """A folder with a `skutune` that says something and ends with a code, and a `python` that does nothing.
+    """A folder with a `skutune` stub that prints a message and exits with `code`, and a `python` that does nothing.
 
-    Not below /tmp, where a pod has a volume of its own.
+    It is not below /tmp, which is a volume in the pods.
     """
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         yield fill(Path(folder), code)
@@ -62,22 +62,22 @@ def program(code: int) -> Iterator[Path]:
 def fill(folder: Path, code: int) -> Path:
     for name, end in (("skutune", code), ("python", 0)):
         path = folder / name
-        path.write_text(f"#!/bin/sh\necho {shlex.quote(WORDS)}\nexit {end}\n")
+        path.write_text(f"#!/bin/sh\necho {shlex.quote(MESSAGE)}\nexit {end}\n")
         path.chmod(0o755)
     return folder
 
 
 def write_programs(folder: Path, code: int) -> None:
-    """A `skutune` that says something and ends with a code, and a `python` that does nothing."""
+    """Write a `skutune` stub that prints a message and exits with `code`, and a `python` that does nothing."""
     for name, end in (("skutune", code), ("python", 0)):
         path = folder / name
-        path.write_text(f"#!/bin/sh\necho {shlex.quote(WORDS)}\nexit {end}\n")
+        path.write_text(f"#!/bin/sh\necho {shlex.quote(MESSAGE)}\nexit {end}\n")
         path.chmod(0o755)
 
 
 @contextmanager
 def cluster_with(helm: str, code: int) -> Iterator[Notes]:
-    """A cluster whose controllers end with a code. Their image is not below /tmp, where a pod has its own volume."""
+    """A cluster whose controllers exit with `code`. Their image is not below /tmp, which is a volume in the pods."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         write_programs(Path(folder), code)
         with Cluster(images={"registry.example.com/ml/skutune-controller": Image(path=folder)}) as cluster:
@@ -89,7 +89,7 @@ def cluster_with(helm: str, code: int) -> Iterator[Notes]:
 
 
 @pytest.mark.parametrize(("helm", "code"), [("helm 3", 0), ("helm 4", 20)])
-def test_the_printed_commands_work_and_the_wait_ends_on_success_and_on_failure(helm: str, code: int) -> None:
+def test_the_printed_commands_work_after_success_and_after_failure(helm: str, code: int) -> None:
     with cluster_with(helm, code) as notes:
         notes.install("-f", str(EXAMPLES[ONE_NODE]))
         assert len(notes.commands) == 7
@@ -97,7 +97,7 @@ def test_the_printed_commands_work_and_the_wait_ends_on_success_and_on_failure(h
         assert waited.returncode == 0, waited.stderr
         condition = notes.printed(".status.conditions[-1:].type").stdout.partition(":")[0]
         assert condition in ({"Failed", "FailureTarget"} if code else {"Complete", "SuccessCriteriaMet"})
-        assert WORDS in notes.printed(" logs -f job/").stdout
+        assert MESSAGE in notes.printed(" logs -f job/").stdout
         for words in (".data.summary", "component=stage", " test fall", " uninstall fall"):
             done = notes.printed(words)
             assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
@@ -106,7 +106,7 @@ def test_the_printed_commands_work_and_the_wait_ends_on_success_and_on_failure(h
         assert left <= {"kube-root-ca.crt", "default"}
 
 
-def test_a_run_is_started_from_a_suspended_schedule() -> None:
+def test_a_run_can_be_started_from_a_suspended_schedule() -> None:
     with cluster_with("helm 4", 0) as notes:
         notes.install("-f", str(EXAMPLES["kueue"]), "--set schedule.suspend=true")
         started = notes.printed(" create job --from=cronjob/")
@@ -116,7 +116,7 @@ def test_a_run_is_started_from_a_suspended_schedule() -> None:
 
 
 @pytest.mark.parametrize("helm", HELMS)
-def test_an_upgrade_replaces_the_job_only_for_a_change_and_never_wipes_the_status(helm: str) -> None:
+def test_an_upgrade_replaces_the_job_only_after_a_change_and_keeps_the_status(helm: str) -> None:
     with cluster_with(helm, 0) as notes:
 
         def jobs() -> list[str]:

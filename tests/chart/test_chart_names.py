@@ -1,4 +1,4 @@
-"""Names, and what an upgrade does: nothing without a change, another run with one."""
+"""Names of objects, and upgrades: a no-op without changes, a new Job with changes."""
 
 import re
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from chart_rendering import EXAMPLES, HELMS, Rendered, environment, render
 
 LONGEST = "a-release-whose-name-has-exactly-fifty-three-letters0"
-PODTEMPLATE_LENGTH = 253  # no label is made of it
+PODTEMPLATE_LENGTH = 253  # not used as a label
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -17,7 +17,7 @@ def job(changes: dict[str, Any] | None = None, **options: str) -> str:
 
 @pytest.mark.parametrize("release", ["f", LONGEST, LONGEST.replace("release", "skutune")])
 @pytest.mark.parametrize("example", ["8-gpus-nodes", "kueue"])
-def test_every_name_fits_into_a_label_whatever_the_release_is_called(example: str, release: str) -> None:
+def test_every_name_fits_into_a_label_for_any_release_name(example: str, release: str) -> None:
     assert len(LONGEST) == 53
     rendered = render(example, release=release)
     for item in rendered:
@@ -29,17 +29,17 @@ def test_every_name_fits_into_a_label_whatever_the_release_is_called(example: st
         assert all(len(value) <= 63 for value in labels)
 
 
-def test_a_release_that_is_called_skutune_does_not_say_it_twice() -> None:
+def test_a_release_name_with_skutune_is_not_prefixed_again() -> None:
     assert render(release="my-skutune").one("ServiceAccount", "-stages")["metadata"]["name"] == "my-skutune-stages"
 
 
-def test_long_names_that_differ_at_their_end_stay_different() -> None:
+def test_truncated_names_stay_distinct() -> None:
     first, second = (render(release=LONGEST[:-1] + end).one("ConfigMap", "-status") for end in "12")
     assert first["metadata"]["name"] != second["metadata"]["name"]
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_two_releases_in_one_namespace_have_no_name_in_common(example: str) -> None:
+def test_two_releases_in_one_namespace_share_no_name(example: str) -> None:
     def names(release: str) -> set[tuple[str, str]]:
         return {(item["kind"], item["metadata"]["name"]) for item in render(example, release=release)}
 
@@ -47,7 +47,7 @@ def test_two_releases_in_one_namespace_have_no_name_in_common(example: str) -> N
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_what_selects_pods_selects_those_of_its_release_alone(example: str) -> None:
+def test_selectors_match_only_pods_of_their_release(example: str) -> None:
     rendered = render(example)
     selectors = [policy["spec"]["podSelector"]["matchLabels"] for policy in rendered.of("NetworkPolicy")]
     selectors += [service["spec"]["selector"] for service in rendered.of("Service")]
@@ -57,7 +57,7 @@ def test_what_selects_pods_selects_those_of_its_release_alone(example: str) -> N
         assert any(selector.items() <= pod["metadata"]["labels"].items() for _, pod in rendered.pods())
 
 
-def test_every_object_says_whose_it_is_and_lies_in_the_releases_namespace() -> None:
+def test_every_object_has_the_releases_labels_and_namespace() -> None:
     for item in render():
         labels = item["metadata"]["labels"]
         assert labels["app.kubernetes.io/name"] == "skutune"
@@ -66,7 +66,7 @@ def test_every_object_says_whose_it_is_and_lies_in_the_releases_namespace() -> N
         assert item["metadata"]["namespace"] == "team"
 
 
-def test_the_same_values_give_the_same_job_with_either_helm() -> None:
+def test_the_jobs_name_does_not_depend_on_the_helm_version() -> None:
     assert {job(example=name, helm=helm) for name in ("air-gapped", "8-gpus-nodes") for helm in HELMS} == {
         job(example="air-gapped"),
         job(example="8-gpus-nodes"),
@@ -92,8 +92,8 @@ def test_the_same_values_give_the_same_job_with_either_helm() -> None:
     ],
     ids=str,
 )
-def test_a_change_gives_the_controllers_job_another_name(changes: dict[str, Any]) -> None:
-    """A Job cannot be changed: under another name the old one goes, with all that it owns, and the new one goes on."""
+def test_a_change_of_its_inputs_renames_the_controllers_job(changes: dict[str, Any]) -> None:
+    """Jobs are immutable: helm deletes the Job of the old name, with all it owns, and creates one of the new name."""
     assert job(changes) != job()
 
 
@@ -106,12 +106,12 @@ def test_a_change_gives_the_controllers_job_another_name(changes: dict[str, Any]
     ],
     ids=str,
 )
-def test_what_does_not_touch_pods_or_config_leaves_the_job_as_it_is(changes: dict[str, Any]) -> None:
+def test_a_change_of_other_values_does_not_change_the_job(changes: dict[str, Any]) -> None:
     assert render(changes=changes).one("Job") == render().one("Job")
 
 
-def test_a_changed_template_has_another_name_and_the_others_keep_theirs() -> None:
-    """helm changes Jobs before PodTemplates: a controller that starts in between must not find an old one."""
+def test_only_a_changed_podtemplate_is_renamed() -> None:
+    """helm updates Jobs before PodTemplates: a controller that starts in between must not read an outdated one."""
     more = render(changes={"stages": {"embed": {"resources": {"requests": {"cpu": "3"}}}}})
     names = {item["metadata"]["name"] for item in render().of("PodTemplate")}
     changed = [item["metadata"]["name"] for item in more.of("PodTemplate") if item["metadata"]["name"] not in names]
@@ -120,25 +120,25 @@ def test_a_changed_template_has_another_name_and_the_others_keep_theirs() -> Non
     assert not names & queued
 
 
-def test_a_job_that_is_named_by_its_content_has_no_time_to_live() -> None:
-    """The stage Jobs belong to it and would go with it."""
+def test_the_controllers_job_has_no_ttl() -> None:
+    """It owns the stage Jobs, which would be deleted with it."""
     assert "ttlSecondsAfterFinished" not in render().one("Job")["spec"]
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_the_status_is_rendered_without_data_so_that_no_upgrade_wipes_it(example: str) -> None:
+def test_the_status_config_map_is_rendered_without_data(example: str) -> None:
     status = render(example).one("ConfigMap", "-status")
     assert set(status) == {"apiVersion", "kind", "metadata"}
 
 
-def test_an_uninstall_leaves_no_hook_behind() -> None:
+def test_the_test_hooks_pod_is_always_deleted() -> None:
     hooks = [item for item in render() if "helm.sh/hook" in item["metadata"].get("annotations", {})]
     assert [item["kind"] for item in hooks] == ["Pod"]
     policy = set(hooks[0]["metadata"]["annotations"]["helm.sh/hook-delete-policy"].split(","))
     assert policy == {"before-hook-creation", "hook-succeeded", "hook-failed"}
 
 
-def test_the_test_hook_reaches_the_store_as_a_stage_would() -> None:
+def test_the_test_hook_accesses_the_store_like_a_stage() -> None:
     rendered = render()
     pod = rendered.one("Pod")
     container, stage = pod["spec"]["containers"][0], rendered.worker("ingest")
@@ -149,7 +149,7 @@ def test_the_test_hook_reaches_the_store_as_a_stage_would() -> None:
     assert pod["spec"]["serviceAccountName"] == rendered.stage("ingest")["template"]["spec"]["serviceAccountName"]
 
 
-def test_a_schedule_makes_a_cronjob_in_place_of_the_job() -> None:
+def test_a_schedule_renders_a_cronjob_instead_of_a_job() -> None:
     rendered = render("kueue", {"schedule": {"suspend": True}})
     cron = rendered.one("CronJob")["spec"]
     assert rendered.of("Job") == []
@@ -160,7 +160,7 @@ def test_a_schedule_makes_a_cronjob_in_place_of_the_job() -> None:
     assert render().controller_file()["cluster"]["scheduled"] is False
 
 
-def test_the_controller_ends_with_what_it_said_and_survives_evictions() -> None:
+def test_the_controllers_pod_failure_policy_ignores_evictions_and_fails_on_exit_codes() -> None:
     for spec in (render().one("Job")["spec"], render("kueue").one("CronJob")["spec"]["jobTemplate"]["spec"]):
         rules = spec["podFailurePolicy"]["rules"]
         assert [rule["action"] for rule in rules] == ["Ignore", "Ignore", "FailJob"]
@@ -171,7 +171,7 @@ def test_the_controller_ends_with_what_it_said_and_survives_evictions() -> None:
         assert (spec["backoffLimit"], spec["podReplacementPolicy"]) == (3, "Failed")
 
 
-def test_large_numbers_of_a_values_file_stay_whole() -> None:
+def test_large_integers_are_not_rendered_as_floats() -> None:
     changes = {
         "rerun": 20261122,
         "config": {"catalog": {"max_rejects": 1000000}, "stages": {"finetune": {"seed": 123456789012}}},
@@ -188,8 +188,8 @@ def test_large_numbers_of_a_values_file_stay_whole() -> None:
         assert rendered.one("Job")["metadata"]["annotations"]["skutune.io/rerun"] == "20261122"
 
 
-def test_texts_that_yaml_could_take_for_something_else_stay_texts() -> None:
-    """A catalog's columns may be called anything; helm writes YAML that Python reads by another version's rules."""
+def test_strings_that_yaml_could_misread_stay_strings() -> None:
+    """Catalog columns may have any name, and helm's YAML differs from the version that Python's parser implements."""
     names = ["on", "y", "1_000", "12:30", "010", "0o17", "0x1F", "1e3", "1.", ".5", "+1", "~", "null", "2024-01-01"]
     names += [
         "a: b",

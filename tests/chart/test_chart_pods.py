@@ -1,4 +1,4 @@
-"""What pods are allowed, know and ask for."""
+"""Security, environment, resources and placement of pods."""
 
 from typing import Any
 
@@ -23,13 +23,13 @@ VOLUMES = {
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_every_pod_satisfies_the_restricted_pod_security_standard(example: str) -> None:
+def test_every_pod_complies_with_the_restricted_pod_security_standard(example: str) -> None:
     for name, pod in render(example).pods():
         assert restricted_violations(pod["spec"]) == [], name
 
 
 def restricted_violations(spec: dict[str, Any]) -> list[str]:
-    """What the restricted Pod Security Standard refuses in a pod that keeps to Linux and has no init containers."""
+    """Violations of the restricted Pod Security Standard by a Linux pod without init containers."""
     context = spec.get("securityContext", {})
     found = [f"{key}: true" for key in ("hostNetwork", "hostPID", "hostIPC") if spec.get(key)]
     found += [f"volume {volume['name']}" for volume in spec["volumes"] if not VOLUMES & set(volume)]
@@ -48,7 +48,7 @@ def restricted_violations(spec: dict[str, Any]) -> list[str]:
     return found
 
 
-def test_the_check_of_the_standard_finds_what_is_loosened() -> None:
+def test_the_pod_security_check_finds_violations() -> None:
     loose = {"security": {"containerSecurityContext": {"allowPrivilegeEscalation": True}}}
     found = [restricted_violations(pod["spec"]) for _, pod in render(changes=loose).pods()]
     assert all("may gain privileges" in each for each in found)
@@ -56,13 +56,13 @@ def test_the_check_of_the_standard_finds_what_is_loosened() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_only_the_controller_has_a_token(example: str) -> None:
+def test_only_the_controller_mounts_an_api_token(example: str) -> None:
     for name, pod in render(example).pods():
         is_controller = pod["metadata"]["labels"]["app.kubernetes.io/component"] == "controller"
         assert pod["spec"]["automountServiceAccountToken"] is is_controller, name
 
 
-def test_stages_and_controller_are_different_accounts_and_none_mounts_a_token_by_itself() -> None:
+def test_stages_and_controller_use_different_accounts_without_automounted_tokens() -> None:
     rendered = render()
     accounts = {name: pod["spec"]["serviceAccountName"] for name, pod in rendered.pods()}
     assert set(accounts.values()) == {"fall-skutune-controller", "fall-skutune-stages"}
@@ -71,7 +71,7 @@ def test_stages_and_controller_are_different_accounts_and_none_mounts_a_token_by
 
 
 @pytest.mark.parametrize("example", [name for name in EXAMPLES if name not in ("kind-cpu", "kueue")])
-def test_every_pod_with_devices_requests_them_and_says_on_which_nodes(example: str) -> None:
+def test_every_pod_with_devices_has_requests_and_a_node_selector(example: str) -> None:
     rendered = render(example)
     with_devices = [name for name, plan in rendered.controller_file()["cluster"]["stages"].items() if plan["devices"]]
     assert with_devices == [name for name, stage in CLUSTER_STAGES.items() if stage.image != "controller"]
@@ -83,7 +83,7 @@ def test_every_pod_with_devices_requests_them_and_says_on_which_nodes(example: s
         assert {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"} in spec["tolerations"]
 
 
-def test_a_pod_without_devices_asks_for_none_and_goes_anywhere() -> None:
+def test_a_pod_without_devices_has_no_device_request_and_no_placement() -> None:
     rendered = render()
     for name in ("models", "ingest", "distinct", "compose", "report"):
         spec = rendered.stage(name)["template"]["spec"]
@@ -92,7 +92,7 @@ def test_a_pod_without_devices_asks_for_none_and_goes_anywhere() -> None:
         assert "nvidia.com/gpu" not in str(rendered.worker(name)["resources"])
 
 
-def test_a_budget_of_no_devices_makes_every_stage_a_cpu_stage() -> None:
+def test_a_budget_of_zero_makes_every_stage_a_cpu_stage() -> None:
     rendered = render("kind-cpu")
     assert "nvidia.com/gpu" not in str([pod for _, pod in rendered.pods()])
     assert {plan["devices"] for plan in rendered.controller_file()["cluster"]["stages"].values()} == {0}
@@ -100,7 +100,7 @@ def test_a_budget_of_no_devices_makes_every_stage_a_cpu_stage() -> None:
     assert "NVIDIA_VISIBLE_DEVICES" not in environment(render().worker("describe"))
 
 
-def test_kueue_chooses_the_nodes_where_the_selector_is_taken_out() -> None:
+def test_kueue_selects_the_nodes_if_the_node_selector_is_removed() -> None:
     rendered = render("kueue")
     assert all("nodeSelector" not in item["template"]["spec"] for item in rendered.of("PodTemplate"))
     labels = [item["template"]["metadata"]["labels"] for item in rendered.of("PodTemplate")]
@@ -108,7 +108,7 @@ def test_kueue_chooses_the_nodes_where_the_selector_is_taken_out() -> None:
     assert "kueue.x-k8s.io/queue-name" not in str(render())
 
 
-def test_pods_that_load_models_have_shared_memory_of_their_own() -> None:
+def test_pods_that_load_models_have_their_own_dev_shm() -> None:
     rendered = render(changes={"stages": {"finetune": {"shmSize": "32Gi"}}})
     for name, stage in CLUSTER_STAGES.items():
         volumes = {volume["name"]: volume for volume in rendered.stage(name)["template"]["spec"]["volumes"]}
@@ -120,8 +120,8 @@ def test_pods_that_load_models_have_shared_memory_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_what_a_program_writes_lies_on_volumes(example: str) -> None:
-    """The root is read-only and the user may be any."""
+def test_all_writable_paths_are_on_volumes(example: str) -> None:
+    """The root filesystem is read-only, and the user may be any."""
     for name, pod in render(example).pods():
         container = pod["spec"]["containers"][0]
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
@@ -133,7 +133,7 @@ def test_what_a_program_writes_lies_on_volumes(example: str) -> None:
             assert any(path == mount or path.startswith(f"{mount}/") for mount in mounts), f"{name}: {variable}"
 
 
-def test_the_cache_is_an_empty_folder_a_claim_or_an_image() -> None:
+def test_the_cache_is_an_emptydir_a_pvc_or_an_image() -> None:
     def volume(rendered: Any, name: str) -> Any:
         found = {each["name"]: each for each in rendered.stage("describe")["template"]["spec"]["volumes"]}
         return found.get(name)
@@ -153,7 +153,7 @@ def test_the_cache_is_an_empty_folder_a_claim_or_an_image() -> None:
     ]
 
 
-def test_only_the_stage_models_knows_the_hub() -> None:
+def test_only_the_stage_models_accesses_the_hub() -> None:
     rendered = render(changes={"hub": {"endpoint": "https://hub.example.com"}})
     for name, pod in rendered.pods():
         variables = environment(pod["spec"]["containers"][0])
@@ -168,7 +168,7 @@ def test_only_the_stage_models_knows_the_hub() -> None:
     assert offline == [name for name in CLUSTER_STAGES if name != "models"]
 
 
-def test_every_pod_reaches_the_store_with_the_secrets_keys() -> None:
+def test_every_pod_gets_the_stores_keys_from_the_secret() -> None:
     changes = {"store": {"secretKeys": {"accessKeyId": "id", "secretAccessKey": "secret", "sessionToken": "session"}}}
     for _, pod in render(changes=changes).pods():
         variables = environment(pod["spec"]["containers"][0])
@@ -177,7 +177,7 @@ def test_every_pod_reaches_the_store_with_the_secrets_keys() -> None:
         assert variables["AWS_REGION"] == variables["AWS_DEFAULT_REGION"] == "eu-central-1"
 
 
-def test_with_a_workload_identity_there_are_no_keys_but_annotated_accounts() -> None:
+def test_workload_identity_uses_annotated_accounts_without_keys() -> None:
     rendered = render("8-gpus-nodes")
     for _, pod in rendered.pods():
         assert not set(KEYS) & set(environment(pod["spec"]["containers"][0]))
@@ -185,7 +185,7 @@ def test_with_a_workload_identity_there_are_no_keys_but_annotated_accounts() -> 
         assert account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"].endswith("role/skutune")
 
 
-def test_a_private_authority_is_mounted_and_named() -> None:
+def test_a_ca_bundle_is_mounted_and_configured() -> None:
     changes = {"store": {"caBundle": {"configMap": "", "secret": "ca-secret", "key": "tls.crt"}}}
     for values, source in ((None, "configMap"), (changes, "secret")):
         for _, pod in render("air-gapped", values).pods():
@@ -196,7 +196,7 @@ def test_a_private_authority_is_mounted_and_named() -> None:
             assert volume[source]["items"][0]["path"] == "ca.crt"
 
 
-def test_a_variable_of_the_user_replaces_the_charts_and_a_stages_the_releases() -> None:
+def test_extra_env_overrides_the_charts_variables_and_a_stages_overrides_the_releases() -> None:
     changes = {
         "extraEnv": [{"name": "OMP_NUM_THREADS", "value": "3"}, {"name": "TEAM", "value": "search"}],
         "stages": {"embed": {"extraEnv": [{"name": "OMP_NUM_THREADS", "value": "5"}]}},
@@ -207,7 +207,7 @@ def test_a_variable_of_the_user_replaces_the_charts_and_a_stages_the_releases() 
     assert all(environment(pod["spec"]["containers"][0])["TEAM"] == "search" for _, pod in rendered.pods())
 
 
-def test_threads_are_the_pods_cores_shared_by_its_processes() -> None:
+def test_threads_per_process_are_the_pods_cores_divided_by_its_processes() -> None:
     changes = {
         "stages": {
             "embed": {"resources": {"requests": {"cpu": "1500m"}}},
@@ -221,7 +221,7 @@ def test_threads_are_the_pods_cores_shared_by_its_processes() -> None:
     assert threads["ingest"] is None
 
 
-def test_autoscalers_and_meshes_leave_stage_pods_alone() -> None:
+def test_stage_pods_are_exempt_from_autoscalers_and_sidecar_injection() -> None:
     rendered = render()
     for name in CLUSTER_STAGES:
         metadata = rendered.stage(name)["template"]["metadata"]
@@ -230,7 +230,7 @@ def test_autoscalers_and_meshes_leave_stage_pods_alone() -> None:
         assert metadata["annotations"]["sidecar.istio.io/inject"] == metadata["labels"]["sidecar.istio.io/inject"]
 
 
-def test_every_pod_keeps_its_last_words_has_time_to_end_and_reserves_disk() -> None:
+def test_every_pod_keeps_its_termination_message_and_requests_disk() -> None:
     for name, pod in render().pods():
         container = pod["spec"]["containers"][0]
         assert container["terminationMessagePolicy"] == "FallbackToLogsOnError", name
@@ -240,7 +240,7 @@ def test_every_pod_keeps_its_last_words_has_time_to_end_and_reserves_disk() -> N
     assert render("spot").stage("describe")["template"]["spec"]["terminationGracePeriodSeconds"] == 90
 
 
-def test_memory_is_limited_to_the_request_unless_said_otherwise() -> None:
+def test_the_default_memory_limit_is_the_request() -> None:
     changes = {"stages": {"embed": {"resources": {"requests": {"memory": "9Gi"}}}}}
     rendered = render(changes=changes)
     assert rendered.worker("embed")["resources"]["limits"]["memory"] == "9Gi"
@@ -248,7 +248,7 @@ def test_memory_is_limited_to_the_request_unless_said_otherwise() -> None:
     assert render("kind-cpu").worker("embed")["resources"]["limits"] == {"memory": "2Gi"}
 
 
-def test_a_stages_own_selector_tolerations_and_affinity_hold_alone() -> None:
+def test_a_stages_own_placement_replaces_the_defaults() -> None:
     rendered = render(
         "8-gpus-nodes",
         {
@@ -266,7 +266,7 @@ def test_a_stages_own_selector_tolerations_and_affinity_hold_alone() -> None:
     assert rendered.stage("embed")["template"]["spec"]["affinity"] == {"podAffinity": {}}
 
 
-def test_images_are_named_by_digest_else_by_the_charts_version() -> None:
+def test_images_use_the_digest_or_the_charts_version() -> None:
     assert render().worker("describe")["image"] == "registry.example.com/ml/skutune-generate:0.1.0"
     gapped = render("air-gapped")
     for name, stage in CLUSTER_STAGES.items():
@@ -275,14 +275,14 @@ def test_images_are_named_by_digest_else_by_the_charts_version() -> None:
     assert all(pod["spec"]["imagePullSecrets"] == [{"name": "registry-internal"}] for _, pod in gapped.pods())
 
 
-def test_pods_with_devices_take_the_runtime_class() -> None:
+def test_pods_with_devices_have_the_runtime_class() -> None:
     rendered = render(changes={"gpu": {"runtimeClassName": "nvidia"}})
     classes = {name: rendered.stage(name)["template"]["spec"].get("runtimeClassName") for name in CLUSTER_STAGES}
     assert classes["describe"] == classes["finetune"] == "nvidia"
     assert classes["ingest"] is None
 
 
-def test_what_is_added_for_all_pods_and_for_one_stage_is_there() -> None:
+def test_extra_volumes_and_annotations_apply_to_all_pods_or_one_stage() -> None:
     volume = {"name": "data", "persistentVolumeClaim": {"claimName": "catalogs"}}
     changes = {
         "extraVolumes": [volume],

@@ -1,4 +1,4 @@
-"""What the controller may do, and who may talk to whom."""
+"""RBAC and network policies."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watc
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_the_controller_has_exactly_the_rights_that_it_uses(example: str) -> None:
+def test_the_controllers_role_grants_exactly_what_it_uses(example: str) -> None:
     rendered = render(example)
     role = rendered.one("Role")
     assert role["rules"] == [
@@ -31,7 +31,7 @@ def test_the_controller_has_exactly_the_rights_that_it_uses(example: str) -> Non
     ]
 
 
-def test_nothing_is_granted_beyond_the_namespace_or_to_stages() -> None:
+def test_no_permissions_beyond_the_namespace_or_for_stages() -> None:
     kinds = {item["kind"] for example in EXAMPLES for item in render(example)}
     assert kinds == {
         "ConfigMap",
@@ -47,13 +47,13 @@ def test_nothing_is_granted_beyond_the_namespace_or_to_stages() -> None:
     }
 
 
-def test_pods_are_deleted_by_force_only_where_switched_on() -> None:
+def test_permission_to_delete_pods_requires_force_delete() -> None:
     rendered = render(changes={"controller": {"forceDelete": True}})
     assert PODS | {"verbs": [*PODS["verbs"], "delete"]} in rendered.one("Role")["rules"]
     assert rendered.controller_file()["cluster"]["force_delete"] is True
 
 
-def test_accounts_of_the_user_are_bound_and_not_made() -> None:
+def test_existing_accounts_are_bound_but_not_created() -> None:
     own = {"create": False, "name": "trainer"}
     rendered = render(changes={"serviceAccounts": {"controller": own, "stages": own | {"name": "worker"}}})
     assert rendered.of("ServiceAccount") == []
@@ -63,7 +63,7 @@ def test_accounts_of_the_user_are_bound_and_not_made() -> None:
 
 
 def egress(rendered: Rendered, component: str) -> set[tuple[str, int]]:
-    """The ports that a policy lets its pods reach."""
+    """The egress ports of a policy."""
     rules = rendered.one("NetworkPolicy", f"-{component}")["spec"]["egress"]
     return {(port["protocol"], port["port"]) for rule in rules for port in rule.get("ports", [])}
 
@@ -79,18 +79,18 @@ def test_only_the_controller_reaches_the_api_server() -> None:
     assert egress(rendered, "stage") == egress(rendered, "test") == DNS | store
 
 
-def test_the_stores_port_is_its_endpoints() -> None:
+def test_the_stores_default_port_is_its_endpoints() -> None:
     for endpoint, port in (("https://s3.example.com", 443), ("http://s3", 80), ("http://s3:9000/", 9000), ("", 443)):
         rendered = render("kind-cpu", {"store": {"endpoint": endpoint}})
         assert egress(rendered, "stage") == DNS | {("TCP", port)}
 
 
-def test_an_identitys_endpoints_are_reached_only_where_there_is_no_key() -> None:
+def test_token_endpoints_are_reachable_only_without_a_secret() -> None:
     assert ("TCP", 80) in egress(render("8-gpus-nodes"), "stage")
     assert ("TCP", 80) not in egress(render(), "stage")
 
 
-def test_the_hub_is_reached_only_by_the_stage_models_and_only_where_it_mirrors_from_there() -> None:
+def test_only_the_stage_models_reaches_the_hub_and_only_for_hub_models() -> None:
     policy = render().one("NetworkPolicy", "-hub")["spec"]
     assert policy["podSelector"]["matchLabels"]["skutune.io/stage"] == "models"
     assert [
@@ -101,12 +101,12 @@ def test_the_hub_is_reached_only_by_the_stage_models_and_only_where_it_mirrors_f
     assert egress(mirror, "hub") == {("TCP", 8080)}
 
 
-def test_policies_that_name_peers_let_nothing_else_through() -> None:
+def test_policies_with_peers_restrict_all_egress() -> None:
     for policy in render("air-gapped").of("NetworkPolicy"):
         assert all(rule.get("to") for rule in policy["spec"]["egress"])
 
 
-def test_nothing_comes_in_but_to_metrics_and_among_the_pods_of_one_training() -> None:
+def test_ingress_is_limited_to_metrics_and_distributed_training() -> None:
     rendered = render("8-gpus-nodes")
     incoming: dict[str, Any] = {
         policy["metadata"]["name"]: policy["spec"].get("ingress", []) for policy in rendered.of("NetworkPolicy")
@@ -120,16 +120,16 @@ def test_nothing_comes_in_but_to_metrics_and_among_the_pods_of_one_training() ->
         assert "Egress" in policy["spec"]["policyTypes"]
 
 
-def test_who_reads_metrics_can_be_said() -> None:
+def test_metrics_access_can_be_restricted() -> None:
     source = render("air-gapped").one("NetworkPolicy", "-controller")["spec"]["ingress"][0]["from"]
     assert source == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
 
 
-def test_policies_can_be_left_to_others() -> None:
+def test_network_policies_can_be_disabled() -> None:
     assert render(changes={"networkPolicy": {"enabled": False}}).of("NetworkPolicy") == []
 
 
-def test_several_training_pods_find_each_other_before_they_are_ready() -> None:
+def test_pods_of_a_distributed_training_resolve_each_other_before_they_are_ready() -> None:
     service = render("8-gpus-nodes").one("Service")
     assert service["spec"]["clusterIP"] == "None"
     assert service["spec"]["publishNotReadyAddresses"] is True

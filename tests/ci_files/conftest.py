@@ -1,4 +1,4 @@
-"""One installed release for all tests of a CI's files."""
+"""One installed release for all tests of the CI files."""
 
 from __future__ import annotations
 

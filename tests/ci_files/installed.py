@@ -1,6 +1,6 @@
-"""A release as the platform installs it for a CI: real chart, suspended schedule, rights of k8s/ci-access.yaml.
+"""A release installed for CI: the real chart, a suspended schedule, and the permissions of k8s/ci-access.yaml.
 
-What runs in its pods is a stand-in for skutune that ends as a test says, so that what is tested is how a CI waits.
+Its pods run a stub of skutune whose exit code a test sets, to test how CI waits for a run.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ exit $outcome
 
 @dataclass
 class Installed:
-    """The release, and what a CI has of it."""
+    """The installed release, and CI's access to it."""
 
     cluster: Cluster
     folder: Path
 
     def ends(self, outcome: str) -> None:
-        """How controllers end from now on: an exit code, `hang`, or `heal` (fails once)."""
+        """Set how controllers end: an exit code, `hang`, or `heal` (fails once)."""
         tried = self.folder / "tried"
         if tried.exists():
             tried.rmdir()
@@ -56,29 +56,29 @@ class Installed:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The CI's: its own kubeconfig, and a `sleep` that is short, so that a look costs no ten seconds."""
+        """The CI's environment: its own kubeconfig, and a short `sleep`, so that polling takes no ten seconds."""
         tools = f"{self.folder / 'fast'}:{kubectl().parent}:{helm4().parent}"
         account = self.cluster.kubeconfig_for("skutune-ci", NAMESPACE)
         return {"PATH": f"{tools}:{os.environ['PATH']}", "KUBECONFIG": str(account), "HOME": str(self.folder)}
 
     def start(self, job: str) -> None:
-        """Start a run as a CI does."""
+        """Start a run as CI does."""
         command = ["kubectl", "-n", NAMESPACE, "create", "job", job, f"--from=cronjob/{CRON_JOB}"]
         subprocess.run(command, env=self.environment, check=True, capture_output=True)
 
     def wait(self, job: str, *options: str) -> subprocess.CompletedProcess[str]:
-        """Wait for a run's end as a CI does, half a minute at most."""
+        """Wait for a run as CI does, for at most 30 s."""
         command = [str(WAIT), "-n", NAMESPACE, "-t", "30", *options, job]
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60)
 
     def waiting(self, job: str, *options: str) -> subprocess.Popen[str]:
-        """Begin to wait."""
+        """Start a wait in the background."""
         command = [str(WAIT), "-n", NAMESPACE, *options, job]
         pipe = subprocess.PIPE
         return subprocess.Popen(command, env=self.environment, stdout=pipe, stderr=pipe, text=True)
 
-    def tell(self, summary: str) -> None:
-        """What a controller writes into the release's status."""
+    def write_status(self, summary: str) -> None:
+        """Write the release's status as a controller does."""
         self.cluster.patch("configmaps", STATUS, {"data": {"summary": summary}}, NAMESPACE)
 
     def pods(self, job: str) -> list[str]:
@@ -93,15 +93,15 @@ class Installed:
         return next((each for each in true if each in ("Complete", "Failed")), "")
 
     def run(self, *command: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """A command of the cluster's administrator."""
+        """Run a command as the cluster's administrator."""
         variables = {**self.environment, "KUBECONFIG": str(self.cluster.kubeconfig), **(environment or {})}
         return subprocess.run(command, env=variables, cwd=ROOT, check=True, capture_output=True, text=True)
 
 
 @contextmanager
 def installed_release(folder: Path) -> Iterator[Installed]:
-    """The release on a cluster of its own."""
-    # Not below /tmp, which is a volume of the pods, so that they would look for their programs in there.
+    """The release on its own cluster."""
+    # Not below /tmp, which is a volume in the pods and would hide the programs.
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="programs-") as programs:
         yield from _installed(folder, Path(programs))
 
@@ -128,8 +128,8 @@ def _installed(folder: Path, programs: Path) -> Iterator[Installed]:
 
 
 def until(predicate: object, seconds: float = 20.0) -> None:
-    """Wait until a callable answers with something true."""
+    """Wait until a callable returns a true value."""
     deadline = time.monotonic() + seconds
     while not predicate():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not come to pass"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""What k8s/ gives a cluster: valid objects, a guarded namespace, a store that works, and no right too many."""
+"""The files in k8s/: valid objects, a restricted namespace, a working store, and minimal permissions."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ KEYS = {"AWS_ACCESS_KEY_ID": "skutune", "AWS_SECRET_ACCESS_KEY": "trial-key"}
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("file", FILES)
-def test_the_objects_fit_the_oldest_and_the_newest_kubernetes(file: str, version: str) -> None:
+def test_the_objects_are_valid_for_the_oldest_and_newest_kubernetes(file: str, version: str) -> None:
     assert objects(file)
     assert [each for item in objects(file) for each in violations(item, version)] == []
 
 
-def test_every_yaml_file_is_one_of_those_that_are_tested() -> None:
+def test_every_yaml_file_is_tested() -> None:
     assert {path.name for path in (ROOT / "k8s").glob("*.yaml")} == {*FILES, "kind.yaml"}
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """A cluster to which the files were applied by kubectl."""
+    """A cluster to which kubectl has applied the files."""
     with Cluster(nodes=[Node("skutune-worker", labels=kind_worker()["labels"])]) as running:
         apply(running, *FILES)
         yield running
@@ -60,7 +60,7 @@ def pod(name: str, **spec: object) -> dict[str, object]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
 
 
-def test_the_namespace_refuses_pods_that_are_not_restricted(cluster: Cluster) -> None:
+def test_the_namespace_rejects_unrestricted_pods(cluster: Cluster) -> None:
     with pytest.raises(ApiError, match="restricted"):
         cluster.create(pod("root", containers=[{"name": "main", "image": "any"}]))
 
@@ -72,7 +72,7 @@ def test_the_trials_server_is_a_restricted_pod(cluster: Cluster) -> None:
     assert container["image"].rpartition(":")[2] not in ("", "latest")
 
 
-def test_the_namespace_holds_no_more_than_eight_devices(cluster: Cluster) -> None:
+def test_the_namespaces_quota_is_eight_devices(cluster: Cluster) -> None:
     spec = server_pod()
     (container,) = spec["containers"]
     resources = {"limits": {"nvidia.com/gpu": 9}, "requests": {"nvidia.com/gpu": 9}}
@@ -80,7 +80,7 @@ def test_the_namespace_holds_no_more_than_eight_devices(cluster: Cluster) -> Non
         cluster.create(pod("greedy", **{**spec, "containers": [{**container, "resources": resources}]}))
 
 
-def test_the_trials_server_serves_its_bucket_to_its_keys_alone() -> None:
+def test_the_trial_server_requires_its_keys() -> None:
     with serve(KEYS) as endpoint:
 
         def client(secret: str) -> object:
@@ -96,7 +96,7 @@ def test_the_trials_server_serves_its_bucket_to_its_keys_alone() -> None:
             client("guessed").list_objects_v2(Bucket="skutune")  # type: ignore[attr-defined]
 
 
-def test_the_example_for_kind_names_the_trials_server() -> None:
+def test_the_kind_example_uses_the_trial_server() -> None:
     values = yaml.safe_load((ROOT / "helm" / "skutune" / "examples" / "kind-cpu.yaml").read_text())
     (service,) = [item for item in objects("s3.yaml") if item["kind"] == "Service"]
     name, port = service["metadata"]["name"], service["spec"]["ports"][0]["port"]
@@ -106,27 +106,27 @@ def test_the_example_for_kind_names_the_trials_server() -> None:
     assert f"-bucket={values['config']['store'].split('/')[2]}" in container["args"]
 
 
-def claim(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
+def set_devices(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
     home = str(cluster.kubeconfig.parent)  # where kubectl keeps its cache; without one, in the current folder
     environment = {"PATH": f"{kubectl().parent}:/usr/bin:/bin", "KUBECONFIG": str(cluster.kubeconfig), "HOME": home}
     script = str(ROOT / "k8s" / "fake-gpus.sh")
     return subprocess.run([script, *arguments], env=environment, capture_output=True, text=True)
 
 
-def test_a_node_claims_devices_for_the_scheduler_to_count(cluster: Cluster) -> None:
-    """The selector of the chart finds the node that the kind config labels."""
-    assert claim(cluster, "skutune-worker").returncode == 0
+def test_a_node_reports_simulated_devices_to_the_scheduler(cluster: Cluster) -> None:
+    """The chart's node selector matches the node of the kind config."""
+    assert set_devices(cluster, "skutune-worker").returncode == 0
     node = cluster.get("nodes", "skutune-worker")
     assert node["status"]["allocatable"]["nvidia.com/gpu"] == node["status"]["capacity"]["nvidia.com/gpu"] == "8"
     values = yaml.safe_load((ROOT / "helm" / "skutune" / "values.yaml").read_text())
     assert values["gpu"]["nodeSelector"].items() <= node["metadata"]["labels"].items()
-    assert claim(cluster, "skutune-worker", "0").returncode == 0
+    assert set_devices(cluster, "skutune-worker", "0").returncode == 0
     assert cluster.get("nodes", "skutune-worker")["status"]["allocatable"]["nvidia.com/gpu"] == "0"
 
 
 @pytest.mark.parametrize("arguments", [[], ["node", "many"], ["node", "8", "more"]])
-def test_claiming_devices_without_sense_is_refused(cluster: Cluster, arguments: list[str]) -> None:
-    done = claim(cluster, *arguments)
+def test_invalid_arguments_for_simulated_devices_are_rejected(cluster: Cluster, arguments: list[str]) -> None:
+    done = set_devices(cluster, *arguments)
     assert done.returncode == 10
     assert "usage" in done.stderr
 
@@ -142,19 +142,19 @@ FORBIDDEN = (
 
 
 @pytest.mark.parametrize("question", [*ALLOWED, *FORBIDDEN], ids=" ".join)
-def test_the_cis_account_may_start_and_watch_a_run_and_no_more(installed: Installed, question: list[str]) -> None:
+def test_the_ci_account_may_only_start_and_watch_runs(installed: Installed, question: list[str]) -> None:
     command = ["kubectl", "--namespace", NAMESPACE, "auth", "can-i", *question]
     done = subprocess.run(command, env=installed.environment, capture_output=True, text=True)
     assert done.stdout.strip() == ("yes" if question in ALLOWED else "no"), done.stderr
 
 
-def test_the_cis_account_has_no_rights_elsewhere(installed: Installed) -> None:
+def test_the_ci_account_has_no_permissions_in_other_namespaces(installed: Installed) -> None:
     command = ["kubectl", "--namespace", "default", "auth", "can-i", "create", "jobs"]
     done = subprocess.run(command, env=installed.environment, capture_output=True, text=True)
     assert done.stdout.strip() == "no"
 
 
-def test_starting_a_run_is_what_the_account_really_can(installed: Installed) -> None:
+def test_the_ci_account_can_start_a_run(installed: Installed) -> None:
     installed.ends("0")
     installed.start("by-ci")
     assert installed.wait("by-ci").returncode == 0

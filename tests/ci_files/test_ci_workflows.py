@@ -1,4 +1,4 @@
-"""The files for GitHub Actions and GitLab CI: their steps are run, against an API server and an S3 server."""
+"""Runs the steps of the GitHub Actions and GitLab CI files against the API server double and a real S3 server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CIS = ("github", "gitlab")
 
 @pytest.fixture
 def ci(installed: Installed, seaweedfs: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ci]:
-    """Makes a CI over a repository with a catalog."""
+    """A factory of CI machines with a checkout that contains a catalog."""
     seaweedfs.set_environment(monkeypatch)
     _make_bucket(seaweedfs)
 
@@ -51,14 +51,14 @@ def run(ci: Ci, kind: str, jobs: dict[str, tuple[str, ...]]) -> list[Step]:
 
 
 @pytest.fixture(autouse=True)
-def _no_jobs_before(installed: Installed) -> None:
-    """Jobs are named by the CI's run, which is the same in each test."""
+def _delete_jobs(installed: Installed) -> None:
+    """Delete all Jobs: their names derive from the CI's run ID, which is the same in each test."""
     for job in installed.cluster.list("jobs", NAMESPACE):
         installed.cluster.delete("jobs", job["metadata"]["name"], NAMESPACE)
 
 
 @pytest.mark.parametrize("kind", CIS)
-def test_a_changed_catalog_is_checked_and_uploaded_and_a_run_is_waited_for(
+def test_a_changed_catalog_is_checked_and_uploaded_and_starts_a_run(
     installed: Installed, ci: Callable[..., Ci], kind: str
 ) -> None:
     installed.ends("0")
@@ -71,7 +71,7 @@ def test_a_changed_catalog_is_checked_and_uploaded_and_a_run_is_waited_for(
 
 
 @pytest.mark.parametrize("kind", CIS)
-def test_a_run_that_fails_fails_the_ci_with_its_exit_code_and_its_reason(
+def test_a_failed_run_fails_the_ci_with_its_exit_code_and_reason(
     installed: Installed, ci: Callable[..., Ci], kind: str
 ) -> None:
     installed.ends("10")
@@ -81,7 +81,7 @@ def test_a_run_that_fails_fails_the_ci_with_its_exit_code_and_its_reason(
 
 
 @pytest.mark.parametrize("kind", CIS)
-def test_a_catalog_with_problems_starts_nothing(installed: Installed, ci: Callable[..., Ci], kind: str) -> None:
+def test_an_invalid_catalog_starts_no_run(installed: Installed, ci: Callable[..., Ci], kind: str) -> None:
     lines = grocery_csv().splitlines(keepends=True)
     steps = run(ci(catalog="".join([*lines, lines[1]])), kind, BY_CRONJOB)
     assert len(steps) == 1
@@ -91,8 +91,8 @@ def test_a_catalog_with_problems_starts_nothing(installed: Installed, ci: Callab
 
 
 @pytest.mark.parametrize("kind", CIS)
-def test_a_run_that_hangs_is_left_to_the_cis_own_limit(installed: Installed, ci: Callable[..., Ci], kind: str) -> None:
-    """Both files set one; what is tested here is that nothing ends the wait before."""
+def test_a_hanging_run_is_limited_by_the_cis_timeout(installed: Installed, ci: Callable[..., Ci], kind: str) -> None:
+    """Both files set a timeout; this test checks that nothing ends the wait earlier."""
     installed.ends("hang")
     machine = ci()
     machine.limit_seconds = 5
@@ -106,9 +106,7 @@ def test_a_run_that_hangs_is_left_to_the_cis_own_limit(installed: Installed, ci:
 
 
 @pytest.mark.parametrize("kind", CIS)
-def test_an_upgrade_by_helm_starts_a_run_and_is_waited_for(
-    installed: Installed, ci: Callable[..., Ci], kind: str
-) -> None:
+def test_a_helm_upgrade_starts_a_run_and_waits_for_it(installed: Installed, ci: Callable[..., Ci], kind: str) -> None:
     installed.ends("20")
     try:
         steps = run(ci(kubeconfig=installed.cluster.kubeconfig), kind, BY_HELM)
@@ -119,24 +117,24 @@ def test_an_upgrade_by_helm_starts_a_run_and_is_waited_for(
         installed.run("helm", "rollback", RELEASE, "1", "--namespace", NAMESPACE)
 
 
-def test_the_upload_says_what_is_wrong(ci: Callable[..., Ci]) -> None:
+def test_upload_errors_name_the_problem(ci: Callable[..., Ci]) -> None:
     machine = ci()
-    for arguments, words in (
+    for arguments, expected in (
         (["catalog/none.csv", "s3://ml-catalogs/grocery.csv"], "no such file"),
-        (["catalog/products.csv", "ml-catalogs/grocery.csv"], "not an address of an object"),
-        (["catalog/products.csv", "s3://ml-catalogs"], "not an address of an object"),
+        (["catalog/products.csv", "ml-catalogs/grocery.csv"], "not the URI of an object"),
+        (["catalog/products.csv", "s3://ml-catalogs"], "not the URI of an object"),
         (["catalog/products.csv", "s3://no-such-bucket/grocery.csv"], "no-such-bucket"),
         (["catalog/products.csv"], "usage"),
     ):
         command = [sys.executable, "k8s/ci/upload-catalog.py", *arguments]
         done = subprocess.run(command, cwd=machine.folder, env=machine.environment, capture_output=True, text=True)
         assert done.returncode == 10, done.stderr
-        assert words in done.stderr
+        assert expected in done.stderr
 
 
 @pytest.mark.parametrize("file", [GITHUB, GITLAB], ids=CIS)
-def test_only_one_run_works_at_a_time(file: Path) -> None:
-    """Two would share the devices."""
+def test_only_one_run_is_active_at_a_time(file: Path) -> None:
+    """Concurrent runs would compete for the devices."""
     if file == GITHUB:
         assert "concurrency:\n  group: retrain" in file.read_text()
     else:
@@ -147,7 +145,7 @@ def test_a_pull_request_only_checks_the_catalog() -> None:
     jobs = jobs_of(GITHUB)
     steps = {step["name"]: step for step in jobs["catalog"]["steps"] if "name" in step}
     conditions = [
-        steps["Put the catalog where runs read it"]["if"],
+        steps["Upload the catalog"]["if"],
         jobs["retrain"]["if"],
         jobs["retrain-with-helm"]["if"],
     ]
@@ -155,7 +153,7 @@ def test_a_pull_request_only_checks_the_catalog() -> None:
     assert "if" not in steps["Check the catalog"]
 
 
-def test_exactly_one_way_to_start_a_run_is_taken() -> None:
+def test_exactly_one_job_starts_a_run() -> None:
     jobs = jobs_of(GITHUB)
     assert "vars.SKUTUNE_START != 'helm'" in jobs["retrain"]["if"]
     assert "vars.SKUTUNE_START == 'helm'" in jobs["retrain-with-helm"]["if"]

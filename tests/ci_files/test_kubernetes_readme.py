@@ -1,7 +1,7 @@
-"""The commands of k8s/README.md, run as they are printed.
+"""Runs the commands of k8s/README.md as printed.
 
-make, kind and port forwarding are stand-ins: the cluster is the tests' own, whose pods are processes of this machine.
-All else is real: kubectl, helm, the chart, the controller, its workers, and the S3 server of k8s/s3.yaml.
+make, kind and port forwarding are stubs. The cluster is the API server double, whose pods are local processes. kubectl,
+helm, the chart, the controller, its workers and the S3 server of k8s/s3.yaml are real.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.fakekube.rbac import token_of
 NAMESPACE = "skutune"
 README = ROOT / "k8s" / "README.md"
 KEY = "0123456789abcdef"
-LONGEST_SECONDS = 400.0  # the trial takes 30 s on two cores that nobody else uses
+TIMEOUT_SECONDS = 400.0  # the trial takes 30 s on two idle cores
 
 _KUBECTL = f"""#!/bin/sh
 for word in "$@"; do
@@ -47,7 +47,7 @@ def commands(section: str) -> list[str]:
 
 
 class Terminal:
-    """A shell that stays open between commands, as a person's does."""
+    """A shell that stays open between commands."""
 
     def __init__(self, folder: Path, cluster: Cluster, endpoint: str) -> None:
         self.folder, self.endpoint = folder, endpoint
@@ -84,7 +84,7 @@ class Terminal:
             ["bash", "-x", "-c", script], cwd=self.folder, env=self.environment, text=True, start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        end = threading.Timer(LONGEST_SECONDS, os.killpg, [process.pid, signal.SIGKILL])
+        end = threading.Timer(TIMEOUT_SECONDS, os.killpg, [process.pid, signal.SIGKILL])
         end.start()
         printed, _ = process.communicate()
         end.cancel()
@@ -105,17 +105,17 @@ def opened(folder: Path, program: Image) -> Iterator[Terminal]:
 
 
 def _roll_out(cluster: Cluster) -> None:
-    """What a Deployment's controller does; the tests' cluster has none."""
+    """Act as the Deployment controller, which the API server double lacks."""
     cluster.wait(lambda: cluster.exists("deployments", "trial-s3", NAMESPACE), seconds=60)
     counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), 1)
     status = {"observedGeneration": 1, **counts}
     cluster.patch("deployments", "trial-s3", {"status": status}, NAMESPACE, status=True)
 
 
-def test_the_trial_runs_as_it_is_printed(tmp_path: Path) -> None:
+def test_the_trial_works_as_printed(tmp_path: Path) -> None:
     lines = commands("A trial on kind")
     assert len(lines) > 15
-    # Faster than on a cluster, and without the metrics' port, which on this machine others may have.
+    # Shorter intervals than on a cluster, and no metrics port, which may be taken on this machine.
     settings = {"OMP_NUM_THREADS": "1", "SKUTUNE_INTERVAL_FACTOR": "0.05", "SKUTUNE_METRICS_PORT": "0"}
     with opened(tmp_path, Image(path=Path(sys.executable).parent, env=settings)) as terminal:
         printed = terminal.run(lines)
@@ -124,8 +124,8 @@ def test_the_trial_runs_as_it_is_printed(tmp_path: Path) -> None:
     assert 'release "trial" uninstalled' in printed
 
 
-def test_the_other_commands_work_as_they_are_printed(tmp_path: Path) -> None:
-    """What they start is a stand-in that is done at once: the trial has shown what happens inside."""
+def test_the_other_commands_work_as_printed(tmp_path: Path) -> None:
+    """The pods run a stub that succeeds at once; the trial's test covers the real program."""
     trial = commands("A trial on kind")
     before = [line for line in trial if line.startswith("kubectl") and "get jobs" not in line]
     with tempfile.TemporaryDirectory(dir="/var/tmp") as programs:  # /tmp is a volume of the pods
@@ -133,8 +133,8 @@ def test_the_other_commands_work_as_they_are_printed(tmp_path: Path) -> None:
         program.write_text("#!/bin/sh\nexit 0\n")
         program.chmod(0o755)
         with opened(tmp_path, Image(path=programs)) as terminal:
-            terminal.run([*before, *commands("With eight devices that are none")])
-            assert terminal.run(commands("A CI that retrains")).splitlines()[-1] == "yes"
+            terminal.run([*before, *commands("Simulated GPUs")])
+            assert terminal.run(commands("Retraining in CI")).splitlines()[-1] == "yes"
     # kubectl sends no token over plain HTTP, so that this cluster cannot judge it; rights have tests of their own.
     made = yaml.safe_load((tmp_path / "ci.kubeconfig").read_text())
     (user,) = made["users"]

@@ -1,4 +1,4 @@
-"""The trial's S3 server, run on this machine by the command that k8s/s3.yaml gives its container."""
+"""The trial's S3 server, run locally with the container command of k8s/s3.yaml."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def objects(name: str) -> list[dict[str, Any]]:
 
 
 def server_pod() -> dict[str, Any]:
-    """The pod's spec in the Deployment."""
+    """The pod spec of the Deployment."""
     (deployment,) = [item for item in objects("s3.yaml") if item["kind"] == "Deployment"]
     spec: dict[str, Any] = deployment["spec"]["template"]["spec"]
     return spec
@@ -29,18 +29,18 @@ def server_pod() -> dict[str, Any]:
 
 @contextmanager
 def serve(keys: Mapping[str, str]) -> Iterator[str]:
-    """Run it with the Secret's keys; yields the endpoint. Only ports and folder are not the file's."""
+    """Run the server with the Secret's keys and yield its endpoint. Only ports and data folder differ from the file."""
     (container,) = server_pod()["containers"]
     port = free_port()
     folder = Path(tempfile.mkdtemp(prefix="trial-s3-"))
     (folder / "data").mkdir()
     own = {"-dir": str(folder / "data"), "-ip.bind": "127.0.0.1", "-s3.port": str(port)}
     kept = [argument for argument in container["args"] if argument.partition("=")[0] not in own]
-    # Its inner ports are free in a pod; here others may have them. A gRPC port is its port + 10000 unless it is named.
+    # Its internal ports may be taken on this machine. A gRPC port defaults to port + 10000.
     for part in ("master", "volume", "filer", "s3"):
         own |= {f"-{part}.port.grpc": str(free_port())} | ({f"-{part}.port": str(free_port())} if part != "s3" else {})
     own["-debug.port"] = str(free_port())
-    # As envFrom does; `env`, so that nothing of it gets into this process.
+    # As envFrom does. `env` keeps the variables out of this process.
     variables = [f"{name}={value}" for name, value in {**keys, "HOME": str(folder)}.items()]
     program = binary(container["command"][0])
     command = ["env", *variables, program, *kept, *(f"{name}={value}" for name, value in own.items())]
@@ -49,7 +49,7 @@ def serve(keys: Mapping[str, str]) -> Iterator[str]:
             yield endpoint
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        # It names its sockets by their ports, in a folder that it cannot be told, and leaves them there.
+        # The server leaves its sockets, named by port, in a fixed folder.
         for path in Path("/tmp").glob("seaweedfs-*.sock"):
             if path.stem.rpartition("-")[2] in own.values():
                 path.unlink()

@@ -1,4 +1,4 @@
-"""Runs the steps of the CI files as the two CIs would: bash, their variables, their way of handing values on."""
+"""Runs the steps of the CI files like GitHub Actions and GitLab CI: bash, variables, values passed between steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GITLAB = ROOT / "k8s" / "ci" / "gitlab-ci.yaml"
 
 @dataclass
 class Step:
-    """A step that was run: its name, exit code and all that it printed."""
+    """A completed step: its name, exit code and output."""
 
     name: str
     code: int
@@ -29,7 +29,7 @@ class Step:
 
 @dataclass
 class Ci:
-    """A CI's machine: a checkout of the user's repository, and what its administrators set."""
+    """A CI machine: a checkout of the user's repository, and the configured secrets and variables."""
 
     folder: Path
     environment: Mapping[str, str]
@@ -37,19 +37,19 @@ class Ci:
     limit_seconds: float = 60.0
 
     def github(self, *jobs: str) -> list[Step]:
-        """Run jobs of the workflow one after the other, up to the first step that fails."""
+        """Run jobs of the workflow in order, up to the first step that fails."""
         workflow = yaml.safe_load(GITHUB.read_text())
         done: list[Step] = []
         for name in jobs:
-            handed_on = self.folder / f"{name}-environment"
-            handed_on.touch()
+            env_file = self.folder / f"{name}-environment"
+            env_file.touch()
             for step in workflow["jobs"][name]["steps"]:
                 if "run" not in step:
-                    continue  # an action, as the checkout is
+                    continue  # an action such as checkout
                 variables = {**workflow["env"], **step.get("env", {})}
-                known = {key: self._filled_in(str(value)) for key, value in variables.items()}
-                known |= dict(line.split("=", 1) for line in handed_on.read_text().splitlines())
-                known |= {"GITHUB_ENV": str(handed_on), "RUNNER_TEMP": str(self.folder), "GITHUB_RUN_ID": "4711"}
+                known = {key: self._expand(str(value)) for key, value in variables.items()}
+                known |= dict(line.split("=", 1) for line in env_file.read_text().splitlines())
+                known |= {"GITHUB_ENV": str(env_file), "RUNNER_TEMP": str(self.folder), "GITHUB_RUN_ID": "4711"}
                 known |= {"GITHUB_RUN_ATTEMPT": "1", "GITHUB_RUN_NUMBER": "17"}
                 done.append(self._bash(step["name"], step["run"], known))
                 if done[-1].code:
@@ -57,7 +57,7 @@ class Ci:
         return done
 
     def gitlab(self, *jobs: str, job_id: str = "4711") -> list[Step]:
-        """Run jobs of the pipeline one after the other, up to the first that fails."""
+        """Run jobs of the pipeline in order, up to the first that fails."""
         pipeline = yaml.load(GITLAB.read_text(), _GitLabLoader)
         done: list[Step] = []
         for name in jobs:
@@ -67,19 +67,19 @@ class Ci:
                 return done
         return done
 
-    def _filled_in(self, value: str) -> str:
-        """`${{ secrets.X }}`, and `${{ vars.X || 'default' }}`, as settings have them."""
+    def _expand(self, value: str) -> str:
+        """Replace `${{ secrets.X }}` and `${{ vars.X || 'default' }}` by the settings."""
 
         def setting(match: re.Match[str]) -> str:
             return self.settings.get(match["name"]) or match["default"] or ""
 
         expression = r"\$\{\{ (?:secrets|vars)\.(?P<name>\w+)(?: \|\| '(?P<default>[^']*)')? \}\}"
         filled = re.sub(expression, setting, value)
-        assert "${{" not in filled, f"an expression that this test does not know: {value}"
+        assert "${{" not in filled, f"unsupported expression: {value}"
         return filled
 
     def _bash(self, name: str, script: str, variables: Mapping[str, str]) -> Step:
-        """As both CIs call it: a step ends at its first command that fails."""
+        """Run a script as both CIs do: it ends at the first command that fails."""
         command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
         environment = {**self.environment, **{key: str(value) for key, value in variables.items()}}
         process = subprocess.Popen(
@@ -96,14 +96,14 @@ class Ci:
 
 
 class _GitLabLoader(yaml.SafeLoader):
-    """YAML with GitLab's `!reference`."""
+    """A YAML loader with GitLab's `!reference`."""
 
 
 _GitLabLoader.add_constructor("!reference", lambda loader, node: loader.construct_sequence(node))
 
 
 def repository(folder: Path, catalog: str) -> Path:
-    """A user's repository: a catalog, the values, and the files that k8s/ci says belong there."""
+    """A user's repository: a catalog, the values, and the files from k8s/ci."""
     (folder / "catalog").mkdir(parents=True)
     (folder / "catalog" / "products.csv").write_text(catalog)
     for name in ("k8s", "helm"):

@@ -1,4 +1,4 @@
-"""A real cluster, as far as releases are tested on it, by kubectl alone."""
+"""Access to a real cluster through kubectl, for tests of releases."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ import kubernetes_tools
 
 
 class KubectlCluster:
-    """The cluster that KUBECONFIG names; the same few methods as the API server double has."""
+    """The cluster in KUBECONFIG, with the same interface as the API server double."""
 
     def __init__(self) -> None:
         self.kubeconfig = Path(os.environ["KUBECONFIG"])
 
     def list(self, kind: str, namespace: str, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-        """Objects of a kind."""
-        chosen = ["-l", ",".join(f"{key}={value}" for key, value in labels.items())] if labels else []
-        items: list[dict[str, Any]] = json.loads(self.kubectl("-n", namespace, "get", kind, *chosen, "-o", "json"))[
+        """List objects of a kind."""
+        selector = ["-l", ",".join(f"{key}={value}" for key, value in labels.items())] if labels else []
+        items: list[dict[str, Any]] = json.loads(self.kubectl("-n", namespace, "get", kind, *selector, "-o", "json"))[
             "items"
         ]
         return items
 
     def get(self, kind: str, name: str, namespace: str) -> dict[str, Any] | None:
-        """An object, or None."""
-        found = self.kubectl("-n", namespace, "get", kind, name, "-o", "json", "--ignore-not-found")
-        return dict(json.loads(found)) if found.strip() else None
+        """Get an object, or None."""
+        output = self.kubectl("-n", namespace, "get", kind, name, "-o", "json", "--ignore-not-found")
+        return dict(json.loads(output)) if output.strip() else None
 
     def create(self, manifest: Mapping[str, Any]) -> None:
-        """Create or change an object."""
+        """Create or update an object."""
         self.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
 
     def delete(self, kind: str, name: str, namespace: str, *options: str) -> None:
@@ -47,11 +47,11 @@ class KubectlCluster:
         self.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction), check=False)  # it may have ended
 
     def logs(self, pod: str, namespace: str) -> str:
-        """What a pod wrote."""
+        """The logs of a pod."""
         return self.kubectl("-n", namespace, "logs", pod, "--all-containers", check=False)
 
     def wait(self, predicate: Callable[[], object], seconds: float) -> bool:
-        """Whether something becomes true in time."""
+        """Wait for a condition. Returns whether it became true in time."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             if predicate():

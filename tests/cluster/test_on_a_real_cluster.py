@@ -1,12 +1,12 @@
 """The chart on a real cluster: run, interrupt, upgrade, uninstall.
 
-Runs where these are set, and is skipped elsewhere:
+The tests are skipped unless these variables are set:
 
-    KUBECONFIG                 a cluster of 1.31 or later on which namespaces may be made
-    SKUTUNE_TEST_REGISTRY      where its nodes find skutune-controller, -generate and -train, tagged 0.1.0
-    SKUTUNE_TEST_STORE         s3://bucket/prefix, by AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
-                               reached under that address from pods and from here
-    SKUTUNE_TEST_DEVICES       devices (nvidia.com/gpu) that its nodes have together; default 0
+    KUBECONFIG                 a cluster (1.31 or later) with permission to create namespaces
+    SKUTUNE_TEST_REGISTRY      the registry of skutune-controller, -generate and -train, tagged 0.1.0
+    SKUTUNE_TEST_STORE         s3://bucket/prefix, with AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY;
+                               the endpoint must be reachable from pods and from this machine
+    SKUTUNE_TEST_DEVICES       total number of devices (nvidia.com/gpu); default 0
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from servers import S3Server
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "releases"))
 from kubectl_cluster import KubectlCluster
-from release import SECRET, Release, _merged
+from release import SECRET, Release, merge_values
 from scripted_run import Pipeline
 
 from skutune.samples import write_sample
@@ -46,7 +46,7 @@ def namespace() -> Iterator[str]:
 
 
 @pytest.fixture
-def release(namespace: str, tmp_path: Path) -> Callable[..., Release]:
+def make_release(namespace: str, tmp_path: Path) -> Callable[..., Release]:
     bucket, _, prefix = os.environ["SKUTUNE_TEST_STORE"].removeprefix("s3://").partition("/")
     environment = os.environ
     server = S3Server(
@@ -60,15 +60,15 @@ def release(namespace: str, tmp_path: Path) -> Callable[..., Release]:
         folder = tmp_path / f"{namespace}-{name}"
         folder.mkdir(exist_ok=True)
         devices = int(environment.get("SKUTUNE_TEST_DEVICES", "0"))
-        given = {
+        defaults = {
             "images": {"registry": environment["SKUTUNE_TEST_REGISTRY"]},
-            # Devices may be pretended, so no program looks for them.
+            # Devices may be simulated, so the device check is disabled.
             "gpu": {"devices": devices, "check": False, "nodeSelector": {"nvidia.com/gpu.present": None}},
             "extraEnv": [],
             "defaults": {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "2Gi"}}},
             "stages": {"finetune": {"devices": min(8, devices)}},
         }
-        values = _merged(given, settings.pop("values", {}))  # type: ignore[arg-type]
+        values = merge_values(defaults, settings.pop("values", {}))  # type: ignore[arg-type]
         made = Release(
             KubectlCluster(),  # type: ignore[arg-type]
             server,
@@ -86,14 +86,14 @@ def release(namespace: str, tmp_path: Path) -> Callable[..., Release]:
 
 
 @pytest.fixture(scope="session")
-def on_this_machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """What the same config makes without a cluster."""
+def local_output(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """The output of the same config without a cluster."""
     folder = tmp_path_factory.mktemp("laptop")
     pipeline = Pipeline(folder, str(folder / "store"))
     write_sample(folder / "grocery.csv", PRODUCTS)
     pipeline.write(models__generator__malformed_rate=0.15)
-    code, words = pipeline.run()
-    assert code == 0, words
+    code, message = pipeline.run()
+    assert code == 0, message
     return pipeline.tables()
 
 
@@ -103,57 +103,57 @@ def _objects(release: Release) -> set[str]:
 
 
 @pytest.mark.parametrize("helm", ["helm3", "helm4"])
-def test_a_release_runs_to_its_end_and_leaves_nothing_but_the_store(
-    helm: str, release: Callable[..., Release], on_this_machine: dict[str, list[str]]
+def test_a_release_completes_and_leaves_only_the_store(
+    helm: str, make_release: Callable[..., Release], local_output: dict[str, list[str]]
 ) -> None:
-    mine = release(helm=getattr(kubernetes_tools, helm)())
-    before = _objects(mine)
-    mine.install()
-    code, words = mine.ended(900)
-    assert code == 0, f"{words}\n{mine.status_text()}\n{mine.controller_log()}"
-    assert mine.pipeline.tables() == on_this_machine
-    print(mine.status_text())
-    mine.run_helm("test", mine.name)
-    mine.uninstall()
-    assert mine.cluster.wait(lambda: _objects(mine) == before, 120), _objects(mine) - before
+    release = make_release(helm=getattr(kubernetes_tools, helm)())
+    before = _objects(release)
+    release.install()
+    code, message = release.wait_until_ended(900)
+    assert code == 0, f"{message}\n{release.status_text()}\n{release.controller_log()}"
+    assert release.pipeline.tables() == local_output
+    print(release.status_text())
+    release.run_helm("test", release.name)
+    release.uninstall()
+    assert release.cluster.wait(lambda: _objects(release) == before, 120), _objects(release) - before
 
 
-def test_a_killed_controller_an_eviction_and_an_upgrade_in_mid_run_change_nothing_of_what_is_made(
-    release: Callable[..., Release], on_this_machine: dict[str, list[str]]
+def test_a_kill_an_eviction_and_an_upgrade_do_not_change_the_output(
+    make_release: Callable[..., Release], local_output: dict[str, list[str]]
 ) -> None:
-    mine = release()
-    mine.install()
-    mine.wait_for("describe/", 300)
-    for pod in mine.pods("controller"):
-        mine.cluster.delete("pod", pod, mine.namespace, "--grace-period=0", "--force")
-    mine.wait_for("question/", 300)
-    for pod in mine.pods("stage")[:1]:
-        mine.cluster.evict(pod, mine.namespace)
-    mine.wait_for("recommend/", 300)
-    first = {job["metadata"]["uid"] for job in mine.controller_jobs()}
-    mine.values["rerun"] = 1
-    mine.upgrade()
-    code, words = mine.ended(900)
-    assert code == 0, f"{words}\n{mine.status_text()}\n{mine.controller_log()}"
-    assert mine.pipeline.tables() == on_this_machine
-    assert not first & {job["metadata"]["uid"] for job in mine.controller_jobs()}
-    mine.uninstall()
+    release = make_release()
+    release.install()
+    release.wait_for("describe/", 300)
+    for pod in release.pods("controller"):
+        release.cluster.delete("pod", pod, release.namespace, "--grace-period=0", "--force")
+    release.wait_for("question/", 300)
+    for pod in release.pods("stage")[:1]:
+        release.cluster.evict(pod, release.namespace)
+    release.wait_for("recommend/", 300)
+    first = {job["metadata"]["uid"] for job in release.controller_jobs()}
+    release.values["rerun"] = 1
+    release.upgrade()
+    code, message = release.wait_until_ended(900)
+    assert code == 0, f"{message}\n{release.status_text()}\n{release.controller_log()}"
+    assert release.pipeline.tables() == local_output
+    assert not first & {job["metadata"]["uid"] for job in release.controller_jobs()}
+    release.uninstall()
 
 
-def test_a_schedule_starts_when_told(release: Callable[..., Release]) -> None:
-    mine = release(values={"until": "ingest", "schedule": {"cron": "0 3 * * *", "suspend": True}})
-    mine.install()
-    mine.kubectl("create", "job", "--from=cronjob/fall-skutune", "nightly-1")
-    code, words = mine.ended(300)
-    assert code == 0, f"{words}\n{mine.controller_log()}"
-    mine.uninstall()
+def test_a_suspended_schedule_can_be_started_manually(make_release: Callable[..., Release]) -> None:
+    release = make_release(values={"until": "ingest", "schedule": {"cron": "0 3 * * *", "suspend": True}})
+    release.install()
+    release.kubectl("create", "job", "--from=cronjob/fall-skutune", "nightly-1")
+    code, message = release.wait_until_ended(300)
+    assert code == 0, f"{message}\n{release.controller_log()}"
+    release.uninstall()
 
 
-def test_an_image_that_is_not_there_is_told(release: Callable[..., Release]) -> None:
-    mine = release(values={"until": "describe", "images": {"generate": {"repository": "skutune-typo"}}})
-    mine.values["controller"] = {"graceSeconds": 15}
-    mine.install()
-    code, words = mine.ended(300)
+def test_a_failed_image_pull_is_reported(make_release: Callable[..., Release]) -> None:
+    release = make_release(values={"until": "describe", "images": {"generate": {"repository": "skutune-typo"}}})
+    release.values["controller"] = {"graceSeconds": 15}
+    release.install()
+    code, message = release.wait_until_ended(300)
     assert code == 10
-    assert "skutune-typo" in words
-    mine.uninstall()
+    assert "skutune-typo" in message
+    release.uninstall()

@@ -1,8 +1,7 @@
-"""A Kubernetes cluster in one process: real helm, kubectl and the official client talk to it over plain HTTP.
+"""An API server double: a Kubernetes cluster in one process, for helm, kubectl and the official client over plain HTTP.
 
-It stores and validates objects, streams watches, merges server-side applies, judges by RBAC, admits by quota and Pod
-Security, schedules pods by devices, labels and taints, and runs them as processes of this machine.
-`python -m tests.fakekube` runs it alone.
+It stores and validates objects, streams watches, merges server-side applies, enforces RBAC, quotas and Pod Security,
+schedules pods by devices, labels and taints, and runs them as processes. `python -m tests.fakekube` runs it alone.
 """
 
 from .cluster import Cluster

@@ -1,5 +1,5 @@
-"""What is refused with 403 at creation: what exceeds a quota, pods that a namespace's security level forbids, pods of
-accounts or priorities that do not exist."""
+"""Admission: rejects objects over quota, pods that violate the namespace's Pod Security level, and pods with an unknown
+ServiceAccount or PriorityClass."""
 
 from __future__ import annotations
 

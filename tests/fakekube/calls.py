@@ -1,4 +1,4 @@
-"""One request, understood: which verb on which resource, from whom. And the count of all of them."""
+"""Parsed requests (verb, resource, user), and counts of them."""
 
 from __future__ import annotations
 

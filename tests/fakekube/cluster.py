@@ -1,4 +1,4 @@
-"""The whole double, as tests hold it: an API server, its controllers and its nodes in one process."""
+"""The double's interface for tests: an API server, its controllers and its nodes in one process."""
 
 from __future__ import annotations
 

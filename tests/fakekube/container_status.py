@@ -1,4 +1,4 @@
-"""What a pod's status says of its containers and conditions."""
+"""Container states and conditions of a pod's status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that reacts to objects, in one thread: a pass of all controllers after every change."""
+"""Runs all controllers in one thread: one pass after every change."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Protocol
 from .jobs import JobController
 from .store import Store
 
-_BREATH_SECONDS = 0.005  # between two passes, so that requests get the lock
+_PAUSE_SECONDS = 0.005  # between two passes, so that requests get the lock
 
 
 class Controller(Protocol):
-    """Brings what is nearer to what is wanted, from all objects at once: no controller relies on an event."""
+    """A level-based controller: moves the actual state towards the desired state, without relying on events."""
 
     def sync(self) -> None: ...
 
@@ -37,7 +37,7 @@ class ControllerManager(threading.Thread):
                 seen = self.store.version
                 for controller in self.controllers:
                     self._sync(controller)
-            time.sleep(_BREATH_SECONDS)
+            time.sleep(_PAUSE_SECONDS)
 
     def _sync(self, controller: Controller) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The CronJob controller: Jobs at scheduled minutes of a clock that tests can set, or when a test says it is time."""
+"""The CronJob controller: creates Jobs at scheduled minutes of a test clock, or when a test triggers it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an API server fills in when an object comes in: the defaults that clients can see."""
+"""Defaulting of objects, as far as clients can see it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deleting: grace periods, finalizers, propagation; and the garbage collector that follows ownerReferences."""
+"""Deletion: grace periods, finalizers, propagation policies, and garbage collection by ownerReferences."""
 
 from __future__ import annotations
 

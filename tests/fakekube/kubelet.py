@@ -1,4 +1,4 @@
-"""Runs the pods that are bound to reachable nodes, and ends those that are deleted there."""
+"""Runs the pods that are bound to reachable nodes, and terminates deleted ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Machines that pods can be bound to, as tests declare them."""
+"""Nodes, as tests declare them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each verb does: from a call to an answer."""
+"""The verbs of the API: from a call to a response."""
 
 from __future__ import annotations
 

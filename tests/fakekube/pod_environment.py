@@ -1,4 +1,4 @@
-"""The environment of a container: what its image declares and what its pod does, references resolved."""
+"""The environment of a container: the variables of image and pod, with references resolved."""
 
 from __future__ import annotations
 

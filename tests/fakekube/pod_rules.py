@@ -1,4 +1,4 @@
-"""Rules about a pod's spec, for pods and for every template that will make some."""
+"""Validation of pod specs and pod templates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One pod as local processes, from its binding to its end."""
+"""Runs one pod as local processes, from its binding to its end."""
 
 from __future__ import annotations
 

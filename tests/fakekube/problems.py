@@ -1,4 +1,4 @@
-"""Errors as an API server tells them: a Status object with a code and a reason."""
+"""API errors: a Status object with a code and a reason."""
 
 from __future__ import annotations
 

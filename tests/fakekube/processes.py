@@ -1,4 +1,4 @@
-"""Containers as processes of this machine: each leads a group of its own, so that what it starts ends with it."""
+"""Containers as local processes, each the leader of a process group, so that its children are killed with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies in protobuf: typed Go clients (helm's Secrets, `kubectl create job --from`, delete options) send them so.
+"""Decodes protobuf bodies, which typed Go clients send (helm's Secrets, `kubectl create job --from`, delete options).
 
 `messages.json` holds the field numbers of the messages that can come, taken from the generated.proto files of
 Kubernetes 1.37: {message: {number: [JSON name, one|list|map, type]}}. Only decoding is needed: answers are JSON.

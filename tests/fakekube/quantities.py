@@ -1,4 +1,4 @@
-"""Amounts of cpu, memory and devices: "500m", "4Gi", 8; and what a pod asks for in sum."""
+"""Quantities of CPU, memory and devices ("500m", "4Gi", 8), and the total requests of a pod."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is asking, and whether the stored Roles let them.
+"""Authentication, and authorization by the stored Roles.
 
 A token is `admin`, or `sa:<namespace>:<name>` for a ServiceAccount. There are no secrets here: the double guards
 nothing, it finds out whether a chart grants enough and not too much. Go clients send no token over plain HTTP, so the

@@ -1,4 +1,4 @@
-"""What the API serves: one `Resource` for each plural name, and how they are looked up."""
+"""The resources of the API by plural name and kind."""
 
 from __future__ import annotations
 

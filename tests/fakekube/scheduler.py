@@ -1,4 +1,4 @@
-"""Binds pods to nodes that can hold them, and says why where none can: in the real scheduler's words."""
+"""The scheduler: binds pods to nodes, or sets the real scheduler's message for unschedulable pods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label selectors and field selectors, as lists and watches carry them."""
+"""Label selectors and field selectors of lists and watches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that go on: watches and followed logs, as iterators over chunks of bytes."""
+"""Streaming responses: watches and followed logs, as iterators over chunks of bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects as answers show them: typed, or as the rows of a Table, which is what `kubectl get` prints."""
+"""Formats of objects in responses: plain, or as rows of a Table for `kubectl get`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unknown fields, found with the official client's models where that client is installed."""
+"""Finds unknown fields with the official client's models, if that client is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statuses that controllers of no further interest keep: claims are bound at once, quotas show what is used."""
+"""Minimal status controllers: binds claims at once and counts the usage of quotas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an API server refuses with 422: names, labels, immutable fields, and the rules of each kind.
+"""Validation errors (422): names, labels, immutable fields, and the rules of each kind.
 
 The rules are those that a chart or a controller can break; messages follow the real server's words.
 """

@@ -1,4 +1,4 @@
-"""Releases of the chart, end to end."""
+"""Fixtures for end-to-end tests of releases."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def release(
+def make_release(
     cluster: Cluster, seaweedfs: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Release]:
-    """Makes releases on the cluster, each with a folder of its own in the store."""
+    """A factory of releases, each with its own folder in the store."""
     seaweedfs.set_environment(monkeypatch)
 
     def make(name: str = "fall", **settings: object) -> Release:
@@ -34,8 +34,8 @@ def release(
 
 
 @pytest.fixture(scope="session")
-def undisturbed(seaweedfs: S3Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """What the same config makes on a laptop: the fingerprint and the digests of each stage."""
+def local_output(seaweedfs: S3Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """The output of the same config in a local run: the fingerprint and the digests of each stage."""
     from release import PRODUCTS
     from scripted_run import Pipeline
 
@@ -45,6 +45,6 @@ def undisturbed(seaweedfs: S3Server, tmp_path_factory: pytest.TempPathFactory) -
     pipeline = Pipeline(folder, str(folder / "store"))
     write_sample(folder / "grocery.csv", PRODUCTS)
     pipeline.write(models__generator__malformed_rate=0.15)
-    code, words = pipeline.run()
-    assert code == 0, words
+    code, message = pipeline.run()
+    assert code == 0, message
     return pipeline.tables()

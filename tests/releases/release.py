@@ -1,4 +1,4 @@
-"""A release of the chart on the API server double: real helm and kubectl, real workers, a real S3 server."""
+"""A release of the chart on the API server double, with real helm, kubectl, workers and S3 server."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ REGISTRY = "registry.test"
 NAMESPACE = "shop"
 SECRET = "store-credentials"
 PRODUCTS = 12
-# Twenty times as fast as on a cluster: rounds every 50 ms, looks at the workers' progress every 0.75 s.
+# Twenty times as fast as on a cluster: rounds every 50 ms, reads of the workers' progress every 0.75 s.
 PACE = 0.05
 
 
 @contextmanager
 def cluster_for_releases(**changes: Any) -> Iterator[Cluster]:
-    """A cluster with eight pretended devices on one node, and the three images as this environment's programs."""
+    """A cluster with eight simulated devices on one node. The three images are this environment's programs."""
     program = Image(path=str(Path(sys.executable).parent), env={"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"})
     images = {f"{REGISTRY}/skutune-{name}": program for name in ("controller", "generate", "train")}
     node = Node("gpu-1", labels={"nvidia.com/gpu.present": "true"}, allocatable={"nvidia.com/gpu": 8})
-    given = {"images": images, "nodes": [node], "rbac": True, "backoff_seconds": 0.2}
-    with Cluster(**(given | changes)) as cluster:
+    defaults = {"images": images, "nodes": [node], "rbac": True, "backoff_seconds": 0.2}
+    with Cluster(**(defaults | changes)) as cluster:
         cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": {
             "pod-security.kubernetes.io/enforce": "restricted"}}})  # fmt: skip
         yield cluster
@@ -46,7 +46,7 @@ def cluster_for_releases(**changes: Any) -> Iterator[Cluster]:
 
 @dataclass
 class Release:
-    """One release and its run. `values` are what a user would write into a file."""
+    """One release and its run. `values` is the content of the values file."""
 
     cluster: Cluster
     server: S3Server
@@ -66,14 +66,14 @@ class Release:
         self.pipeline.write(
             run=self.run, catalog__source=f"{self.store}/grocery.csv", models__generator__malformed_rate=0.15
         )
-        self.values = _merged(self._usual(), self.values)
+        self.values = merge_values(self._default_values(), self.values)
 
     def upload(self, path: Path) -> None:
-        """Put the catalog where the config says."""
+        """Upload the catalog to `config.catalog.source`."""
         open_store(self.store).put("grocery.csv", path.read_bytes())
 
     def install(self, *options: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
-        """helm install, with the Secret that the values name."""
+        """Run `helm install`, after creating the store's Secret."""
         secret = {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -87,24 +87,24 @@ class Release:
         return self.run_helm("install", self.name, str(CHART), "-f", str(self._values_file()), *options, **kwargs)
 
     def upgrade(self, *options: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
-        """helm upgrade with the values as they are by now."""
+        """Run `helm upgrade` with the current values."""
         return self.run_helm("upgrade", self.name, str(CHART), "-f", str(self._values_file()), *options, **kwargs)
 
     def uninstall(self) -> None:
-        """helm uninstall."""
+        """Run `helm uninstall`."""
         self.run_helm("uninstall", self.name, "--wait")
 
     def run_helm(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """A helm command in the release's namespace."""
+        """Run a helm command in the release's namespace."""
         return self._command(self.helm, arguments, check)
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
-        """The output of a kubectl command in the release's namespace."""
+        """Run a kubectl command in the release's namespace and return its output."""
         done = self._command(kubernetes_tools.kubectl(), arguments, check, stdin)
         return done.stdout if check else done.stdout + done.stderr
 
     def jobs(self, **labels: str) -> list[dict[str, Any]]:
-        """The release's Jobs with these further labels."""
+        """The release's Jobs with additional labels."""
         return self.cluster.list("jobs", self.namespace, labels={"app.kubernetes.io/instance": self.name, **labels})
 
     def stage_jobs(self, stage: str) -> list[dict[str, Any]]:
@@ -121,21 +121,21 @@ class Release:
         """The controller's Jobs."""
         return self.jobs(**{"app.kubernetes.io/component": "controller"})
 
-    def ended(self, seconds: float = 180) -> tuple[int, str]:
-        """Wait for the end of the newest controller Job; its exit code, and its last words."""
+    def wait_until_ended(self, seconds: float = 180) -> tuple[int, str]:
+        """Wait for the latest controller Job. Returns its exit code and termination message."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             job = max(self.controller_jobs(), key=lambda job: job["metadata"]["creationTimestamp"], default=None)
-            if job is not None and _is_over(job):
-                return self._last_pod(job)
+            if job is not None and _has_ended(job):
+                return self._last_exit(job)
             time.sleep(0.1)
         raise AssertionError(f"the run did not end in {seconds} s:\n{self.status_text()}\n{self.controller_log()}")
 
-    def wait_for(self, what: str, seconds: float = 90) -> None:
-        """Wait until an object whose key begins so is in the run's folder."""
+    def wait_for(self, prefix: str, seconds: float = 90) -> None:
+        """Wait until the run's folder has an object whose key starts with a prefix."""
         store, until = open_store(self.store), time.monotonic() + seconds
-        while not any(True for _ in store.list(f"{self.run}/{what}")):
-            assert time.monotonic() < until, f"no {what}:\n{self.status_text()}\n{self.controller_log()}"
+        while not any(True for _ in store.list(f"{self.run}/{prefix}")):
+            assert time.monotonic() < until, f"no {prefix}:\n{self.status_text()}\n{self.controller_log()}"
             time.sleep(0.05)
 
     def status(self) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class Release:
         return dict(json.loads(open_store(self.store).get(f"{self.run}/status.json")))
 
     def status_text(self) -> str:
-        """The table that the ConfigMap holds."""
+        """The table in the status ConfigMap."""
         found = self.cluster.get("configmaps", f"{self.name}-skutune-status", self.namespace)
         return str((found or {}).get("data", {}).get("summary", "no status"))
 
@@ -153,8 +153,8 @@ class Release:
         pods = self.cluster.list("pods", self.namespace, labels=labels)
         return "\n---\n".join(self.cluster.logs(pod["metadata"]["name"], self.namespace)[-3000:] for pod in pods)
 
-    def _last_pod(self, job: dict[str, Any]) -> tuple[int, str]:
-        """The exit code and last words of a Job's last pod; where a test deleted that one, what the Job itself says."""
+    def _last_exit(self, job: dict[str, Any]) -> tuple[int, str]:
+        """The exit code and termination message of a Job's last pod, or the Job's condition if the pod was deleted."""
         labels = {"batch.kubernetes.io/job-name": job["metadata"]["name"]}
         pods = self.cluster.list("pods", self.namespace, labels=labels)
         ended = [pod for pod in pods if pod["status"].get("containerStatuses")]
@@ -170,7 +170,7 @@ class Release:
         path.write_text(yaml.safe_dump(self.values, sort_keys=False))
         return path
 
-    def _usual(self) -> dict[str, Any]:
+    def _default_values(self) -> dict[str, Any]:
         return {
             "config": yaml.safe_load(self.pipeline.config.read_text()),
             "until": "compose",
@@ -178,7 +178,7 @@ class Release:
             "store": {"endpoint": self.server.endpoint, "existingSecret": SECRET},
             "defaults": {"shards": 2},
             "gpu": {"check": False},
-            # All pods are on this machine's network, where two controllers cannot have one port.
+            # All pods share this machine's network, where two controllers cannot use the same port.
             "extraEnv": [
                 {"name": "SKUTUNE_INTERVAL_FACTOR", "value": str(PACE)},
                 {"name": "SKUTUNE_METRICS_PORT", "value": "0"},
@@ -196,14 +196,14 @@ class Release:
         return done
 
 
-def _is_over(job: dict[str, Any]) -> bool:
+def _has_ended(job: dict[str, Any]) -> bool:
     conditions = job["status"].get("conditions") or []
     return any(each["type"] in {"Complete", "Failed"} and each["status"] == "True" for each in conditions)
 
 
-def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def merge_values(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merged(merged[key], value) if both else value
+        merged[key] = merge_values(merged[key], value) if both else value
     return merged

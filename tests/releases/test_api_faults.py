@@ -1,4 +1,4 @@
-"""An API server that answers late, twice, badly or not at all."""
+"""Errors, timeouts and duplicate events of the API server."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from release import Release
 from tests.fakekube import Cluster
 
 
-def test_refusals_cut_answers_and_broken_watches_change_nothing(
-    cluster: Cluster, release: Callable[..., Release], undisturbed: dict[str, list[str]]
+def test_api_errors_and_interrupted_watches_do_not_change_the_output(
+    cluster: Cluster, make_release: Callable[..., Release], local_output: dict[str, list[str]]
 ) -> None:
-    mine = release(values={"until": "recommend"})
-    mine.install()
+    release = make_release(values={"until": "recommend"})
+    release.install()
     faults = cluster.faults
-    # Each fault meets requests of the controller all through the run.
+    # Faults throughout the controller's run.
     for verb, resource, status, times in (
         ("list", "pods", 429, 2),
         ("list", "jobs", 500, 2),
@@ -31,10 +31,10 @@ def test_refusals_cut_answers_and_broken_watches_change_nothing(
     for how in ("end", "cut", "expired", "silent"):
         faults.end_watches(how, times=2)  # type: ignore[arg-type]
     faults.disturb_events(copies=3, delay_seconds=0.5, times=20)
-    code, words = mine.ended()
-    assert code == 0, f"{words}\n{mine.controller_log()}"
-    made = mine.pipeline.tables()
-    assert made == {stage: undisturbed[stage] for stage in made}
+    code, message = release.wait_until_ended()
+    assert code == 0, f"{message}\n{release.controller_log()}"
+    made = release.pipeline.tables()
+    assert made == {stage: local_output[stage] for stage in made}
     assert "recommend" in made
     assert cluster.peak("nvidia.com/gpu") <= 8
-    assert faults.served >= 20, "the faults met nobody"
+    assert faults.served >= 20, "too few faults were injected"

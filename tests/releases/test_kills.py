@@ -1,4 +1,4 @@
-"""Killing whatever runs, again and again, changes nothing of what is made."""
+"""Repeatedly killing pods does not change the output."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from tests.fakekube import Cluster
 KILLS = 20
 
 
-def test_twenty_kills_of_controller_and_workers_end_in_the_same_store(
-    cluster: Cluster, release: Callable[..., Release], undisturbed: dict[str, list[str]]
+def test_twenty_kills_of_controller_and_workers_do_not_change_the_output(
+    cluster: Cluster, make_release: Callable[..., Release], local_output: dict[str, list[str]]
 ) -> None:
     choose = random.Random(20)
-    mine = release(values={"defaults": {"retries": 20, "attempts": 20}})
-    mine.install()
+    release = make_release(values={"defaults": {"retries": 20, "attempts": 20}})
+    release.install()
     killed = {"controller": 0, "stage": 0}
     until = time.monotonic() + 240
     while sum(killed.values()) < KILLS and time.monotonic() < until:
         time.sleep(choose.uniform(0.1, 1.5))
         component = choose.choice(["controller", "stage", "stage"])
-        running = mine.pods(component)
+        running = release.pods(component)
         if not running:
             continue
         _end(cluster, choose.choice(running), component, choose)
         killed[component] += 1
-    code, words = mine.ended(240)
-    assert code == 0, f"{words}\n{mine.status_text()}\n{mine.controller_log()}"
-    assert mine.pipeline.tables() == undisturbed
+    code, message = release.wait_until_ended(240)
+    assert code == 0, f"{message}\n{release.status_text()}\n{release.controller_log()}"
+    assert release.pipeline.tables() == local_output
     assert cluster.peak("nvidia.com/gpu") <= 8
     assert min(killed.values()) >= 3, f"ended before enough was killed: {killed}"
     print(f"killed: {killed}")
 
 
 def _end(cluster: Cluster, pod: str, component: str, choose: random.Random) -> None:
-    """An eviction, a deletion or a dead machine; a dead controller is one that the node loses."""
+    """Evict, delete or kill a pod."""
     way = choose.choice(["evict", "kill", "delete"])
     if way == "kill" and component == "stage":
         cluster.kill(pod, NAMESPACE)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import kubernetes_tools
 import pytest
-from release import NAMESPACE, Release, _merged
+from release import NAMESPACE, Release, merge_values
 
 from tests.fakekube import Cluster
 
@@ -16,29 +16,29 @@ def _names(jobs: list[dict[str, object]]) -> set[str]:
 
 
 @pytest.mark.parametrize("helm", ["helm3", "helm4"])
-def test_an_upgrade_does_nothing_without_changes_resumes_with_them_and_rolls_back(
-    helm: str, cluster: Cluster, release: Callable[..., Release]
+def test_upgrades_and_rollbacks_resume_and_are_no_ops_without_changes(
+    helm: str, cluster: Cluster, make_release: Callable[..., Release]
 ) -> None:
-    mine = release(helm=getattr(kubernetes_tools, helm)(), values={"until": "recommend"})
-    mine.install()
-    mine.wait_for("question/")
-    first = _names(mine.controller_jobs())
-    mine.upgrade()
-    assert _names(mine.controller_jobs()) == first, "an upgrade without changes began anew"
+    release = make_release(helm=getattr(kubernetes_tools, helm)(), values={"until": "recommend"})
+    release.install()
+    release.wait_for("question/")
+    first = _names(release.controller_jobs())
+    release.upgrade()
+    assert _names(release.controller_jobs()) == first, "an upgrade without changes started a new Job"
 
-    mine.values = _merged(mine.values, {"config": {"stages": {"question": {"per_product": 3}}}})
-    mine.upgrade()
-    code, words = mine.ended()
-    assert code == 0, f"{words}\n{mine.controller_log()}"
-    second = _names(mine.controller_jobs())
-    assert not first & second, "the old controller's Job is still there"
-    owners = {job["metadata"]["ownerReferences"][0]["uid"] for job in mine.jobs(**{"skutune.io/run": "sample"})}
-    assert owners == second, "stage Jobs of the old controller are left"
-    assert _attempts_of_ingest(mine) == 1, "what was done already was done again"
+    release.values = merge_values(release.values, {"config": {"stages": {"question": {"per_product": 3}}}})
+    release.upgrade()
+    code, message = release.wait_until_ended()
+    assert code == 0, f"{message}\n{release.controller_log()}"
+    second = _names(release.controller_jobs())
+    assert not first & second, "the old controller's Job still exists"
+    owners = {job["metadata"]["ownerReferences"][0]["uid"] for job in release.jobs(**{"skutune.io/run": "sample"})}
+    assert owners == second, "stage Jobs of the old controller still exist"
+    assert _attempts_of_ingest(release) == 1, "a completed stage ran again"
 
-    mine.run_helm("rollback", mine.name, "1")
-    code, words = mine.ended()
-    assert code == 0, f"{words}\n{mine.controller_log()}"
+    release.run_helm("rollback", release.name, "1")
+    code, message = release.wait_until_ended()
+    assert code == 0, f"{message}\n{release.controller_log()}"
     assert cluster.peak("nvidia.com/gpu") <= 8
 
 
@@ -48,23 +48,23 @@ def _attempts_of_ingest(release: Release) -> int:
     return sum("/task-a" in info.key for info in open_store(release.store).list(f"{release.run}/ingest/"))
 
 
-def test_a_rerun_starts_a_controller_that_finds_all_done(release: Callable[..., Release]) -> None:
-    mine = release(values={"until": "ingest"})
-    mine.install()
-    assert mine.ended()[0] == 0
-    before = _names(mine.controller_jobs())
-    mine.values["rerun"] = 1
-    mine.upgrade()
-    assert mine.ended()[0] == 0
-    assert not before & _names(mine.controller_jobs())
-    assert _attempts_of_ingest(mine) == 1
+def test_a_changed_rerun_starts_a_new_controller(make_release: Callable[..., Release]) -> None:
+    release = make_release(values={"until": "ingest"})
+    release.install()
+    assert release.wait_until_ended()[0] == 0
+    before = _names(release.controller_jobs())
+    release.values["rerun"] = 1
+    release.upgrade()
+    assert release.wait_until_ended()[0] == 0
+    assert not before & _names(release.controller_jobs())
+    assert _attempts_of_ingest(release) == 1
 
 
-def test_a_release_name_as_long_as_helm_allows_works(cluster: Cluster, release: Callable[..., Release]) -> None:
-    mine = release("a" * 53, values={"until": "describe"})
-    mine.install()
-    code, words = mine.ended()
-    assert code == 0, words
+def test_the_longest_release_name_works(cluster: Cluster, make_release: Callable[..., Release]) -> None:
+    release = make_release("a" * 53, values={"until": "describe"})
+    release.install()
+    code, message = release.wait_until_ended()
+    assert code == 0, message
     for pod in cluster.list("pods", NAMESPACE):
         assert all(len(value) <= 63 for value in pod["metadata"]["labels"].values())
         assert len(pod["spec"].get("hostname", "")) <= 63

@@ -19,24 +19,24 @@ KINDS = "jobs,cronjobs,pods,podtemplates,configmaps,services,serviceaccounts,rol
 
 
 @pytest.mark.parametrize("helm", ["helm3", "helm4"])
-def test_a_release_makes_on_a_cluster_what_the_same_config_makes_on_a_laptop(
-    helm: str, cluster: Cluster, release: Callable[..., Release], undisturbed: dict[str, list[str]]
+def test_a_release_produces_the_same_output_as_a_local_run(
+    helm: str, cluster: Cluster, make_release: Callable[..., Release], local_output: dict[str, list[str]]
 ) -> None:
-    mine = release(helm=getattr(kubernetes_tools, helm)())
-    before = _objects(mine)
-    notes = mine.install().stdout
-    code, words = mine.ended()
-    assert code == 0, f"{words}\n{mine.controller_log()}"
+    release = make_release(helm=getattr(kubernetes_tools, helm)())
+    before = _objects(release)
+    notes = release.install().stdout
+    code, message = release.wait_until_ended()
+    assert code == 0, f"{message}\n{release.controller_log()}"
 
-    assert mine.pipeline.tables() == undisturbed
+    assert release.pipeline.tables() == local_output
     assert 1 < cluster.peak("nvidia.com/gpu") <= 8
-    _reads_as_the_pipeline(mine)
-    _tells_how_it_went(mine)
-    _every_command_works(mine, notes)
+    _check_job_list(release)
+    _check_status(release)
+    _check_printed_commands(release, notes)
 
-    mine.uninstall()
-    assert cluster.wait(lambda: _objects(mine) == before, 20), _objects(mine) - before
-    assert mine.pipeline.tables() == undisturbed
+    release.uninstall()
+    assert cluster.wait(lambda: _objects(release) == before, 20), _objects(release) - before
+    assert release.pipeline.tables() == local_output
 
 
 def _objects(release: Release) -> set[str]:
@@ -44,7 +44,7 @@ def _objects(release: Release) -> set[str]:
     return {name for name in listed if "kube-root-ca" not in name and "store-credentials" not in name}
 
 
-def _reads_as_the_pipeline(release: Release) -> None:
+def _check_job_list(release: Release) -> None:
     columns = ("-L", "skutune.io/step,skutune.io/stage,skutune.io/attempt", "--sort-by=.metadata.creationTimestamp")
     table = release.kubectl("get", "jobs", "-l", "app.kubernetes.io/component=stage", *columns)
     stages = [line.split()[-2] for line in table.splitlines()[1:]]
@@ -52,7 +52,7 @@ def _reads_as_the_pipeline(release: Release) -> None:
     assert all("Complete" in line for line in table.splitlines()[1:]), table
 
 
-def _tells_how_it_went(release: Release) -> None:
+def _check_status(release: Release) -> None:
     text = release.status_text()
     assert "run sample: done (exit code 0)" in text
     assert re.search(r"^compose +done .* 100 %", text, re.MULTILINE), text
@@ -64,8 +64,8 @@ def _tells_how_it_went(release: Release) -> None:
     assert {"StageStarted", "StageCompleted", "RunCompleted"} <= reasons
 
 
-def _every_command_works(release: Release, notes: str) -> None:
-    """The commands that NOTES prints, but the last, which ends the release."""
+def _check_printed_commands(release: Release, notes: str) -> None:
+    """Run the commands in NOTES, except the last, which uninstalls the release."""
     commands = [line.strip() for line in notes.splitlines() if re.match(r"  (kubectl|helm) ", line)]
     assert len(commands) >= 6, notes
     tools = {"kubectl": str(kubernetes_tools.kubectl()), "helm": str(release.helm)}
@@ -79,9 +79,9 @@ def _every_command_works(release: Release, notes: str) -> None:
         assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
 
 
-def test_the_run_s_folder_tells_its_owner(release: Callable[..., Release]) -> None:
-    mine = release(values={"until": "ingest"})
-    mine.install()
-    code, words = mine.ended()
-    assert code == 0, f"{words}\n{mine.controller_log()}"
-    assert b"owner: shop/fall" in open_store(mine.store).get("sample/run.yaml")
+def test_the_runs_record_names_its_owner(make_release: Callable[..., Release]) -> None:
+    release = make_release(values={"until": "ingest"})
+    release.install()
+    code, message = release.wait_until_ended()
+    assert code == 0, f"{message}\n{release.controller_log()}"
+    assert b"owner: shop/fall" in open_store(release.store).get("sample/run.yaml")

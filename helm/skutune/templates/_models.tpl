@@ -1,12 +1,12 @@
-{{/* Where the models come from. */}}
+{{/* The sources of the models. */}}
 
-{{/* JSON list: roles whose model the stage `models` mirrors from a hub: neither scripted, nor a folder, nor in S3, and needed. */}}
+{{/* JSON list: roles whose model the stage `models` mirrors from the hub, which are those that are needed and not scripted, local or in S3. */}}
 {{- define "skutune.models.hub" -}}
 {{- $trains := has .Values.until (list "" "finetune" "evaluate" "report") -}}
 {{- $roles := list -}}
 {{- range $role, $model := .Values.config.models -}}{{- if $model -}}
-  {{- $elsewhere := regexMatch "^(s3://|/|\\.|~)" $model.name -}}
-  {{- if not (or $elsewhere (eq (get $model "engine") "scripted") (and (has $role (list "base" "judge")) (not $trains))) -}}
+  {{- $isPath := regexMatch "^(s3://|/|\\.|~)" $model.name -}}
+  {{- if not (or $isPath (eq (get $model "engine") "scripted") (and (has $role (list "base" "judge")) (not $trains))) -}}
     {{- $roles = append $roles $role -}}
   {{- end -}}
 {{- end -}}{{- end -}}

@@ -1,6 +1,6 @@
 {{/* Names and labels. */}}
 
-{{/* Name of everything of a release: at most 52 characters, which is what a CronJob may have; cut names keep apart by a hash. */}}
+{{/* Base name of a release's objects: at most 52 characters, the limit of a CronJob's name. Truncated names get a hash. */}}
 {{- define "skutune.fullname" -}}
 {{- $name := printf "%s-skutune" .Release.Name -}}
 {{- if contains "skutune" .Release.Name -}}{{- $name = .Release.Name -}}{{- end -}}
@@ -20,7 +20,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{/* Labels that select the pods of a component. Takes: root, component. */}}
+{{/* Selector labels of a component's pods. Arguments: root, component. */}}
 {{- define "skutune.selector" -}}
 app.kubernetes.io/name: skutune
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -35,7 +35,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- .Values.serviceAccounts.stages.name | default (printf "%s-stages" (include "skutune.fullname" .)) -}}
 {{- end -}}
 
-{{/* Reference of a container image. Takes: root, image. */}}
+{{/* Reference of a container image. Arguments: root, image. */}}
 {{- define "skutune.image" -}}
 {{- $image := index .root.Values.images .image -}}
 {{- $repository := printf "%s/%s" (trimSuffix "/" .root.Values.images.registry) ($image.repository | default (printf "skutune-%s" .image)) -}}
@@ -47,8 +47,8 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
 {{/*
-Name of a stage's PodTemplate, with a hash of what it says: helm changes a Job before it changes PodTemplates, and a controller
-that starts in between must not take one that is about to change. Takes: root, stage, text (the pod template, rendered).
+Name of a stage's PodTemplate, with a hash of its content: helm updates Jobs before PodTemplates, and a controller that starts in
+between must not read an outdated template. Arguments: root, stage, text (the rendered pod template).
 */}}
 {{- define "skutune.stage.template" -}}
 {{- $hash := .text | fromYaml | toJson | sha256sum | trunc 8 -}}
@@ -56,8 +56,8 @@ that starts in between must not take one that is about to change. Takes: root, s
 {{- end -}}
 
 {{/*
-Name of the controller's Job: another pod, config, stage template (the file has their names) or `rerun` gives another one, and so
-another run. Hashes are taken of parsed documents, since two versions of helm print the same one differently.
+Name of the controller's Job, with a hash of its pod template, its config (which names the stage templates) and `rerun`, so that a
+change of any of them starts a new Job. Parsed documents are hashed, because helm versions format the same YAML differently.
 */}}
 {{- define "skutune.job" -}}
 {{- $pod := include "skutune.controller.podTemplate" . | fromYaml -}}

@@ -1,8 +1,8 @@
-{{/* What each stage has: `stages.<name>` over `defaults` over files/stages.yaml. */}}
+{{/* Settings of the stages: `stages.<name>` over `defaults` over files/stages.yaml. */}}
 
 {{/*
-JSON: a map from each stage's name to its row of the table with the settings resolved. Own loops instead of mergeOverwrite,
-which takes a 0 or an empty list for "not said".
+JSON: maps each stage's name to its row of the table with resolved settings. It loops instead of using mergeOverwrite, which treats
+0 and empty lists as unset.
 */}}
 {{- define "skutune.plan" -}}
 {{- $root := . -}}
@@ -27,17 +27,17 @@ which takes a 0 or an empty list for "not said".
 {{- $plan | toJson -}}
 {{- end -}}
 
-{{/* Devices of one pod: what the stage says, else what its program can use of the budget. */}}
+{{/* Devices per pod: the stage's setting, else its default, capped by the budget. */}}
 {{- define "skutune.plan.devices" -}}
-{{- $said := get .own "devices" -}}
-{{- if or (kindIs "invalid" $said) (kindIs "string" $said) -}}
+{{- $devices := get .own "devices" -}}
+{{- if or (kindIs "invalid" $devices) (kindIs "string" $devices) -}}
 {{- min (int .stage.devices) (int .root.Values.gpu.devices) -}}
 {{- else -}}
-{{- int $said -}}
+{{- int $devices -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Pods at most: a fit stage has one task; a map stage as many as devices allow. */}}
+{{/* Maximum number of pods: 1 for a fit stage, as many as the devices allow for a map stage. */}}
 {{- define "skutune.plan.shards" -}}
 {{- if ne .stage.kind "map" -}}
 1
@@ -51,18 +51,18 @@ which takes a 0 or an empty list for "not said".
 {{- end -}}
 
 {{/*
-JSON of requests and limits: the table's room for so many devices, under `defaults.resources`, under the stage's own. Memory is
-limited to what is requested where nothing else is said, so that a pod that grows ends alone and not with its neighbours.
+JSON of requests and limits: the stage's own over `defaults.resources` over the table's, scaled by the devices. The default memory
+limit is the request, so that a pod that exceeds it is OOM-killed without affecting other pods on its node.
 */}}
 {{- define "skutune.plan.resources" -}}
-{{- $room := .stage.withoutDevices -}}
+{{- $resources := .stage.withoutDevices -}}
 {{- $scale := 1 -}}
-{{- if .devices -}}{{- $room = .stage.eachDevice -}}{{- $scale = .devices -}}{{- end -}}
-{{- $requests := dict "cpu" (mul (int $room.cpu) $scale | toString) "memory" (printf "%dGi" (mul (int $room.memory) $scale)) "ephemeral-storage" (printf "%dGi" (int $room.disk)) -}}
+{{- if .devices -}}{{- $resources = .stage.eachDevice -}}{{- $scale = .devices -}}{{- end -}}
+{{- $requests := dict "cpu" (mul (int $resources.cpu) $scale | toString) "memory" (printf "%dGi" (mul (int $resources.memory) $scale)) "ephemeral-storage" (printf "%dGi" (int $resources.disk)) -}}
 {{- $limits := dict -}}
-{{- range $said := list .root.Values.defaults.resources (get .own "resources" | default dict) -}}
-  {{- range $key, $value := (get $said "requests" | default dict) -}}{{- $_ := set $requests $key ($value | toString) -}}{{- end -}}
-  {{- range $key, $value := (get $said "limits" | default dict) -}}{{- $_ := set $limits $key ($value | toString) -}}{{- end -}}
+{{- range $override := list .root.Values.defaults.resources (get .own "resources" | default dict) -}}
+  {{- range $key, $value := (get $override "requests" | default dict) -}}{{- $_ := set $requests $key ($value | toString) -}}{{- end -}}
+  {{- range $key, $value := (get $override "limits" | default dict) -}}{{- $_ := set $limits $key ($value | toString) -}}{{- end -}}
 {{- end -}}
 {{- if not (hasKey $limits "memory") -}}{{- $_ := set $limits "memory" $requests.memory -}}{{- end -}}
 {{- if .devices -}}
@@ -72,7 +72,7 @@ limited to what is requested where nothing else is said, so that a pod that grow
 {{- dict "requests" $requests "limits" $limits | toJson -}}
 {{- end -}}
 
-{{/* JSON of {value}: a stage's own selector, tolerations or affinity holds alone; else those of `defaults` and, with devices, of `gpu`. */}}
+{{/* JSON of {value}: the stage's own selector, tolerations or affinity; else those of `defaults` and, with devices, of `gpu`. */}}
 {{- define "skutune.plan.placement" -}}
 {{- $own := get .own .key -}}
 {{- $default := index .root.Values.defaults .key -}}

@@ -1,8 +1,8 @@
-{{/* What all pods share: where they reach the store, folders to write to, security. */}}
+{{/* Parts of all pods: access to the store, writable folders, security. */}}
 
 {{/*
-JSON list of environment variables, each name once: what is said later holds. A name that is there twice is a fault for
-server-side apply. Takes: a list of lists.
+JSON list of environment variables with unique names, as server-side apply requires; later entries override earlier ones. Argument:
+a list of lists.
 */}}
 {{- define "skutune.env.unique" -}}
 {{- $names := list -}}
@@ -18,7 +18,7 @@ server-side apply. Takes: a list of lists.
 {{- $unique | toJson -}}
 {{- end -}}
 
-{{/* YAML list: folders of the process, and how boto3 reaches the store. */}}
+{{/* YAML list: writable folders, and the settings of boto3. */}}
 {{- define "skutune.env.common" -}}
 {{- $store := .Values.store -}}
 - {name: HOME, value: /home/skutune}
@@ -44,12 +44,12 @@ server-side apply. Takes: a list of lists.
 {{- end }}
 {{- end -}}
 
-{{/* Whether there is a private authority's certificate. */}}
+{{/* Non-empty if there is a CA bundle. */}}
 {{- define "skutune.ca" -}}
 {{- with .Values.store.caBundle -}}{{- .configMap | default .secret -}}{{- end -}}
 {{- end -}}
 
-{{/* YAML list of volumes of every pod. */}}
+{{/* YAML list: volumes of every pod. */}}
 {{- define "skutune.volumes.common" -}}
 - {name: home, emptyDir: {}}
 - {name: tmp, emptyDir: {}}
@@ -62,7 +62,7 @@ server-side apply. Takes: a list of lists.
 {{- end }}
 {{- end -}}
 
-{{/* YAML list of volume mounts of every pod. */}}
+{{/* YAML list: volume mounts of every pod. */}}
 {{- define "skutune.mounts.common" -}}
 - {name: home, mountPath: /home/skutune}
 - {name: tmp, mountPath: /tmp}
@@ -71,18 +71,18 @@ server-side apply. Takes: a list of lists.
 {{- end }}
 {{- end -}}
 
-{{/* Annotations by which autoscalers leave a pod alone: each that goes for the sake of order costs a part of the work. */}}
+{{/* Annotations that exempt a pod from voluntary disruption by autoscalers. */}}
 {{- define "skutune.undisrupted" -}}
 karpenter.sh/do-not-disrupt: "true"
 cluster-autoscaler.kubernetes.io/safe-to-evict: "false"
 {{- end -}}
 
-{{/* Fields of every pod's spec, but for the ServiceAccount. Takes: root, priorityClassName. */}}
+{{/* Fields of every pod's spec except the ServiceAccount. Arguments: root, priorityClassName. */}}
 {{- define "skutune.pod.common" -}}
 enableServiceLinks: false
 restartPolicy: Never
-# The kernel keeps SIGTERM from a first process that has no handler yet: told to stop in its first second, a program would
-# wait out its grace period and be killed, which counts as a failure. So the first process is the pod's own.
+# The kernel ignores SIGTERM for PID 1 without a handler: a worker that is stopped while it starts would run out its grace
+# period and be killed, which counts as a failure. With a shared process namespace, the pause container is PID 1.
 shareProcessNamespace: true
 {{- with .root.Values.images.pullSecrets }}
 imagePullSecrets:
@@ -97,7 +97,7 @@ securityContext:
   {{- toYaml .root.Values.security.podSecurityContext | nindent 2 }}
 {{- end -}}
 
-{{/* Fields of every container. Takes: root, image. */}}
+{{/* Fields of every container. Arguments: root, image. */}}
 {{- define "skutune.container.common" -}}
 image: {{ include "skutune.image" . | quote }}
 imagePullPolicy: {{ .root.Values.images.pullPolicy }}

@@ -1,4 +1,4 @@
-"""The Dockerfiles: what a cluster may rely on, read from the files themselves."""
+"""Properties of the Dockerfiles that clusters rely on."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ IMAGES = ("controller", "generate", "train")
 
 
 def dockerfile(image: str) -> str:
-    """Its text, with continued lines joined and comments left away."""
+    """The text of a Dockerfile, with continued lines joined and without comments."""
     text = (ROOT / "images" / image / "Dockerfile").read_text()
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     return "\n".join(lines).replace("\\\n", " ")
 
 
 def final_stage(image: str) -> list[tuple[str, str]]:
-    """Instruction and arguments of the stage that becomes the image."""
+    """Instructions and arguments of the final stage."""
     last = re.split(r"^FROM ", dockerfile(image), flags=re.M)[-1].splitlines()[1:]
     return [tuple(line.split(None, 1)) for line in last if line.strip()]  # type: ignore[misc]
 
@@ -37,35 +37,35 @@ def test_a_dockerfile_passes_the_linter(image: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_linter_would_find_a_fault(tmp_path: Path) -> None:
+def test_the_linter_finds_violations(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM python\nRUN cd /tmp && pip install torch\n")
     done = subprocess.run([Path(sys.executable).with_name("hadolint"), tmp_path / "Dockerfile"], capture_output=True)
     assert done.returncode != 0
     assert b"DL3006" in done.stdout
 
 
-def test_there_is_an_image_for_every_stage() -> None:
+def test_every_stage_has_an_image() -> None:
     assert {stage.image for stage in graph.CLUSTER_STAGES.values()} == set(IMAGES)
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_an_image_runs_as_a_numbered_user_that_is_not_root(image: str) -> None:
-    """A name would keep `runAsNonRoot` from knowing whether it is root."""
+def test_an_image_runs_as_a_numeric_non_root_user(image: str) -> None:
+    """`runAsNonRoot` cannot verify a user name."""
     users = [arguments for instruction, arguments in final_stage(image) if instruction == "USER"]
     assert users
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1])
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_nothing_runs_in_the_stage_that_becomes_the_image(image: str) -> None:
-    """So no build tool, no package cache and no secret can be left in it."""
+def test_the_final_stage_runs_no_commands(image: str) -> None:
+    """So that no build tool, package cache or secret is left in the image."""
     assert {instruction for instruction, _ in final_stage(image)} <= {
         "ARG", "ENV", "LABEL", "COPY", "USER", "WORKDIR", "ENTRYPOINT", "CMD",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_code_comes_in_a_layer_after_the_dependencies(image: str) -> None:
+def test_the_code_is_in_a_layer_after_the_dependencies(image: str) -> None:
     copied = [arguments for instruction, arguments in final_stage(image) if instruction == "COPY"]
     assert copied[0].startswith("--from=dependencies ")
     assert copied[-1].startswith("--from=package ")
@@ -74,14 +74,14 @@ def test_code_comes_in_a_layer_after_the_dependencies(image: str) -> None:
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_an_image_says_what_it_is(image: str) -> None:
+def test_an_image_has_oci_labels(image: str) -> None:
     labels = " ".join(arguments for instruction, arguments in final_stage(image) if instruction == "LABEL")
     for label in ("title", "description", "licenses", "version", "revision", "base.name"):
         assert f"org.opencontainers.image.{label}=" in labels
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_the_base_is_named_with_a_version_and_can_be_replaced(image: str) -> None:
+def test_the_base_image_has_a_version_and_can_be_replaced(image: str) -> None:
     base = re.search(r"^ARG BASE_IMAGE=(\S+)", dockerfile(image), flags=re.M)
     assert base is not None
     assert re.fullmatch(r"[^:]+:.*\d+\.\d+.*", base[1])
@@ -89,7 +89,7 @@ def test_the_base_is_named_with_a_version_and_can_be_replaced(image: str) -> Non
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_what_is_copied_into_a_build_is_there_and_not_ignored(image: str) -> None:
+def test_copied_files_exist_and_are_not_ignored(image: str) -> None:
     allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     copies = re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile(image), flags=re.M)
     sources = [source for line in copies for source in line.split()]
@@ -100,7 +100,7 @@ def test_what_is_copied_into_a_build_is_there_and_not_ignored(image: str) -> Non
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_packages_are_pinned_by_a_file_of_constraints(image: str) -> None:
+def test_packages_are_pinned_by_a_constraints_file(image: str) -> None:
     text = dockerfile(image)
     default = re.search(r"^ARG CONSTRAINTS=(\S+)", text, flags=re.M)
     assert default is not None
@@ -124,19 +124,19 @@ def test_every_requirement_of_an_image_on_a_cpu_is_pinned_exactly() -> None:
 
 
 def normalized(requirement: str) -> str:
-    """The bare name of a requirement, as the index writes it."""
+    """The normalized package name of a requirement."""
     return re.split(r"[^A-Za-z0-9._-]", requirement.strip())[0].lower().replace("_", "-")
 
 
 def extras_of(image: str) -> list[list[str]]:
-    """The extras that each call of requirements.py in a Dockerfile asks for, by default where it is an argument."""
+    """The extras of each call of requirements.py in a Dockerfile, with the default of the build argument."""
     text = dockerfile(image)
     default = re.search(r'^ARG EXTRAS="([a-z0-9 ]+)"$', text, re.MULTILINE)
     asked = re.findall(r"requirements\.py ((?:[a-z0-9]+ )+|\$\{EXTRAS\} )>", text)
     return [(default[1] if default and "$" in extras else extras).split() for extras in asked]
 
 
-def test_only_images_of_torch_stages_hold_torch() -> None:
+def test_only_images_of_torch_stages_contain_torch() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     holding = {
         image
@@ -147,7 +147,7 @@ def test_only_images_of_torch_stages_hold_torch() -> None:
     assert holding == {"generate", "train"}
 
 
-def test_the_requirements_of_extras_come_with_those_of_the_package() -> None:
+def test_the_requirements_of_extras_include_the_packages() -> None:
     project = {
         "dependencies": ["pyyaml>=6"],
         "optional-dependencies": {
@@ -162,7 +162,7 @@ def test_the_requirements_of_extras_come_with_those_of_the_package() -> None:
         list(requirements.requirements(project, ["nothing"]))
 
 
-def test_what_a_base_brings_is_kept_as_it_is() -> None:
+def test_installed_packages_are_pinned() -> None:
     kept = list(requirements.kept(("pytest",)))
     assert f"pytest=={pytest.__version__}" in kept
     assert list(requirements.kept(("no-such-package",))) == []

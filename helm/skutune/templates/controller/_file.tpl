@@ -1,6 +1,6 @@
 {{/*
-The file that `skutune controller` reads: the run's config, and how each stage is placed. The config is written as JSON, which is
-YAML to every reader; helm's own YAML leaves texts like = or 1_000 bare, which Python takes for something else.
+The input of `skutune controller`: the run's config and the plan of each stage. The config is written as JSON, because helm's YAML
+output leaves strings like = or 1_000 unquoted, which Python's YAML parser does not read as strings.
 */}}
 {{- define "skutune.controller.file" -}}
 {{- $root := . -}}

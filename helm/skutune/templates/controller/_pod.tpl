@@ -1,12 +1,12 @@
 {{/* The controller's pod. */}}
 
-{{/* YAML list: who the controller is, from its own labels; the Job owns all that it makes. */}}
+{{/* YAML list: the controller's identity, from its pod's labels. Its Job owns all objects that it creates. */}}
 {{- define "skutune.controller.env" -}}
 - {name: SKUTUNE_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
 - {name: SKUTUNE_POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
 - {name: SKUTUNE_JOB_NAME, valueFrom: {fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/job-name']"}}}
 - {name: SKUTUNE_JOB_UID, valueFrom: {fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/controller-uid']"}}}
-# Its few threads need no heap each.
+# One malloc arena is enough for its few threads and saves memory.
 - {name: MALLOC_ARENA_MAX, value: "1"}
 {{- end -}}
 
@@ -17,8 +17,8 @@ metadata:
     {{- merge (dict) (include "skutune.selector" (dict "root" . "component" "controller") | fromYaml) .Values.podLabels | toYaml | nindent 4 }}
   annotations:
     {{- $scrape := dict "prometheus.io/scrape" "true" "prometheus.io/port" "9090" "prometheus.io/path" "/metrics" }}
-    {{- $stay := include "skutune.undisrupted" . | fromYaml }}
-    {{- merge (dict) .Values.podAnnotations (ternary $scrape (dict) $controller.metricsAnnotations) $stay | toYaml | nindent 4 }}
+    {{- $undisrupted := include "skutune.undisrupted" . | fromYaml }}
+    {{- merge (dict) .Values.podAnnotations (ternary $scrape (dict) $controller.metricsAnnotations) $undisrupted | toYaml | nindent 4 }}
 spec:
   {{- include "skutune.pod.common" (dict "root" . "priorityClassName" "") | nindent 2 }}
   serviceAccountName: {{ include "skutune.serviceAccount.controller" . }}
@@ -68,8 +68,8 @@ spec:
 {{- end -}}
 
 {{/*
-The Job's spec. An eviction is no failure; neither is being told to stop: the next pod goes on. An exit code that says who must
-act ends the Job with that code at once. No TTL: the Job owns all stage Jobs, and they would go with it.
+The Job's spec. Evictions and SIGTERM (143) do not count as failures: the next pod resumes. The other documented exit codes fail the
+Job at once. There is no TTL, because the Job owns all stage Jobs and they would be deleted with it.
 */}}
 {{- define "skutune.controller.jobSpec" -}}
 backoffLimit: 3

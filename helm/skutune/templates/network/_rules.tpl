@@ -1,6 +1,6 @@
-{{/* Egress rules, each a list item. */}}
+{{/* Egress rules, as list items. */}}
 
-{{/* Connections to some ports of some peers. Takes: peers (ports, to), protocols. */}}
+{{/* Egress to ports of peers. Arguments: peers (ports, to), protocols. */}}
 {{- define "skutune.egress" -}}
 - ports:
   {{- range $port := .peers.ports }}
@@ -14,14 +14,14 @@
   {{- end }}
 {{- end -}}
 
-{{/* The port of a URL: what it says, else its scheme's; 443 where there is none. */}}
+{{/* The port of a URL, by default that of its scheme; 443 for an empty URL. */}}
 {{- define "skutune.port" -}}
 {{- $url := urlParse (. | default "https://any") -}}
 {{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
 {{- $port | default (ternary "80" "443" (eq $url.scheme "http")) -}}
 {{- end -}}
 
-{{/* What every pod may reach: DNS, the store, and what gives a workload identity its tokens. */}}
+{{/* Egress of every pod: DNS, the store, and the token endpoints of workload identity. */}}
 {{- define "skutune.egress.common" -}}
 {{- $policy := .Values.networkPolicy -}}
 {{ include "skutune.egress" (dict "peers" $policy.dns "protocols" (list "UDP" "TCP")) }}

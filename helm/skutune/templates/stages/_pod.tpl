@@ -1,6 +1,6 @@
-{{/* The pod of a stage. All take: root, stage (a row of the plan). */}}
+{{/* The pod of a stage. All templates take: root, stage (a row of the plan). */}}
 
-{{/* JSON list: the program; with more devices or pods of one training, how many train and where they meet. */}}
+{{/* JSON list: the worker's command, with the topology and rendezvous address of a distributed training. */}}
 {{- define "skutune.stage.command" -}}
 {{- $nodes := int .stage.settings.nodes -}}
 {{- $shard := ternary "$(JOB_COMPLETION_INDEX)" "0" (eq .stage.kind "map") -}}
@@ -15,7 +15,7 @@
 {{- $command | toJson -}}
 {{- end -}}
 
-{{/* Whether several processes train one model. */}}
+{{/* Non-empty if the training is distributed over several processes. */}}
 {{- define "skutune.stage.distributed" -}}
 {{- if and (eq .stage.name "finetune") (or (gt (int .stage.settings.devices) 1) (gt (int .stage.settings.nodes) 1)) -}}yes{{- end -}}
 {{- end -}}
@@ -24,7 +24,7 @@
 {{- printf "%s-finetune" (include "skutune.fullname" .) -}}
 {{- end -}}
 
-{{/* Labels of a stage that do not depend on the run. The queue's is for the Job: the controller takes it there, off the pods. */}}
+{{/* Labels of a stage that do not depend on the run. The controller moves the queue's label from the pods to the Job. */}}
 {{- define "skutune.stage.labels" -}}
 {{ include "skutune.selector" (dict "root" .root "component" "stage") }}
 skutune.io/stage: {{ .stage.name }}
@@ -34,17 +34,17 @@ kueue.x-k8s.io/queue-name: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
-{{/* Whether the stage's program loads models, and so needs /dev/shm. */}}
-{{- define "skutune.stage.heavy" -}}
+{{/* Non-empty if the stage loads models, and needs /dev/shm. */}}
+{{- define "skutune.stage.loadsModels" -}}
 {{- if ne .stage.image "controller" -}}yes{{- end -}}
 {{- end -}}
 
-{{/* Whether the stage's pods mount the image with models: those that load one, and the stage that looks which there are. */}}
+{{/* Non-empty if the stage's pods mount the image volume: those that load models, and the stage `models`. */}}
 {{- define "skutune.stage.imageVolume" -}}
-{{- if and (eq .root.Values.cache.type "image") (or (include "skutune.stage.heavy" .) (eq .stage.name "models")) -}}yes{{- end -}}
+{{- if and (eq .root.Values.cache.type "image") (or (include "skutune.stage.loadsModels" .) (eq .stage.name "models")) -}}yes{{- end -}}
 {{- end -}}
 
-{{/* YAML list of a stage's own environment variables. Only the stage `models` may ask a hub, and only it has the token. */}}
+{{/* YAML list: a stage's own environment variables. Only the stage `models` may access the hub and has its token. */}}
 {{- define "skutune.stage.env" -}}
 {{- $hub := .root.Values.hub -}}
 {{- $settings := .stage.settings -}}
@@ -61,11 +61,11 @@ kueue.x-k8s.io/queue-name: {{ . | quote }}
 {{- else }}
 - {name: HF_HUB_OFFLINE, value: "1"}
 {{- end }}
-{{- if include "skutune.stage.heavy" . }}
+{{- if include "skutune.stage.loadsModels" . }}
 {{- if $settings.devices }}
 - {name: SKUTUNE_DEVICES, value: {{ ternary (int64 $settings.devices) 0 .root.Values.gpu.check | quote }}}
 {{- else }}
-{{- /* Images built for GPUs ask the runtime for all of the node's; without a request, none are this pod's. */}}
+{{- /* GPU images request all GPUs of the node from the container runtime by default. */}}
 - {name: NVIDIA_VISIBLE_DEVICES, value: void}
 {{- end }}
 - {name: XDG_CACHE_HOME, value: /cache}
@@ -76,7 +76,7 @@ kueue.x-k8s.io/queue-name: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
-{{/* Threads of one process: the pod's cores, shared by the processes of a training. */}}
+{{/* Threads per process: the pod's cores divided by the processes of a training. */}}
 {{- define "skutune.stage.threads" -}}
 {{- $cores := include "skutune.cores" .stage.settings.resources.requests.cpu | int -}}
 {{- $processes := 1 -}}
@@ -84,7 +84,7 @@ kueue.x-k8s.io/queue-name: {{ . | quote }}
 {{- max 1 (div $cores $processes) -}}
 {{- end -}}
 
-{{/* YAML list of a stage's own volumes. */}}
+{{/* YAML list: a stage's own volumes. */}}
 {{- define "skutune.stage.volumes" -}}
 {{- $cache := .root.Values.cache -}}
 {{- if eq $cache.type "pvc" }}
@@ -95,23 +95,23 @@ kueue.x-k8s.io/queue-name: {{ . | quote }}
 {{- if include "skutune.stage.imageVolume" . }}
 - {name: models, image: {reference: {{ $cache.image.reference | quote }}, pullPolicy: {{ $cache.image.pullPolicy }}}}
 {{- end }}
-{{- if include "skutune.stage.heavy" . }}
+{{- if include "skutune.stage.loadsModels" . }}
 - {name: shm, emptyDir: {medium: Memory, sizeLimit: {{ .stage.settings.shmSize | default .root.Values.shm.size | quote }}}}
 {{- end }}
 {{- end -}}
 
-{{/* YAML list of a stage's own volume mounts. */}}
+{{/* YAML list: a stage's own volume mounts. */}}
 {{- define "skutune.stage.mounts" -}}
 - {name: cache, mountPath: /cache}
 {{- if include "skutune.stage.imageVolume" . }}
 - {name: models, mountPath: {{ .root.Values.cache.image.mountPath | quote }}, readOnly: true}
 {{- end }}
-{{- if include "skutune.stage.heavy" . }}
+{{- if include "skutune.stage.loadsModels" . }}
 - {name: shm, mountPath: /dev/shm}
 {{- end }}
 {{- end -}}
 
-{{/* Metadata and spec of the pod, complete but for SKUTUNE_TASK and SKUTUNE_JOB, which the controller puts first into `env`. */}}
+{{/* Metadata and spec of the pod, without SKUTUNE_TASK and SKUTUNE_JOB, which the controller prepends to `env`. */}}
 {{- define "skutune.stage.podTemplate" -}}
 {{- $root := .root -}}
 {{- $settings := .stage.settings -}}
@@ -119,8 +119,8 @@ metadata:
   labels:
     {{- merge (dict) (include "skutune.stage.labels" . | fromYaml) $root.Values.podLabels | toYaml | nindent 4 }}
   annotations:
-    {{- $stay := include "skutune.undisrupted" $root | fromYaml }}
-    {{- merge (dict) ($settings.podAnnotations | default dict) $root.Values.podAnnotations $stay | toYaml | nindent 4 }}
+    {{- $undisrupted := include "skutune.undisrupted" $root | fromYaml }}
+    {{- merge (dict) ($settings.podAnnotations | default dict) $root.Values.podAnnotations $undisrupted | toYaml | nindent 4 }}
 spec:
   {{- include "skutune.pod.common" (dict "root" $root "priorityClassName" $settings.priorityClassName) | nindent 2 }}
   serviceAccountName: {{ include "skutune.serviceAccount.stages" $root }}

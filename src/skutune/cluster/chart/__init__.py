@@ -1,1 +1,1 @@
-"""What the Helm chart takes from the program: the schema of its values, defaults, and tables of its README."""
+"""The generated parts of the Helm chart: the schema of its values, the defaults, and the tables of its README."""

@@ -1,7 +1,7 @@
-"""What a stage asks of a cluster before anybody says otherwise: devices, processors, memory, disk.
+"""Default resources of each stage: devices, CPU, memory, disk.
 
-The chart's templates read this as `files/stages.yaml`. The figures are room to begin with, for models of 7 to 8 billion
-parameters on a GPU each.
+The chart's templates read them from `files/stages.yaml`. They are starting values for models of 7 to 8 billion
+parameters on one GPU each.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 from skutune.pipeline.graph import CLUSTER_STAGES, Stage
 
 CPU_SHARDS = 4
-"""Pods of a map stage that has no devices."""
+"""Default number of pods of a map stage without devices."""
 
 FINETUNE_DEVICES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class DefaultResources:
-    """CPU in cores, memory and local disk in GiB, of one pod, or for each of its devices (but for the disk)."""
+    """CPU in cores, memory and local disk in GiB, per pod. On GPUs, CPU and memory are per device."""
 
     cpu: int
     memory: int
@@ -27,7 +27,7 @@ class DefaultResources:
 
 
 _SMALL = DefaultResources(cpu=1, memory=4, disk=10)
-_MIRROR = DefaultResources(cpu=1, memory=2, disk=20)  # weights pass through the disk, file by file
+_MIRROR = DefaultResources(cpu=1, memory=2, disk=20)  # each file of the weights is downloaded to disk before the upload
 _ON_GPU = {
     "generate": DefaultResources(cpu=4, memory=24, disk=60),
     "train": DefaultResources(cpu=4, memory=32, disk=80),
@@ -36,7 +36,7 @@ _ON_CPU = DefaultResources(cpu=2, memory=8, disk=20)
 
 
 def table() -> list[dict[str, Any]]:
-    """Every stage of a cluster's run in order, as the templates read it."""
+    """The stages of a cluster run, in order, in the format of the templates."""
     return [_row(stage) for stage in CLUSTER_STAGES.values()]
 
 

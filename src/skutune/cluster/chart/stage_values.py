@@ -1,6 +1,6 @@
-"""The chart's values for stages: what every stage has, and what one of them may say otherwise.
+"""Values models of the stages: the defaults of all stages, and the overrides per stage.
 
-A stage takes a setting from `stages.<name>`, else from `defaults`, else from the table in `default_resources`.
+A setting is taken from `stages.<name>`, else from `defaults`, else from the table in `default_resources`.
 """
 
 from __future__ import annotations
@@ -15,65 +15,65 @@ from skutune.pipeline.graph import CLUSTER_STAGES
 
 
 class ValuesModel(BaseModel):
-    """A part of the values: camelCase outside, strict about its keys."""
+    """A section of the values. Keys are camelCase in YAML; unknown keys are rejected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
 
 class RetryLimits(ValuesModel):
-    """How often a stage is tried, and how long it may take."""
+    """Retry limits and timeouts of a stage."""
 
-    attempts: int = Field(3, ge=1, description="Jobs before the stage fails.")
-    retries: int = Field(2, ge=0, description="Pods that may fail for each index of a Job before the index does.")
-    disruptions: int = Field(20, ge=0, description="Evictions of one attempt's pods before the stage fails.")
+    attempts: int = Field(3, ge=1, description="Maximum number of attempts (Jobs) before the stage fails.")
+    retries: int = Field(2, ge=0, description="Pod failures per Job index before the index fails.")
+    disruptions: int = Field(20, ge=0, description="Pod evictions per attempt before the stage fails.")
     queued_seconds: int = Field(
-        21600, ge=0, description="Longest wait for a place: unschedulable, over quota, not admitted by Kueue."
+        21600, ge=0, description="Timeout for pods that are unschedulable, over quota or not admitted by Kueue."
     )
     starting_seconds: int = Field(
-        1800, ge=0, description="Longest time from a place on a node to a running program: images are large."
+        1800, ge=0, description="Timeout from scheduling to a running container, including the image pull."
     )
-    running_seconds: int = Field(0, ge=0, description="Longest time that an attempt runs. 0: no limit.")
+    running_seconds: int = Field(0, ge=0, description="Maximum running time of an attempt. 0: no limit.")
     stalled_seconds: int = Field(
-        7200, ge=0, description="Longest time without progress in the store before the attempt is ended. 0: no limit."
+        7200, ge=0, description="Maximum time without progress in the store before the attempt is ended. 0: no limit."
     )
     watchdog_seconds: int = Field(
-        600, ge=0, description="Longest time without progress before a worker ends itself and is replaced. 0: never."
+        600, ge=0, description="Maximum time without progress before a worker exits and is replaced. 0: no limit."
     )
 
 
 class Pods(ValuesModel):
-    """What a stage's pods ask of the cluster."""
+    """Resources and placement of a stage's pods."""
 
     resources: dict[str, Any] = Field(
-        {}, description="Requests and limits, merged over the stage's own. Devices are not written here."
+        {}, description="Requests and limits, merged over the stage's defaults. Set devices with `devices`, not here."
     )
-    node_selector: dict[str, str] = Field({}, description="Labels of the nodes.")
+    node_selector: dict[str, str] = Field({}, description="Node selector.")
     tolerations: list[dict[str, Any]] = Field([], description="Tolerations.")
     affinity: dict[str, Any] = Field({}, description="Affinity.")
-    termination_grace_period_seconds: int = Field(120, ge=1, description="Time to finish when told to stop.")
-    priority_class_name: str = Field("", description="PriorityClass; empty: the release's.")
-    pod_annotations: dict[str, str] = Field({}, description="Further annotations.")
-    extra_env: list[dict[str, Any]] = Field([], description="Further environment variables.")
-    extra_volumes: list[dict[str, Any]] = Field([], description="Further volumes.")
-    extra_volume_mounts: list[dict[str, Any]] = Field([], description="Further volume mounts.")
+    termination_grace_period_seconds: int = Field(120, ge=1, description="Grace period after SIGTERM.")
+    priority_class_name: str = Field("", description="PriorityClass. Empty: the release's.")
+    pod_annotations: dict[str, str] = Field({}, description="Additional annotations.")
+    extra_env: list[dict[str, Any]] = Field([], description="Additional environment variables.")
+    extra_volumes: list[dict[str, Any]] = Field([], description="Additional volumes.")
+    extra_volume_mounts: list[dict[str, Any]] = Field([], description="Additional volume mounts.")
 
 
 class Defaults(RetryLimits, Pods):
-    """What every stage has unless it says otherwise."""
+    """Settings of all stages, unless a stage overrides them."""
 
     shards: int | None = Field(
         None,
         ge=1,
-        description="Pods of a map stage at most. Default: gpu.devices over the devices of a pod; 4 without devices.",
+        description="Maximum pods of a map stage. Default: gpu.devices divided by the devices per pod; 4 on CPUs.",
     )
 
 
 def _optional(source: type[ValuesModel]) -> dict[str, Any]:
-    """The fields of a part, each with nothing as its default: what is not said is taken from `defaults`."""
+    """The fields of a section with the default None: an unset field is taken from `defaults`."""
     fields: dict[str, Any] = {}
     for name, field in source.model_fields.items():
-        kind: Any = field.annotation
-        fields[name] = (kind | None, Field(None, description=field.description, **_limits(field.metadata)))
+        annotation: Any = field.annotation
+        fields[name] = (annotation | None, Field(None, description=field.description, **_limits(field.metadata)))
     return fields
 
 
@@ -84,22 +84,24 @@ def _limits(metadata: list[Any]) -> dict[str, Any]:
 
 
 @cache
-def _stage_model(loads_models: bool, is_map: bool, trains_together: bool) -> type[ValuesModel]:
-    """The settings of stages of a kind: devices where a program can use them, shards where the work is dealt out."""
+def _stage_model(loads_models: bool, is_map: bool, is_distributed: bool) -> type[ValuesModel]:
+    """The settings of one kind of stage: `devices` if it loads models, `shards` if it is a map stage."""
     fields = _optional(RetryLimits) | _optional(Pods)
     if loads_models:
-        fields["devices"] = (int | None, Field(None, ge=0, description="Devices of one pod."))
-        fields["shm_size"] = (str | None, Field(None, description="Size of /dev/shm; default: shm.size."))
+        fields["devices"] = (int | None, Field(None, ge=0, description="Devices per pod."))
+        fields["shm_size"] = (str | None, Field(None, description="Size of /dev/shm. Default: shm.size."))
     if is_map:
-        fields["shards"] = (int | None, Field(None, ge=1, description="Pods at most."))
-    if trains_together:
+        fields["shards"] = (int | None, Field(None, ge=1, description="Maximum number of pods."))
+    if is_distributed:
         fields["nodes"] = (
             int | None,
-            Field(None, ge=1, description="Pods that train together, each with its devices."),
+            Field(
+                None, ge=1, description="Pods of one distributed training, each with `devices` devices (finetune only)."
+            ),
         )
-    kinds = {"Gpu": loads_models, "Map": is_map, "Gang": trains_together}
-    name = "".join(kind for kind, holds in kinds.items() if holds) + "Stage"
-    return create_model(name, __base__=ValuesModel, __doc__="What one stage has otherwise.", **fields)
+    kinds = {"Gpu": loads_models, "Map": is_map, "Gang": is_distributed}
+    name = "".join(kind for kind, applies in kinds.items() if applies) + "Stage"
+    return create_model(name, __base__=ValuesModel, __doc__="Overrides of one stage.", **fields)
 
 
 STAGE_MODELS: dict[str, type[ValuesModel]] = {
@@ -111,5 +113,5 @@ _STAGE_FIELDS: dict[str, Any] = {
     name: (model, Field(model(), description=CLUSTER_STAGES[name].title)) for name, model in STAGE_MODELS.items()
 }
 StagesValues: type[ValuesModel] = create_model(
-    "StagesValues", __base__=ValuesModel, __doc__="What single stages have otherwise.", **_STAGE_FIELDS
+    "StagesValues", __base__=ValuesModel, __doc__="Overrides per stage.", **_STAGE_FIELDS
 )

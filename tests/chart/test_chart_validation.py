@@ -1,28 +1,28 @@
-"""Values that cannot run are refused before anything is installed, in words that say what to change."""
+"""Values that cannot run are rejected before anything is installed, with a message that says what to change."""
 
 from typing import Any
 
 import pytest
-from chart_rendering import HELMS, ONE_NODE, RefusedError, render
+from chart_rendering import HELMS, ONE_NODE, RenderError, render
 
 Values = dict[str, Any]
 
 
-def refusal(changes: Values, example: str = ONE_NODE, helm: str = "helm 4") -> str:
-    with pytest.raises(RefusedError) as caught:
+def render_error(changes: Values, example: str = ONE_NODE, helm: str = "helm 4") -> str:
+    with pytest.raises(RenderError) as caught:
         render(example, changes, helm=helm)
     return str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "expected"),
     [
         ({"config": {"store": "./runs"}}, "config.store is"),
-        ({"config": {"store": "s3://user:secret@bucket/runs"}}, "no endpoint and no key"),
+        ({"config": {"store": "s3://user:secret@bucket/runs"}}, "set the endpoint and credentials in store.endpoint"),
         ({"config": {"catalog": {"source": "products.csv"}}}, "config.catalog.source is"),
         ({"config": {"models": {"base": {"name": "./llama"}}}}, "config.models.base.name is"),
-        ({"config": {"models": {"encoder": {"revision": None}}}}, "config.models.encoder: the hub model"),
-        ({"config": {"models": {"encoder": {"revision": "main"}}}}, "config.models.encoder: the hub model"),
+        ({"config": {"models": {"encoder": {"revision": None}}}}, "config.models.encoder: set revision of hub model"),
+        ({"config": {"models": {"encoder": {"revision": "main"}}}}, "config.models.encoder: set revision of hub model"),
         (
             {"gpu": {"devices": 4}, "stages": {"finetune": {"devices": 8}}},
             "stages.finetune.devices is 8, but gpu.devices",
@@ -30,56 +30,59 @@ def refusal(changes: Values, example: str = ONE_NODE, helm: str = "helm 4") -> s
         ({"gpu": {"devices": 0}, "stages": {"embed": {"devices": 1}}}, "stages.embed.devices is 1, but gpu.devices"),
         (
             {"stages": {"finetune": {"devices": 4, "nodes": 3}}},
-            "3 nodes with 4 devices each are 12, but gpu.devices is 8",
+            "3 nodes with 4 devices each need 12 devices, but gpu.devices is 8",
         ),
-        ({"schedule": {"cron": "0 3 * * *"}, "rerun": 1}, "rerun starts a single run again"),
-        ({"schedule": {"suspend": True}}, "schedule.suspend without schedule.cron"),
-        ({"kueue": {"queueName": "q"}, "stages": {"embed": {"shards": 9}}}, "stages.embed: Kueue admits a Job whole"),
+        ({"schedule": {"cron": "0 3 * * *"}, "rerun": 1}, "rerun has no effect with schedule.cron"),
+        ({"schedule": {"suspend": True}}, "schedule.suspend requires schedule.cron"),
+        (
+            {"kueue": {"queueName": "q"}, "stages": {"embed": {"shards": 9}}},
+            "stages.embed: Kueue admits only complete Jobs",
+        ),
         ({"images": {"registry": ""}}, "images.registry is empty"),
         ({"images": {"train": {"tag": "latest"}}}, "images.train.tag is latest"),
         (
             {"serviceAccounts": {"stages": {"create": False}}},
-            "serviceAccounts.stages.create is false: name the account",
+            "serviceAccounts.stages.create is false; set serviceAccounts.stages.name",
         ),
         (
             {"serviceAccounts": {"stages": {"name": "ml"}, "controller": {"name": "ml"}}},
-            "stages would have the controller's rights",
+            "which would give stages the controller's permissions",
         ),
-        ({"store": {"caBundle": {"configMap": "a", "secret": "b"}}}, "store.caBundle names both"),
-        ({"cache": {"type": "pvc"}}, "name the claim in cache.claim"),
-        ({"cache": {"claim": "models"}}, "cache.claim is given, but cache.type is emptyDir"),
+        ({"store": {"caBundle": {"configMap": "a", "secret": "b"}}}, "store.caBundle sets both"),
+        ({"cache": {"type": "pvc"}}, "set cache.claim"),
+        ({"cache": {"claim": "models"}}, "cache.claim is set, but cache.type is emptyDir"),
         ({"cache": {"type": "image"}}, "cache.image.reference"),
-        ({"cache": {"image": {"reference": "r/m:1"}}}, "cache.image.reference is given, but cache.type is emptyDir"),
+        ({"cache": {"image": {"reference": "r/m:1"}}}, "cache.image.reference is set, but cache.type is emptyDir"),
         ({"extraEnv": [{"name": "SKUTUNE_TASK", "value": "x"}]}, "extraEnv sets SKUTUNE_TASK"),
         ({"stages": {"link": {"extraEnv": [{"name": "SKUTUNE_JOB", "value": "x"}]}}}, "stages.link.extraEnv sets"),
-        ({"defaults": {"resources": {"limits": {"nvidia.com/gpu": 1}}}}, "say it as devices"),
+        ({"defaults": {"resources": {"limits": {"nvidia.com/gpu": 1}}}}, "set devices instead"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_cannot_run_is_refused_in_words(changes: Values, words: str) -> None:
-    message = refusal(changes)
-    assert "these values cannot run:" in message
-    assert words in message
+def test_values_that_cannot_run_are_rejected(changes: Values, expected: str) -> None:
+    message = render_error(changes)
+    assert "invalid values:" in message
+    assert expected in message
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
-    message = refusal({"config": {"store": "./runs"}, "images": {"registry": ""}, "cache": {"type": "pvc"}})
+def test_all_problems_are_reported_together() -> None:
+    message = render_error({"config": {"store": "./runs"}, "images": {"registry": ""}, "cache": {"type": "pvc"}})
     assert message.count("\n  - ") == 3
 
 
-def test_the_same_plan_with_enough_devices_is_no_fault() -> None:
+def test_the_same_plan_with_enough_devices_is_valid() -> None:
     render(changes={"gpu": {"devices": 12}, "stages": {"finetune": {"devices": 4, "nodes": 3}}})
 
 
-def test_a_model_that_no_stage_needs_may_be_unpinned() -> None:
+def test_a_model_that_no_stage_uses_needs_no_revision() -> None:
     unpinned = {"config": {"models": {"base": {"name": "meta-llama/Llama-2-7b-chat-hf", "revision": None}}}}
-    assert "config.models.base" in refusal(unpinned)
+    assert "config.models.base" in render_error(unpinned)
     render(changes={**unpinned, "until": "compose"})
 
 
 @pytest.mark.parametrize("helm", HELMS)
 @pytest.mark.parametrize(
-    ("changes", "where"),
+    ("changes", "key"),
     [
         ({"gpus": {"devices": 8}}, "gpus"),
         ({"gpu": {"device": 8}}, "device"),
@@ -100,14 +103,14 @@ def test_a_model_that_no_stage_needs_may_be_unpinned() -> None:
     ],
     ids=str,
 )
-def test_the_schema_refuses_unknown_keys_and_wrong_values(changes: Values, where: str, helm: str) -> None:
-    message = refusal(changes, helm=helm)
+def test_the_schema_rejects_unknown_keys_and_invalid_values(changes: Values, key: str, helm: str) -> None:
+    message = render_error(changes, helm=helm)
     assert "schema" in message
-    assert where in message
+    assert key in message
 
 
 @pytest.mark.parametrize("helm", HELMS)
-def test_helms_own_key_and_empty_sections_are_no_fault(helm: str) -> None:
+def test_global_values_and_empty_sections_are_valid(helm: str) -> None:
     changes: Values = {"global": {"team": "search"}, "config": {"coverage": None}, "stages": {"embed": None}}
     rendered = render(changes=changes, helm=helm)
     assert rendered.controller_file()["config"].get("coverage") is None
