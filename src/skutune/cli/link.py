@@ -7,7 +7,6 @@ writes a line at a time is answered a line at a time.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, BinaryIO
@@ -53,8 +52,6 @@ def link(
     batches = _given(texts) if texts else _arriving(sys.stdin.buffer)
     if not texts and sys.stdin.isatty():
         say("One name a line; Ctrl-D ends.")
-    # On a busy machine OpenMP's threads wait for each other by spinning: one name took 0.5 s instead of 0.01 s.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
     from skutune.serving.finished_run import link_texts, linker_of
 
     opened, info = open_run(store, run)

@@ -97,8 +97,11 @@ def _work(
 
 def _train_together(cache: Path, task: str, place: Topology, stall_seconds: float, progress_seconds: float) -> None:
     from skutune.process.launcher import Launcher
+    from skutune.process.threads import share_processors
 
     command = [sys.executable, "-m", "skutune", "--cache", str(cache), "worker", "--task", task, "--shard", "0"]
     command += ["--stall-seconds", str(stall_seconds), "--progress-seconds", str(progress_seconds), "--with-parent"]
-    with Launcher(command, place, os.environ) as ranks:
+    environment = dict(os.environ)
+    share_processors(environment, place.processes)
+    with Launcher(command, place, environment) as ranks:
         ranks.wait()
