@@ -89,7 +89,9 @@ class GeneratorConfig(ModelConfig):
     )
     batch_size: int = Field(64, ge=1, le=4096, description="Sequences generated at the same time.")
     context: int = Field(2048, ge=256, description="Longest prompt and answer together, in tokens.")
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto", description="auto: bfloat16, but on a CPU that computes it more slowly than float32, float32."
+    )
     malformed_rate: float = Field(
         0.0, ge=0, le=1, description="scripted only: share of answers that are made malformed."
     )
@@ -109,7 +111,9 @@ class EncoderConfig(ModelConfig):
 class BaseModelConfig(ModelConfig):
     """The model that is fine-tuned."""
 
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto", description="auto: bfloat16, but on a CPU that computes it more slowly than float32, float32."
+    )
 
 
 class ModelsConfig(Section):

@@ -158,8 +158,9 @@ MODELS = Stage("models", 0, "fit", buckets="none", sections=("models",), title="
 
 CLUSTER_STAGES: dict[str, Stage] = {MODELS.name: MODELS, **STAGES}
 
-# What changes how fast a model runs, or where it lies, but not what it is.
-_RUNTIME_KEYS = {"name", "revision", "batch_size", "engine"}
+# What changes how fast a model runs, or where it lies, but not what it is. `dtype` is one of them: `auto` is another
+# format on another processor, and a run that is moved must find what it has.
+_RUNTIME_KEYS = {"name", "revision", "batch_size", "engine", "dtype"}
 
 
 def stage(name: str) -> Stage:
