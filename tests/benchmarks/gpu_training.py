@@ -14,10 +14,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from skutune.config.schema import FinetuneConfig
 from skutune.process.accelerators import is_out_of_memory
+from skutune.process.number_format import number_format
 from skutune.training.examples import Examples, load_examples
 from skutune.training.flops import training_flops, utilisation
 from skutune.training.metrics import FinetuneMetrics
-from skutune.training.models import device, device_name, number_format
+from skutune.training.models import device, device_name
 from skutune.training.sft import MemoryExhaustedError, finetune
 from skutune.training.tokens import load_tokenizer
 from tests.benchmarks.gpu_sizes import Sizes

@@ -15,6 +15,7 @@ import typer
 from skutune.cli import catalog, cluster, inspect, link, pipeline, worker
 from skutune.cli.console import report_error
 from skutune.errors import InputError, SkutuneError, StoppedError, StopSignal
+from skutune.process.threads import wait_passively
 
 app = typer.Typer(
     name="skutune",
@@ -60,6 +61,7 @@ def _options(
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command and exit with its exit code."""
     _quiet_libraries()
+    wait_passively(os.environ)  # before a command loads PyTorch; workers inherit it
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     sys.exit(_run(arguments))

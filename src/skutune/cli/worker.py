@@ -100,8 +100,11 @@ def _train_distributed(
     cache: Path, task: str, topology: Topology, stall_seconds: float, progress_seconds: float
 ) -> None:
     from skutune.process.launcher import Launcher
+    from skutune.process.threads import share_processors
 
     command = [sys.executable, "-m", "skutune", "--cache", str(cache), "worker", "--task", task, "--shard", "0"]
     command += ["--stall-seconds", str(stall_seconds), "--progress-seconds", str(progress_seconds), "--with-parent"]
-    with Launcher(command, topology, os.environ) as launcher:
+    environment = dict(os.environ)
+    share_processors(environment, topology.processes)
+    with Launcher(command, topology, environment) as launcher:
         launcher.wait()

@@ -89,7 +89,9 @@ class GeneratorConfig(ModelConfig):
     )
     batch_size: int = Field(64, ge=1, le=4096, description="Maximum number of concurrent sequences.")
     context: int = Field(2048, ge=256, description="Maximum length of prompt and completion together, in tokens.")
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto", description="auto: bfloat16, or float32 on a CPU where bfloat16 is slower."
+    )
     malformed_rate: float = Field(0.0, ge=0, le=1, description="scripted only: share of malformed answers.")
 
 
@@ -107,7 +109,9 @@ class EncoderConfig(ModelConfig):
 class BaseModelConfig(ModelConfig):
     """The model that is fine-tuned."""
 
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto", description="auto: bfloat16, but on a CPU that computes it more slowly than float32, float32."
+    )
 
 
 class ModelsConfig(Section):

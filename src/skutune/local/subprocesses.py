@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from skutune.errors import BY_EXIT_CODE, RetryableError, SkutuneError
 from skutune.pipeline.manifests import Task
 from skutune.process.error_log import last_error_message
 from skutune.process.progress import Progress
+from skutune.process.threads import share_processors
 from skutune.store.base import NotFoundError, ObjectStore
 
 _STOP_SECONDS = 20.0
@@ -28,12 +30,14 @@ class WorkerProcesses:
         self.cache = cache
 
     def __enter__(self) -> WorkerProcesses:
+        environment = dict(os.environ)
+        share_processors(environment, len(self.task.shards))
         for shard in range(len(self.task.shards)):
             log = tempfile.TemporaryFile()
             command = [sys.executable, "-m", "skutune", "--cache", str(self.cache), "worker"]
             command += ["--task", f"{self.store.uri}/{self.task.key}", "--shard", str(shard), "--with-parent"]
             command += ["--progress-seconds", str(_PROGRESS_SECONDS)]
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment)
             self.processes.append((process, log))
         return self
 

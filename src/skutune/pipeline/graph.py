@@ -158,8 +158,9 @@ MODELS = Stage("models", 0, "fit", buckets="none", sections=("models",), title="
 
 CLUSTER_STAGES: dict[str, Stage] = {MODELS.name: MODELS, **STAGES}
 
-# Settings that affect the speed or the location of a model, but not its output.
-_RUNTIME_KEYS = {"name", "revision", "batch_size", "engine"}
+# Settings that affect the speed or the location of a model, but not its output. `dtype` is one of them: `auto` chooses
+# another format on another processor, and a run that is moved must find its outputs.
+_RUNTIME_KEYS = {"name", "revision", "batch_size", "engine", "dtype"}
 
 
 def stage(name: str) -> Stage:

@@ -140,10 +140,12 @@ def _load_model(base: Path, adapter: Path | None, dtype: Dtype, device: str | No
     import torch
     from transformers import AutoModelForCausalLM
 
+    from skutune.process.number_format import number_format
+
     _check_folder(base, "config.json", "the base model")
     # The adapter's folder holds the tokenizer it was trained with, and with it the template of a base without one.
     tokenizer = load_tokenizer(adapter or base)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=number_format(dtype, device))
     if adapter is not None:
         from peft import PeftModel
 

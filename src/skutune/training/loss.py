@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
+from skutune.process.number_format import number_format
 from skutune.process.watchdog import heartbeat
 from skutune.training.batches import micro_batches
 from skutune.training.collate import Collate
 from skutune.training.examples import Examples
-from skutune.training.models import device, load_tuned, number_format
+from skutune.training.models import device, load_tuned
 from skutune.training.tokens import IGNORED
 
 

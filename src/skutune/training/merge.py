@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from skutune.errors import InputError
+from skutune.process.number_format import number_format
 from skutune.process.watchdog import extended
-from skutune.training.models import load_tuned, number_format
+from skutune.training.models import load_tuned
 
 
 def merge(base: Path, adapter: Path, folder: Path, dtype: str) -> None:

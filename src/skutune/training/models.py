@@ -16,8 +16,6 @@ from skutune.process.watchdog import extended
 from skutune.prompts.chat_template import with_settings
 from skutune.training.adapters import check_base
 
-_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
-
 
 def device() -> torch.device:
     """The GPU where there is one, else the CPU."""
@@ -27,15 +25,6 @@ def device() -> torch.device:
 def device_name() -> str:
     """What the device calls itself, as in "NVIDIA H100 80GB HBM3"; "cpu" without a GPU."""
     return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else "cpu"
-
-
-def number_format(dtype: str) -> torch.dtype:
-    """The torch type that a config's `dtype` means here; `auto` is the fastest that this device computes itself."""
-    if dtype != "auto":
-        return _DTYPES[dtype]
-    if torch.cuda.is_available():
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
 
 
 def load_model(folder: Path, dtype: torch.dtype, **options: Any) -> Any:

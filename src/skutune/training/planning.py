@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from skutune.config.schema import FinetuneConfig
+from skutune.process.number_format import number_format
 from skutune.training import memory, zero_config
 from skutune.training.checkpoints import Split
-from skutune.training.models import device, number_format
+from skutune.training.models import device
 
 _log = logging.getLogger(__name__)
 

@@ -163,6 +163,23 @@ def test_a_fingerprint_depends_only_on_what_affects_the_output() -> None:
     assert fingerprint("question", default) == fingerprint("question", smaller_batch)
 
 
+@pytest.mark.parametrize("stage", [stage.name for stage in graph.STAGES.values() if stage.models])
+def test_a_fingerprint_does_not_depend_on_the_number_format(stage: str) -> None:
+    def of(dtype: str) -> str:
+        model = {"name": "m"}
+        config = parse_config(
+            {
+                "run": "r",
+                "catalog": {"source": "x.csv"},
+                "models": {"generator": {**model, "dtype": dtype}, "encoder": model, "base": {**model, "dtype": dtype}},
+            },
+            "test",
+        )
+        return manifests.fingerprint(graph.stage(stage), config, prompts="p", models={}, inputs={}, source="")
+
+    assert of("bfloat16") == of("float32") == of("auto")
+
+
 def test_stages_are_in_topological_order_and_found_by_name() -> None:
     previous: set[str] = set()
     for stage in graph.STAGES.values():

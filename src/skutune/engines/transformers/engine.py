@@ -19,9 +19,8 @@ from skutune.engines.transformers.json_grammar import Grammars
 from skutune.engines.transformers.kv_cache import ATTENTION
 from skutune.errors import InputError
 from skutune.process import accelerators
+from skutune.process.number_format import number_format
 from skutune.process.watchdog import heartbeat
-
-_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
 class TransformersEngine:
@@ -105,20 +104,11 @@ def _load(folder: Path, dtype: str) -> Any:
     check_model(folder)
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=_number_format(dtype, device), attn_implementation=ATTENTION, local_files_only=True
+            folder, dtype=number_format(dtype), attn_implementation=ATTENTION, local_files_only=True
         )
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"model {folder}: cannot be loaded: {error}") from error
     return model.to(device).eval()
-
-
-def _number_format(dtype: str, device: str) -> torch.dtype | str:
-    if dtype != "auto":
-        return _DTYPES[dtype]
-    # Without the instructions for bfloat16 a CPU emulates it, many times slower than float32.
-    if device == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return torch.float32
-    return "auto"
 
 
 def _check_attention(folder: Path, config: Any) -> None:
