@@ -136,7 +136,7 @@ def _ties(linker: Linker, labelled: Sequence[Labelled]) -> Iterator[Row]:
             if (candidates := other.choose(each, LinkConfig()).candidates)
         ]
         what = f"margin {margin:g}" + (" (used)" if margin == linker.calibration.margin else "")
-        yield Row(table, what, len({one.id for each in found for one in each}), "", column="products recommended")
+        yield Row(table, what, len({one.id for each in found for one in each}), "", column="distinct products")
         yield Row(table, what, float(np.mean([len(each) for each in found if each])), "", column="near-ties a name")
         yield Row(table, what, 100 * float(np.mean(right)), "%", column="acceptable, labelled names")
 

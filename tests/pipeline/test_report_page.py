@@ -108,7 +108,7 @@ def test_the_page_renders_in_a_browser_without_network_or_errors(tmp_path: Path)
 @needs_browser
 def test_the_page_of_an_empty_run_renders_too(tmp_path: Path) -> None:
     found = Elements(browse(report(tmp_path / "run", Rows(names=())), tmp_path))
-    assert "There are no answers to show." in found.text
+    assert "No answers to show." in found.text
     assert "chart" not in found.classes
 
 

@@ -1,1 +1,1 @@
-"""Ways of answering on held-out questions, and what their answers are worth."""
+"""Systems that answer held-out questions, and metrics of their answers."""

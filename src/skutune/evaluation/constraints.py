@@ -1,9 +1,8 @@
-"""What a question demands of its answers: constraints that they must keep, and a thing that they must not just repeat.
+"""Constraints of a question: what its products must state, and what an answer must not just repeat.
 
-Both are read by the linker's own eyes. A product that does not state a constraint of the question breaks it, as it
-would be no candidate for a name with that constraint; so an apple breaks "vegan" in a shop that does not say it. A
-question about what goes *with* tortilla chips, or *instead of* them, is answered by itself where an answer recommends
-tortilla chips.
+Both are read with the linker's lexicon. A product that does not state a constraint of the question violates it, just as
+it would be no candidate for a name with that constraint; an apple violates "vegan" in a shop that does not state it. An
+answer that recommends tortilla chips only repeats a question about what goes *with* them, or *instead of* them.
 """
 
 from __future__ import annotations
@@ -67,13 +66,13 @@ class Constraints:
 
 
 class ConstraintReader:
-    """Reads the demands of questions against one catalog; `ids` are its products' in the index's order."""
+    """Reads the constraints of questions for one catalog; `ids` are its product ids in the order of the index."""
 
     def __init__(self, index: LexicalIndex, ids: Sequence[str]) -> None:
         self._index, self._rows = index, {each: row for row, each in enumerate(ids)}
 
     def of(self, question: str) -> Constraints:
-        """What a question demands."""
+        """The constraints of a question."""
         asked = stated(question)
         query = self._index.query(asked)
         repeated = pairing_target(question)
@@ -84,7 +83,7 @@ class ConstraintReader:
 
 
 def stated(question: str) -> str:
-    """The question with its demands in the words of a label: "allergic to nuts" as "nuts free".
+    """The question with its constraints in the words of a label: "allergic to nuts" as "nuts free".
 
     >>> stated("Which crackers suit a child with a peanut allergy?")
     'Which crackers suit a child with a peanut free?'
@@ -96,9 +95,9 @@ def stated(question: str) -> str:
 
 
 def pairing_target(question: str) -> str:
-    """What a question pairs or replaces: "tortilla chips" in "What goes with tortilla chips?"; "" where nothing.
+    """What a question wants to pair or replace: "tortilla chips" in "What goes with tortilla chips?"; "" where nothing.
 
-    >>> anchor("What can I serve alongside my grilled salmon for dinner?")
+    >>> pairing_target("What can I serve alongside my grilled salmon for dinner?")
     'grilled salmon'
     """
     found = _ANCHOR.search(question)

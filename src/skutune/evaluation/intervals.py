@@ -1,7 +1,7 @@
-"""How sure a measure is: 95 % intervals of rates, and of the difference of two systems on the same questions.
+"""95 % intervals of rates, and of the difference of two systems on the same questions.
 
-Several references come from one answer, and several questions from one product; they are right or wrong together, so
-that counting each as a trial of its own promises too much. Intervals resample whole clusters (the cluster bootstrap;
+References of one answer and questions about one product are correlated, so that counting each as an independent trial
+makes intervals too narrow. Intervals resample whole clusters (the cluster bootstrap;
 A. C. Davison, D. V. Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). Of few clusters there are too
 few resamples: below 20 they miss the true rate far oftener than in 5 of 100 cases, and where all are alike (nothing was
 right, or everything) they say nothing. There the interval is at least as wide as Wilson's over as many trials as there
@@ -22,7 +22,7 @@ RESAMPLES = 2000
 _SEED = 20_231
 _TAILS = (2.5, 97.5)
 _FEW = 20
-"""Clusters below which a bootstrap alone is too narrow."""
+"""Below this number of clusters a bootstrap alone is too narrow."""
 
 Counts = Sequence[tuple[int, int]]
 """(hits, trials) of each cluster: a question, or all those about one product."""

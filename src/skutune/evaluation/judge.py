@@ -1,4 +1,4 @@
-"""Relevance as an LLM judges it, and how far that LLM agrees with people.
+"""Relevance judged by an LLM, and its agreement with people.
 
 Each distinct pair of a question and a product is judged once, whichever systems recommend it, so that all are judged
 alike and an answer's prose cannot sway the judge. A verdict that cannot be read counts as none and is counted.
@@ -34,7 +34,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The judge beside verdicts by hand. `kappa` is Cohen's: 0 by chance, 1 always; None where all say the same."""
+    """Agreement with human verdicts. `kappa` is Cohen's: 0 is chance, 1 perfect; None if all verdicts agree."""
 
     labels: int
     agrees: Rate
@@ -79,7 +79,7 @@ def measure_agreement(verdicts: Mapping[Pair, bool], labels: Mapping[Pair, bool]
 
 
 def read_labels(path: Path) -> dict[Pair, bool]:
-    """Verdicts by hand: JSON lines with question, product (its name) and verdict (yes or no).
+    """Read human verdicts: JSON lines with question, product (its name) and verdict (yes or no).
 
     Raises:
         InputError: the file cannot be read, or lines of it cannot; it names them.
@@ -98,7 +98,7 @@ def read_labels(path: Path) -> dict[Pair, bool]:
             else:
                 labels[label[0]] = label[1]
     if problems or not labels:
-        what = "lines that are no verdicts" if problems else "holds no verdict"
+        what = "invalid lines" if problems else "contains no verdicts"
         raise InputError(f"stages.evaluate.judge.labels {path}: {what}", problems[:_SHOWN])
     return labels
 

@@ -1,4 +1,4 @@
-"""What is measured of the answers of one system to the questions of one split."""
+"""Metrics of the answers of one system to the questions of one split."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Metric:
 
 
 METRICS = (
-    Metric("format", "answers in the format", "more", lambda row: (row.parses, 1)),
+    Metric("format", "answers that parse", "more", lambda row: (row.parses, 1)),
     Metric(
         "id_in_catalog", "references whose id is in the catalog", "more", lambda row: (row.ids_in_catalog, len(row.ids))
     ),
@@ -36,7 +36,7 @@ METRICS = (
         "name_agrees", "references whose name and id agree", "more", lambda row: (row.names_agree, len(row.ids))
     ),
     Metric(
-        "names_source", "answers that name the product the question was made from", "more",
+        "names_source", "answers that name the source product of the question", "more",
         lambda row: (row.names_source, 1),
     ),
     Metric(
@@ -49,14 +49,14 @@ METRICS = (
         lambda row: (bool(row.relevant), 1) if row.judged else (0, 0),
     ),
     Metric(
-        "breaks_constraint", "of answers that name a product: those that break a constraint of the question", "less",
+        "breaks_constraint", "answers with a product that violate a constraint of the question", "less",
         lambda row: (bool(row.broken), 1) if row.constraints and row.ids_in_catalog else (0, 0),
     ),
     Metric(
-        "repeats_question", "of answers that name a product: those that name what the question has already", "less",
+        "repeats_question", "answers with a product that recommend what the shopper already has", "less",
         lambda row: (row.repeats, 1) if row.pairs_with and row.ids_in_catalog else (0, 0),
     ),
-    Metric("refuses", "answers that recommend no product", "less", lambda row: (not row.ids, 1)),
+    Metric("refuses", "answers without a product", "less", lambda row: (not row.ids, 1)),
     Metric(
         "no_close_product", "recommendations with no close product", "",
         lambda row: (row.no_product, row.no_product + len(row.ids)),
@@ -85,7 +85,7 @@ class Diversity:
 
 @dataclass(frozen=True, slots=True)
 class SystemResult:
-    """One system on one split, ready for JSON. `rates` are by the names of MEASURES; `tokens` are those written."""
+    """One system on one split, ready for JSON. `rates` are by the names of METRICS; `tokens` are those written."""
 
     split: str
     system: str
@@ -99,7 +99,7 @@ class SystemResult:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """What tuning adds to one way of answering on one split, by the names of MEASURES."""
+    """The gain of tuning in one setting on one split, by the names of METRICS."""
 
     split: str
     base: str

@@ -1,4 +1,4 @@
-"""What an answer names, read as the format says or, where that is broken, as a lenient reader would.
+"""The references of an answer, parsed strictly or, if the format is broken, leniently.
 
 Ids of a catalog are often dense, so that an invented one exists: "the id is in the catalog" says little. **The name
 agrees with the id** is the measure: the name that the answer gives is, up to case and outer punctuation, the name of

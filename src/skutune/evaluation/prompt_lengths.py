@@ -1,4 +1,4 @@
-"""Which prompts leave room for an answer, known before a model is loaded: one that does not would end all others."""
+"""Drops prompts that leave no room for an answer before a model is loaded; one of them would fail its whole batch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def drop_long_prompts(base: Path, examples: Sequence[Example], max_tokens: int) 
     found = [each for each, length in zip(examples, lengths, strict=True) if length + max_tokens <= context]
     if examples and not found:
         raise InputError(
-            f"stages.evaluate.max_tokens: an answer of {max_tokens} tokens behind a question of {min(lengths)} or more "
-            f"does not fit into the base model's {context} tokens; ask for fewer"
+            f"stages.evaluate.max_tokens: prompts of {min(lengths)} or more tokens and answers of {max_tokens} "
+            f"tokens exceed the base model's context of {context} tokens; lower it"
         )
     return found

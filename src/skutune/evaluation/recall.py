@@ -1,4 +1,4 @@
-"""Which product a description is of: whether a model recalls ids that it was taught, and what it says of others.
+"""Recall: which product a description is about, on trained and on held-out products.
 
 Asked as in training, a model answers `NAME: id ID`. Only the id counts. Constrained, the completion is one of the
 catalog's own lines, so that what is left to go wrong is which.

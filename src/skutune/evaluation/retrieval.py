@@ -1,4 +1,4 @@
-"""A baseline without an LLM: the products that a search finds for a question, or for a description.
+"""A baseline without an LLM: the search results for a question or a description.
 
 Its answers are written in the answer format, so that the same measures apply to them: what a fine-tuned model must
 beat is not the base model alone but the search that a shop has already.
@@ -78,7 +78,7 @@ def render_found(products: Sequence[Reference]) -> str:
     """What was found as an answer; nothing found is a recommendation without a close product."""
     found: list[Reference | None] = list(products) or [None]
     items = tuple(
-        AnswerItem(f"Result {place}", "It was found for the words of the question.", product)
+        AnswerItem(f"Result {place}", "It matches the words of the question.", product)
         for place, product in enumerate(found, start=1)
     )
     return render(AnswerText("These products were found for the question:", items, "They are listed best first."))

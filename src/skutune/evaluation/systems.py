@@ -1,4 +1,4 @@
-"""The systems of an evaluation, one after another: each loaded when its turn comes, and freed for the next."""
+"""The systems of an evaluation; their models are loaded one after another."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class System(Protocol):
 
 @dataclass(frozen=True)
 class Models:
-    """Where the models of an evaluation are; each is looked for when its system's turn comes.
+    """The models of an evaluation, located lazily.
 
     `base` gives the folder of the base model and frees what else is in memory; `tuned` that of the fine-tuned one, an
     adapter if `is_adapter`. `trie` is the catalog's, where the fine-tuning kept one.
@@ -129,7 +129,7 @@ class Systems:
 
 @dataclass(frozen=True, slots=True)
 class Free:
-    """A model as it is: nothing but training keeps its ids right."""
+    """A model without constraints."""
 
     model: AnswerModel
     max_tokens: int
@@ -187,7 +187,7 @@ class Constrained:
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """A search and no model."""
+    """A search, without a model."""
 
     search: Search
     products: Sequence[Product]
@@ -218,7 +218,7 @@ def timed(system: System, questions: Sequence[str], batch_size: int) -> Iterator
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Says which setting is meant where an answer has too little room, or too much for the model."""
+    """Adds the name of the setting to errors about the length of an answer."""
     try:
         yield
     except InputError as error:

@@ -1,4 +1,4 @@
-"""The answers that went worst, to be read: what is wrong with each, and in which order they are told.
+"""The worst answers with their faults, by severity.
 
 First those that break a constraint of the question, because that may harm; then those that name ids wrongly, those that
 cannot be parsed, those that recommend nothing or repeat the question, and then those that the judge finds irrelevant.
@@ -41,16 +41,15 @@ def worst_answers(rows: Iterable[EvaluatedAnswer], catalog: Mapping[str, str], l
 def faults_of(row: EvaluatedAnswer, catalog: Mapping[str, str]) -> list[str]:
     """What is wrong with an answer."""
     faults = [
-        f"{catalog[each]} (id {each}) does not say that it is {', '.join(row.constraints)}"
-        for each in dict.fromkeys(row.broken)
+        f"{catalog[each]} (id {each}) does not state {', '.join(row.constraints)}" for each in dict.fromkeys(row.broken)
     ]
     faults += _wrong_references(row.answer, catalog)
     if not row.parses:
-        faults.append("not in the format")
+        faults.append("does not parse")
     if not row.ids:
         faults.append("recommends no product")
     if row.repeats:
-        faults.append(f"recommends what the question has already: {row.pairs_with}")
+        faults.append(f"recommends what the shopper already has: {row.pairs_with}")
     named = [each for each in dict.fromkeys(row.irrelevant) if each in catalog]
     return faults + [f"the judge finds {catalog[each]} (id {each}) irrelevant" for each in named]
 
@@ -60,7 +59,7 @@ def _wrong_references(answer: str, catalog: Mapping[str, str]) -> list[str]:
     for reference in references_of(answer)[1]:
         if reference is None or agrees(reference, catalog):
             continue
-        whose = f"is {catalog[reference.id]}" if reference.id in catalog else "is no product's"
+        whose = f"is {catalog[reference.id]}" if reference.id in catalog else "is unknown"
         found.append(f"{reference.name[:80]!r}: id {reference.id[:40]} {whose}")
     return list(dict.fromkeys(found))
 

@@ -1,4 +1,4 @@
-"""Answers to look at: of some questions what each system said, each product in it marked as right or wrong."""
+"""Sample answers: what each system answered to some questions, with references marked as right or wrong."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skutune.records import EvaluatedAnswer
 from skutune.report.figures import sample
 from skutune.text import normalise_name
 
-_LONGEST = 2400  # characters of an answer shown; a model that does not stop would fill the page
+_LONGEST = 2400  # characters shown of an answer; one of a model that does not stop would fill the page
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def _marked(line: str, names: Mapping[str, str]) -> Segment:
 def _fault(reference: Reference, names: Mapping[str, str]) -> str | None:
     name = names.get(reference.id)
     if name is None:
-        return f"no product has the id {reference.id}"
+        return f"unknown id {reference.id}"
     agrees = normalise_name(name) == normalise_name(reference.name)
     return None if agrees else f"id {reference.id} is {name}"
 

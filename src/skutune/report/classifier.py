@@ -1,6 +1,6 @@
-"""How well the classifier and P(acceptable) did on texts and names that were kept out of their making.
+"""Accuracy of the classifier and calibration of P(acceptable) on held-out texts and names.
 
-Read from the classify stage's figures. A run of few products has too little to keep out, and then has none of them.
+Read from the classify stage's figures. A run of few products has nothing to hold out, and no such figures.
 """
 
 from __future__ import annotations

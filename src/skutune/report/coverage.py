@@ -14,7 +14,7 @@ from skutune.report.figures import Bin, count_bins
 
 @dataclass(frozen=True, slots=True)
 class CoverageFigures:
-    """The coverage ledger in short.
+    """Summary of the coverage table.
 
     `covered` are the products with enough trained questions, of those that are not held out; `bins` count these
     products by their trained questions, those with enough marked. `recommended` are the products that any trained

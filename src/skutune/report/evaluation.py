@@ -1,4 +1,4 @@
-"""The evaluation's figures as the page tables them: for each split a measure a row and a system a column."""
+"""The evaluation's tables: per split one row a metric and one column a system."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SYSTEMS = {
     "tuned-linked": "tuned, linked",
     "retrieval": "search",
 }
-"""How the page calls the systems."""
+"""Display names of the systems."""
 _VERDICT = "name_agrees"
 
 
@@ -109,7 +109,7 @@ def _compared(split: str, document: Mapping[str, Any], names: Mapping[str, str])
             found = {system: Difference(**differences[name]) for system, differences in gains.items()}
             lines.append(MetricRow(measure["title"], measure["better"], cells, found))
     tops = [Rate(**result["variety"]["top"]) for result in results]
-    lines.append(MetricRow("recommendations of the commonest product", "", tops, {}))
+    lines.append(MetricRow("share of the most recommended product", "", tops, {}))
     return Compared(
         split=split,
         systems=[result["system"] for result in results],
@@ -124,12 +124,12 @@ def _figures(results: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> 
     tops = [names.get(variety["top_id"] or "", formatting.NOTHING) for variety in varieties]
     speeds = [result["tokens_per_second"] for result in results]
     return [
-        Figure("the commonest product", tops),
-        Figure("products recommended", [f"{each['covered']:,} of {each['catalog']:,}" for each in varieties]),
+        Figure("most recommended product", tops),
+        Figure("distinct products", [f"{each['covered']:,} of {each['catalog']:,}" for each in varieties]),
         Figure("Gini over the catalog", [formatting.figure(_rounded(each["gini"])) for each in varieties]),
         Figure("crowding", [formatting.figure(_rounded(each["crowding"])) for each in varieties]),
-        Figure("tokens a second", [formatting.figure(_rounded(speed, 1)) for speed in speeds]),
-        Figure("time an answer", [formatting.duration(each["seconds"] / max(each["answers"], 1)) for each in results]),
+        Figure("tokens per second", [formatting.figure(_rounded(speed, 1)) for speed in speeds]),
+        Figure("time per answer", [formatting.duration(each["seconds"] / max(each["answers"], 1)) for each in results]),
     ]
 
 
@@ -137,7 +137,9 @@ def _recall(recalls: Sequence[Mapping[str, Any]]) -> list[Compared]:
     found = []
     for split in sorted({recall["split"] for recall in recalls}, reverse=True):
         own = [recall for recall in recalls if recall["split"] == split]
-        line = MetricRow("descriptions told by the right id", "more", [Rate(**recall["right"]) for recall in own], {})
+        line = MetricRow(
+            "descriptions identified by the right id", "more", [Rate(**recall["right"]) for recall in own], {}
+        )
         found.append(Compared(split, [recall["system"] for recall in own], own[0]["descriptions"], [line], []))
     return found
 

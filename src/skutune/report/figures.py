@@ -1,4 +1,4 @@
-"""The small statistics of the report: histograms, samples, nested figures made flat."""
+"""Small statistics of the report: histograms, samples, flattened figures."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def count_bins(counts: Mapping[int, int], marked: Callable[[int], bool], bins: i
 
 
 def sample(rows: Iterable[Row], size: int, identity: Callable[[Row], str]) -> list[Row]:
-    """Some rows, chosen by a hash of their identity: neither the first nor the best, and the same in every report."""
+    """A sample of rows, chosen by a hash of their identity: the same in every report."""
     return heapq.nsmallest(size, rows, key=lambda row: unit_hash("report", identity(row)))
 
 
 def reason_kind(reason: str) -> str:
-    """A reason without what belongs to one row only: what stands in quotes."""
+    """A reason without its quoted parts, which belong to one row."""
     return _QUOTED.sub("…", reason)[:120]
 
 

@@ -1,4 +1,4 @@
-"""How recommended names were linked to products."""
+"""Statistics of linked names."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """(step, loss in nats a token) of training and of validation, and the rate of training."""
+    """(step, loss in nats per token) of training and of validation, and the rate of training."""
 
     training: Points
     validation: Points

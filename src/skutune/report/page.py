@@ -98,13 +98,13 @@ class Page:
     def headlines(self) -> Iterator[Headline]:
         """The figures at the top."""
         yield Headline("products", formatting.whole(self.products), f"{self.coverage.held_out:,} of them held out")
-        yield Headline("questions", formatting.whole(self.questions), "written and accepted")
+        yield Headline("questions", formatting.whole(self.questions), "generated and accepted")
         answers = self.examples_of("train", "answer")
         trained = self.examples_of("train")
         yield Headline(
-            "examples trained", formatting.whole(trained), f"answers: {answers:,}, descriptions: {trained - answers:,}"
+            "training examples", formatting.whole(trained), f"answers: {answers:,}, descriptions: {trained - answers:,}"
         )
-        yield Headline("examples held out", formatting.whole(self.examples_of("held_out")), "never trained")
+        yield Headline("held-out examples", formatting.whole(self.examples_of("held_out")), "not trained on")
         linked = self.linking.recommendations
         yield Headline("recommendations linked", formatting.percent(linked.rate), _of(linked))
         covered = self.coverage.covered
@@ -130,7 +130,7 @@ class Page:
             charts.Series("training", "training", charts.thinned(training)),
             charts.Series("validation", "validation", validation),
         ]
-        return charts.curves(lines, "optimizer step", "loss in nats a token")
+        return charts.curves(lines, "optimizer step", "loss in nats per token")
 
     def link_chart(self) -> Markup | None:
         """Distinct names by P(acceptable); None without a name."""
@@ -143,7 +143,7 @@ class Page:
         measured = [(row.p, row.acceptable, row.names) for row in self.classifying.reliability]
         if not measured:
             return None
-        return charts.reliability(measured, "P(acceptable) as told", "share acceptable as found")
+        return charts.reliability(measured, "predicted P(acceptable)", "observed share acceptable")
 
     def precision_chart(self) -> Markup | None:
         """What each wanted precision would link; None where too few names were held out."""
@@ -151,16 +151,16 @@ class Page:
         if not rows:
             return None
         lines = [
-            charts.Series("right among the linked", "training", [(row.wanted, row.precision) for row in rows]),
-            charts.Series("names linked", "validation", [(row.wanted, row.coverage) for row in rows]),
+            charts.Series("precision", "training", [(row.wanted, row.precision) for row in rows]),
+            charts.Series("share of names linked", "validation", [(row.wanted, row.coverage) for row in rows]),
         ]
-        return charts.shares(lines, self.precision, "wanted precision", "share")
+        return charts.shares(lines, self.precision, "target precision", "share")
 
     def coverage_chart(self) -> Markup | None:
         """Products by trained questions; None where all are held out."""
         if not self.coverage.bins:
             return None
-        return charts.histogram(self.coverage.bins, "trained questions", "products", whole=True)
+        return charts.histogram(self.coverage.bins, "training questions", "products", whole=True)
 
 
 def render(page: Page) -> str:

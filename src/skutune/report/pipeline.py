@@ -1,4 +1,4 @@
-"""What each stage made, threw away and cost."""
+"""Output, rejects and cost of each stage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RowOutcome:
 
 @dataclass(frozen=True, slots=True)
 class StageCost:
-    """One line of the pipeline's table.
+    """One row of the pipeline table.
 
     `rows` is None for a stage that writes files alone. `seconds` are those of all shards together, and
     `tokens_per_second` the generated tokens of one shard, or those that a training trained on. `reasons` are the
@@ -47,7 +47,7 @@ class StageCost:
 
 @dataclass(frozen=True, slots=True)
 class RejectedSample:
-    """One thing that was not used, for each kind of reason one."""
+    """A rejected row, as a sample of its kind of reason."""
 
     stage: str
     row: str
@@ -56,12 +56,12 @@ class RejectedSample:
 
 
 def count_reasons(outcomes: Iterable[RowOutcome]) -> Counter[str]:
-    """How often each kind of reason comes."""
+    """The frequency of each kind of reason."""
     return Counter(reason_kind(outcome.rejected) for outcome in outcomes if outcome.rejected is not None)
 
 
 def stage_cost(stage: Stage, manifest: Manifest, reasons: Counter[str]) -> StageCost:
-    """What a manifest says of its stage, with the reasons counted from its rows."""
+    """The cost of a stage from its manifest, with the reasons counted from its rows."""
     stats = manifest.stats
     rejected = sum(reasons.values())
     common = tuple(reasons.most_common(_REASONS))

@@ -127,7 +127,7 @@ def test_an_adapter_of_another_base_is_refused(evaluate, tiny_adapter: Path, tmp
 
 
 def test_answers_without_room_are_told_with_the_setting_that_gives_it(evaluate):
-    with pytest.raises(InputError, match=r"stages\.evaluate\.max_tokens: .*4090 tokens .* 4096 tokens; ask for fewer"):
+    with pytest.raises(InputError, match=r"stages\.evaluate\.max_tokens: .*4090 tokens .*4096 tokens; lower it"):
         evaluate(systems=["tuned"], max_tokens=4090, recall=0, judge={"model": "none"})
 
 

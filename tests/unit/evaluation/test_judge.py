@@ -88,7 +88,7 @@ def test_labels_are_read_with_spaces_folded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "holds no verdict"),
+        ("", "contains no verdicts"),
         ("not json\n", "line 1"),
         ('{"question": "a", "product": "b", "verdict": "no"}\n{"question": "a", "verdict": "no"}\n', "line 2"),
         ('{"question": "a", "product": "b", "verdict": "perhaps"}', "line 1"),

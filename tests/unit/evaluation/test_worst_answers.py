@@ -29,17 +29,17 @@ def test_harm_comes_before_wrong_ids_those_before_bad_form_and_taste_last():
 
 
 def test_faults_are_told_in_words():
-    assert faults_of(BROKEN, CATALOG) == ["Coleslaw (id 102) does not say that it is vegan"]
+    assert faults_of(BROKEN, CATALOG) == ["Coleslaw (id 102) does not state vegan"]
     assert faults_of(WRONG, CATALOG)[0] == "'Kale': id 101 is Baked Beans"
-    assert faults_of(UNPARSED, CATALOG) == ["not in the format"]
+    assert faults_of(UNPARSED, CATALOG) == ["does not parse"]
     assert faults_of(SILENT, CATALOG) == ["recommends no product"]
-    assert faults_of(REPEATED, CATALOG) == ["recommends what the question has already: coleslaw"]
+    assert faults_of(REPEATED, CATALOG) == ["recommends what the shopper already has: coleslaw"]
     assert faults_of(IRRELEVANT, CATALOG) == ["the judge finds Baked Beans (id 101) irrelevant"]
     assert faults_of(GOOD, CATALOG) == []
 
 
 def test_an_invented_id_is_said_to_be_no_products():
-    assert faults_of(row(0, "(closest product: Kale: id 999)"), CATALOG)[0] == "'Kale': id 999 is no product's"
+    assert faults_of(row(0, "(closest product: Kale: id 999)"), CATALOG)[0] == "'Kale': id 999 is unknown"
 
 
 def test_the_tuned_models_answers_are_told_and_others_only_without_them():

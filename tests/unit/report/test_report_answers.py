@@ -26,7 +26,7 @@ def test_a_wrong_reference_says_whose_id_it_is() -> None:
     (segment,) = segments("(closest product: Coleslaw: id 101)", NAMES)
     assert (segment.kind, segment.note) == ("wrong", "id 101 is Baked Beans")
     (segment,) = segments("(closest product: Coleslaw: id 5)", NAMES)
-    assert (segment.kind, segment.note) == ("wrong", "no product has the id 5")
+    assert (segment.kind, segment.note) == ("wrong", "unknown id 5")
 
 
 def test_a_reference_in_the_middle_of_a_broken_answer_is_found_too() -> None:

@@ -19,7 +19,7 @@ def bars(svg: str) -> list[ElementTree.Element]:
 
 
 def test_a_histogram_draws_marked_and_unmarked_shares_to_scale_from_the_same_ground() -> None:
-    svg = histogram([Bin(0, 1, 10, 5), Bin(1, 2, 20, 0)], "trained questions", "products", whole=True)
+    svg = histogram([Bin(0, 1, 10, 5), Bin(1, 2, 20, 0)], "training questions", "products", whole=True)
     plain = [each for each in ElementTree.fromstring(svg).iter("rect") if each.get("class") == "bar"]
     marked = bars(svg)
     heights = [float(each.get("height", "")) for each in (plain[0], marked[0], plain[1], marked[1])]

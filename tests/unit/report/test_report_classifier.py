@@ -62,9 +62,9 @@ def test_the_page_shows_both_curves_the_methods_and_what_was_kept(tmp_path: Path
     assert html.count('<svg class="chart"') == 3
     assert "nearest text of any product 81.0 %" in text
     assert "with a trained projection 87.5 % kept" in text
-    assert "Kept because: training named more held-out texts right." in text
-    assert "P means what it says" in text
-    assert "was not tested" not in text
+    assert "Selected because: training named more held-out texts right." in text
+    assert "perfect calibration" in text
+    assert "was not evaluated" not in text
 
 
 def test_what_has_a_place_of_its_own_is_not_told_again_as_a_bare_figure(tmp_path: Path) -> None:
@@ -77,9 +77,9 @@ def test_what_has_a_place_of_its_own_is_not_told_again_as_a_bare_figure(tmp_path
 def test_a_run_of_few_products_says_that_nothing_was_tested(tmp_path: Path) -> None:
     html = page(tmp_path, {"pairs": 12}, products=6, projection="identity", why="too few texts a product")
     assert html.count('<svg class="chart"') == 1
-    assert "P(acceptable) was not tested" in shown(html)
-    assert "The classifier was not tested: too few texts a product." in shown(html)
-    assert "told by" not in shown(html)
+    assert "P(acceptable) was not evaluated" in shown(html)
+    assert "The classifier was not evaluated: too few texts a product." in shown(html)
+    assert "Accuracy on held-out texts" not in shown(html)
 
 
 def test_points_of_a_reliable_p_lie_on_the_diagonal_and_grow_with_their_number() -> None:

@@ -14,14 +14,14 @@ def test_the_headlines_say_what_was_made_and_how_good_it_is(tmp_path: Path) -> N
     text = shown(report(tmp_path, usual()))
     assert "6 products 1 of them held out" in text
     assert "12 questions" in text
-    assert "3 examples trained answers: 2, descriptions: 1" in text
-    assert "2 examples held out" in text
+    assert "3 training examples answers: 2, descriptions: 1" in text
+    assert "2 held-out examples" in text
     assert "90.0 % recommendations linked 9 of 10" in text
     assert "40.0 % coverage 2 of 5 products with 2 questions or more" in text
-    told = "of the products that the tuned model names in answers to questions about"
-    assert f"100 % {told} trained products, worded anew stand beside their own id (2 of 2 references" in text
+    subject = "of the tuned model's unconstrained product references in answers to questions about"
+    assert f"100 % {subject} trained products, worded anew have the right id (2 of 2 references" in text
     assert "For the base model it is 0 % (0 of 1)" in text
-    assert f"100 % {told} products never trained stand beside their own id (1 of 1 references" in text
+    assert f"100 % {subject} products never trained have the right id (1 of 1 references" in text
 
 
 def test_every_stage_has_its_line_with_the_reasons_of_what_it_rejected(tmp_path: Path) -> None:
@@ -73,13 +73,12 @@ def test_a_reference_to_another_products_id_is_marked_with_whose_it_is(tmp_path:
 
 def test_a_run_in_which_every_table_is_empty_still_has_a_report(tmp_path: Path) -> None:
     text = shown(report(tmp_path, Rows(names=())))
-    assert "No question was held out" in text
-    assert "There are no answers to show." in text
-    assert "There is no loss curve" in text
+    assert "No questions were held out" in text
+    assert "No answers to show." in text
+    assert "No loss curve" in text
     assert "No row was rejected." in text
-    assert "There are no training examples." in text
-    assert "Everything was used." in text
-    assert "No product is short." in text
+    assert "No training examples." in text
+    assert "No product has too few questions." in text
 
 
 def test_a_tuned_model_that_names_nothing_is_said_to(tmp_path: Path) -> None:
@@ -87,7 +86,7 @@ def test_a_tuned_model_that_names_nothing_is_said_to(tmp_path: Path) -> None:
     rows.evaluated = [
         replace(row, answer="I do not know.", ids=[], ids_in_catalog=0, names_agree=0) for row in rows.evaluated
     ]
-    assert "The tuned model named no product with an id" in shown(report(tmp_path, rows))
+    assert "The tuned model referenced no product" in shown(report(tmp_path, rows))
 
 
 def test_only_as_many_answers_are_shown_as_the_config_asks_for(tmp_path: Path) -> None:
@@ -105,9 +104,9 @@ def test_lists_are_capped_and_say_of_how_many(tmp_path: Path) -> None:
     rows.coverage = [coverage_of(rows, place, 1) for place in range(3000)]
     path = report(tmp_path / "large", rows)
     text = shown(path)
-    assert "Short of questions: 20 of 3,000 products" in text
-    assert "Recommended, but without a close product: 20 of 3,000 names" in text
-    assert "Most recommended in training answers: 20 of 3,000 products" in text
+    assert "Products with too few questions: 20 of 3,000" in text
+    assert "Recommended names without a close product: 20 of 3,000 names" in text
+    assert "Most recommended in training answers: 20 of 3,000 recommended products" in text
     assert path.stat().st_size < small + 40_000
 
 
