@@ -94,7 +94,7 @@ def _run(folder: Path, seconds: int) -> tuple[int, dict[str, int], float]:
         started = time.monotonic()
         with _workers(open_store(release.store), programs / "flags", release.store), _memory() as peak:
             release.install()
-            code, words = release.ended(900)
+            code, words = release.wait_until_ended(900)
         assert code == 0, f"{words}\n{release.controller_log()}"
         took = time.monotonic() - started
         calls = _calls(cluster)
