@@ -106,7 +106,7 @@ def generate_tokens(
     ends: Sequence[int],
     mask: AnswerMask | None = None,
 ) -> Any:
-    """The new tokens of one batch, shape (prompts, at most max_tokens); behind a row's end is padding.
+    """The new tokens of one batch, shape (prompts, at most max_tokens), right-padded.
 
     Raises:
         InputError: the tokenizer has no chat template, or prompt and answer do not fit into the model's context.
@@ -118,7 +118,7 @@ def generate_tokens(
     length = inputs["input_ids"].shape[1]
     context = getattr(model.config, "max_position_embeddings", None)
     if context is not None and length + max_tokens > context:
-        raise InputError(f"a prompt of {length} tokens and an answer of {max_tokens} exceed the model's {context}")
+        raise InputError(f"a prompt of {length} tokens and an answer of {max_tokens} exceed the context of {context}")
     # All that shapes the scores is said here: what a model's folder suggests (penalties, suppressed tokens) is not.
     sampling = {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {}
     config = GenerationConfig(

@@ -1,4 +1,4 @@
-"""What bars tokens from coming next, on the device where the scores lie.
+"""Applies token masks to scores on their device.
 
 A mask over the vocabulary is carried to the device once, as a row of a table that is added to scores: 0 where a token
 may come, -inf where not. A step then names rows of the table, and the few tokens of a reference's next step, and the
@@ -20,7 +20,7 @@ _KEPT = 256
 
 
 class MaskTable:
-    """The bars of many drafts.
+    """A table of token masks for many answers.
 
     Args:
         width: the number of scores a row, at least that of the vocabulary's tokens.

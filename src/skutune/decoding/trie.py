@@ -119,7 +119,7 @@ class TokenTrie:
             arrays = load_file(folder / "trie.safetensors")
             document = json.loads((folder / "trie.json").read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise InputError(f"{folder} holds no trie of the catalog: {error.filename} is missing") from error
+            raise InputError(f"{folder} has no trie of the catalog: {error.filename} is missing") from error
         return cls(**arrays, ids=tuple(document["ids"]), vocabulary_digest=document["vocabulary"])
 
 

@@ -69,7 +69,7 @@ def read_request_params(arguments: Mapping[str, Any] | None) -> RequestParams | 
         raise ValueError(f"{SWITCH} is {switch!r}; 1 asks for an answer in the format")
     if not switch:
         if own.keys() - {SWITCH}:
-            raise ValueError(f"{min(own.keys() - {SWITCH})} counts only together with {SWITCH}: 1")
+            raise ValueError(f"{min(own.keys() - {SWITCH})} requires {SWITCH}: 1")
         return None
     allowed = _ids(_ALLOWED, own[_ALLOWED]) if _ALLOWED in own else None
     return RequestParams(
@@ -86,7 +86,7 @@ def check(sampling: Any) -> None:
     for name, what in _NOT_TOGETHER.items():
         given = getattr(sampling, name, None)
         if given or (given is not None and name == "thinking_token_budget"):
-            raise ValueError(f"{name} ({what}) cannot be had together with {SWITCH}; leave one of them out")
+            raise ValueError(f"{name} ({what}) cannot be combined with {SWITCH}; remove one of them")
     least = _least_tokens(wanted.max_items)
     if sampling.max_tokens is not None and sampling.max_tokens < least:
         raise ValueError(f"max_tokens is {sampling.max_tokens}; no answer is sure to fit into fewer than {least}")

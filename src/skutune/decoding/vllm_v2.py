@@ -27,7 +27,7 @@ class AnswerProcessor(LogitsProcessor):  # type: ignore[misc]  # vLLM is not the
     def __init__(self, vllm_config: Any, req_states: Any) -> None:
         """Raises InputError where there is no fitting trie, or vLLM speculates: then a request has several rows."""
         if vllm_config.speculative_config is not None:
-            raise InputError("answers in the format cannot be had with speculative decoding; switch one of them off")
+            raise InputError("constrained answers cannot be combined with speculative decoding; turn one of them off")
         self._drafts = build_matcher_factory(vllm_config)
         self._states = req_states
         self._bars = MaskTable(req_states.vocab_size, req_states.device)

@@ -91,7 +91,7 @@ def load_vocabulary(tokenizer: Any, extra_ends: tuple[int, ...] = ()) -> Vocabul
     known = [*extra_ends, *([] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id])]
     ends = {end for end in known if end < len(tokens)}
     if not ends:
-        raise InputError("the tokenizer has no end-of-text token, so an answer could never end: set eos_token")
+        raise InputError("the tokenizer has no end-of-sequence token, so that an answer would never end: set eos_token")
     for end in ends:
         tokens[end] = b""
     return Vocabulary(tuple(tokens), tuple(sorted(ends)))

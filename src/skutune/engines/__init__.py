@@ -49,10 +49,10 @@ def build_text_engine(
 
 
 def check_text_engine(config: GeneratorConfig, weights: Weights | None) -> None:
-    """See that an engine can be had here, without reading weights.
+    """Check that an engine is available, without reading weights.
 
     Raises:
-        InputError: its package is missing, its model is no chat model or is one that the engine does not compute.
+        InputError: its package is missing, or its model is not a chat model or not supported by the engine.
     """
     if config.engine == "scripted":
         return
@@ -95,7 +95,7 @@ def build_encoder(config: EncoderConfig, weights: Weights | None) -> Encoder:
 
 
 def engine_identity(config: GeneratorConfig | EncoderConfig, weights: Weights | None) -> str:
-    """What keys and fingerprints say of a model: what changes its texts or vectors, and not where or how fast it runs.
+    """The identity of a model in keys and fingerprints: what changes its output, not where or how fast it runs.
 
     vLLM and transformers on the same weights count as the same; a scripted engine does not.
     """
@@ -107,7 +107,7 @@ def engine_identity(config: GeneratorConfig | EncoderConfig, weights: Weights | 
 
 
 def model_identity(config: ModelConfig, located: Located) -> str:
-    """The same, from what is known of weights that need not be here; of any model of a config."""
+    """The same for any model of a config, from the identity of weights that need not be local."""
     rate = getattr(config, "malformed_rate", None)
     if model_name.is_scripted(config):
         return f"{SCRIPTED_IDENTITY} malformed={rate:g}" if rate else SCRIPTED_IDENTITY

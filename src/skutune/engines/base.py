@@ -1,4 +1,4 @@
-"""What a stage may ask of a model: text for messages (`TextEngine`), vectors for texts (`Encoder`).
+"""The protocols of models: text for messages (`TextEngine`), vectors for texts (`Encoder`).
 
 Requests go in as a stream and results come out in any order, matched by id: an engine keeps its device busy with a
 window of requests that spans the parts of a table, and a stage never waits for a batch to fill. An engine pulls the
@@ -22,7 +22,7 @@ from skutune.prompts.chat_template import Messages
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a text is drawn. `temperature` 0 is greedy; `max_tokens` bounds the generated tokens."""
+    """Sampling parameters. `temperature` 0 is greedy; `max_tokens` bounds the generated tokens."""
 
     max_tokens: int
     temperature: float = 0.7
@@ -31,7 +31,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One text to generate. With `schema` (JSON Schema) the text is JSON that fits it, unless cut by `max_tokens`."""
+    """One text to generate. With `schema` the text is JSON that follows the JSON Schema, unless truncated."""
 
     id: str
     messages: Messages
@@ -41,7 +41,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The text for the request of the same id. `finish_reason` is `stop`, or `length` where it was cut."""
+    """The text for the request of the same id. `finish_reason` is `stop`, or `length` if it was truncated."""
 
     id: str
     text: str

@@ -1,4 +1,4 @@
-"""From a chat's messages to the tokens a model reads, and from its tokens back to text."""
+"""Chat messages to prompt tokens, and generated tokens to text."""
 
 from __future__ import annotations
 
@@ -24,13 +24,11 @@ class ChatTokens:
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"model {folder}: its tokenizer cannot be read: {error}") from error
         if not self.tokenizer.chat_template:
-            raise InputError(
-                f"model {folder}: has no chat template, so it cannot follow a prompt; name an instruct or chat model"
-            )
+            raise InputError(f"model {folder}: has no chat template; use an instruct or chat model")
         self.folder = folder
 
     def encode(self, messages: Messages) -> list[int]:
-        """The prompt's tokens, ending where the assistant begins to speak. Raises InputError for a refused role."""
+        """The prompt's tokens, up to the start of the assistant's turn. Raises InputError for a refused role."""
         from jinja2 import TemplateError
 
         try:

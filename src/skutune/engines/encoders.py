@@ -44,7 +44,7 @@ class SentenceEncoder:
         return int(self.model.get_embedding_dimension())
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """See `Encoder`. Raises DeviceError for a vector that is not of numbers."""
+        """See `Encoder`. Raises DeviceError for a vector with NaN or infinity."""
         if not texts:
             return np.zeros((0, self.dimension), np.float32)
         heartbeat()
@@ -58,7 +58,7 @@ class SentenceEncoder:
         return unit_vectors(vectors)
 
     def close(self) -> None:
-        """Free the model's memory; the encoder is of no use afterwards."""
+        """Free the model's memory; the encoder cannot be used afterwards."""
         del self.model
         _empty_cache()
 
@@ -90,7 +90,7 @@ class MeanPooledEncoder:
         return int(self.model.config.hidden_size)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """See `Encoder`. Raises DeviceError for a vector that is not of numbers."""
+        """See `Encoder`. Raises DeviceError for a vector with NaN or infinity."""
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         by_length = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
         for start in range(0, len(texts), self.batch_size):
@@ -100,7 +100,7 @@ class MeanPooledEncoder:
         return unit_vectors(vectors)
 
     def close(self) -> None:
-        """Free the model's memory; the encoder is of no use afterwards."""
+        """Free the model's memory; the encoder cannot be used afterwards."""
         del self.model
         _empty_cache()
 
@@ -119,7 +119,7 @@ def unit_vectors(vectors: Any) -> NDArray[np.float32]:
     vectors = np.asarray(vectors, dtype=np.float32)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or not lengths.all():
-        raise DeviceError("the encoder gave vectors that are not numbers; the device or the weights are faulty")
+        raise DeviceError("the encoder returned vectors with NaN or infinity; the device or the weights are faulty")
     scaled: NDArray[np.float32] = vectors / lengths
     return scaled
 

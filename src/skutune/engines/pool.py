@@ -1,4 +1,4 @@
-"""The models of one process: their weights found once, each loaded when first used, freed when no longer needed."""
+"""The models of one process: located once, loaded on first use, freed when no longer needed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ModelPool:
         self._encoder: Encoder | None = None
 
     def identity(self, role: Role) -> str:
-        """What goes into fingerprints and keys for this model. Raises InputError where the model cannot be had."""
+        """The identity of this model in fingerprints and keys. Raises InputError if the model is not available."""
         if role == "base":
             return self.weights(role).identity
         config = self._config(role)
@@ -41,7 +41,7 @@ class ModelPool:
         return not model_name.is_scripted(config) and not model_name.is_folder(config.name)
 
     def weights(self, role: Role) -> Weights:
-        """Where the model lies on this machine. Raises InputError where it cannot be had."""
+        """The model's weights on this machine. Raises InputError if it is not available."""
         config = self._config(role)
         key = f"{config.name}@{config.revision}"
         if key not in self._weights:
@@ -60,7 +60,7 @@ class ModelPool:
         return self._built(names, role, _anywhere(config))
 
     def check_judge(self, role: Role) -> None:
-        """See that `judge` can be had, without loading it. Raises InputError."""
+        """Check that `judge` is available, without loading it. Raises InputError."""
         config = self._generator(role)
         weights = None if config.engine == "scripted" else self.weights(role)
         engines.check_text_engine(_anywhere(config), weights)
@@ -102,7 +102,7 @@ class ModelPool:
     def _config(self, role: Role) -> ModelConfig:
         config: ModelConfig | None = getattr(self.models, role)
         if config is None:
-            raise InputError(f"models.{role}: is not named, and a stage asks for it")
+            raise InputError(f"models.{role}: is not set, but a stage needs it")
         return config
 
 

@@ -1,4 +1,4 @@
-"""The engine for GPUs: vLLM's offline engine, fed continuously from the stream of requests.
+"""vLLM's offline engine, fed continuously from the request stream.
 
 On a CPU build vLLM reads `VLLM_CPU_KVCACHE_SPACE` (GiB for keys and values) and `VLLM_CPU_OMP_THREADS_BIND` (which
 cores) from the environment. Without the first it claims nearly all memory of a node, and does not start where that is
@@ -44,7 +44,7 @@ class VllmEngine:
         config: batch size, context length and number format.
 
     Raises:
-        InputError: the model cannot be loaded, or is no chat model.
+        InputError: the model cannot be loaded, or is not a chat model.
         DeviceError: the engine did not come up.
     """
 
@@ -102,7 +102,7 @@ class VllmEngine:
                 self.engine.abort_request(list(running))
 
     def close(self) -> None:
-        """Stop the engine's process and free its memory; the engine is of no use afterwards."""
+        """Stop the engine's process and free its memory; the engine cannot be used afterwards."""
         self.engine.engine_core.shutdown()
 
     def _fill(self, stream: Iterator[Request], running: dict[str, Request]) -> Iterator[Result]:

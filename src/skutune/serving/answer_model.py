@@ -1,4 +1,4 @@
-"""The model that answers: base model, adapter and the catalog's trie."""
+"""The model that answers questions: base model, adapter and the catalog's trie."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class AnswerModel:
         if isinstance(products, TokenTrie):
             return cls(model, tokenizer, vocabulary, products)
         if trie is not None and trie.vocabulary_digest != vocabulary.digest:
-            _log.warning("the kept trie of the catalog is of another tokenizer; building it again")
+            _log.warning("the stored trie of the catalog belongs to another tokenizer; rebuilding it")
             trie = None
         return cls(model, tokenizer, vocabulary, trie or build_trie(products, tokenizer, vocabulary))
 
@@ -119,7 +119,7 @@ class AnswerModel:
     def unconstrained(
         self, questions: Sequence[str], *, max_tokens: int = MAX_TOKENS, temperature: float = 0.0, batch_size: int = 16
     ) -> list[str]:
-        """What the model writes by itself: may be no answer at all, may be cut, and its ids may be invented."""
+        """Unconstrained generation: the text may not parse, may be truncated, and its ids may be invented."""
         texts: list[str] = []
         for start in range(0, len(questions), batch_size):
             prompts = [question_messages(question) for question in questions[start : start + batch_size]]
@@ -160,10 +160,10 @@ def _load_model(base: Path, adapter: Path | None, dtype: Dtype, device: str | No
 
 def _check_folder(folder: Path, file: str, what: str) -> None:
     if not (folder / file).is_file():
-        raise InputError(f"{folder} is not {what}: it holds no {file}")
+        raise InputError(f"{folder} is not {what}: it has no {file}")
 
 
 def _end_tokens(model: Any) -> tuple[int, ...]:
-    """The tokens that end a text by the model's own account: some chat models have several."""
+    """The end-of-sequence tokens of the generation config: some chat models have several."""
     ends = model.generation_config.eos_token_id
     return () if ends is None else tuple(ends) if isinstance(ends, list) else (ends,)

@@ -1,4 +1,4 @@
-"""The trie of the catalog for the base model's tokenizer, kept beside the weights: who asks need not build it again."""
+"""The catalog's trie for the base model's tokenizer, stored beside the weights so that it is built once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 def write_trie(inputs: Inputs, base: Path, tokenizer_folder: Path, folder: Path) -> None:
-    """Write the trie of all products into a folder, where the catalog and the tokenizer allow one.
+    """Write the trie of all products into a folder, if catalog and tokenizer allow it.
 
     Ids and names come from the coverage ledger: a price that changes asks for no new training.
 
@@ -35,8 +35,8 @@ def write_trie(inputs: Inputs, base: Path, tokenizer_folder: Path, folder: Path)
         vocabulary = load_vocabulary(tokenizer, tuple(stop_tokens(tokenizer, generation_settings(base))))
         build_trie(products, tokenizer, vocabulary).save(folder)
     except InputError as error:
-        # The weights were hours of work and are good without it.
-        _log.warning("no trie of the catalog is kept, so answers cannot be held to it: %s", error)
+        # The weights took hours and are useful without it.
+        _log.warning("no trie of the catalog is stored, so answers cannot be constrained: %s", error)
 
 
 def generation_settings(base: Path) -> object:

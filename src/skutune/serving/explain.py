@@ -1,4 +1,4 @@
-"""Why an example says what it says: the chain of rows behind it, or all rows that were made of one product."""
+"""The provenance of an example: the chain of rows behind it, or all rows of one product."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a finished run can be asked: answers from the tuned model, closest products from its linker."""
+"""A finished run in use: answers of its tuned model, links of its linker."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MAX_CHARACTERS = 4000  # the same for texts without spaces
 
 @contextmanager
 def answer_model(store: ObjectStore, info: RunInfo, cache: Path) -> Iterator[AnswerModel]:
-    """The tuned model of a run, loaded. Raises InputError where the run has none yet."""
+    """The tuned model of a run, loaded. Raises InputError if the run has none yet."""
     from skutune.serving.answer_model import AnswerModel
     from skutune.serving.catalog_trie import kept_trie
 
@@ -47,7 +47,7 @@ def answer_model(store: ObjectStore, info: RunInfo, cache: Path) -> Iterator[Ans
         if config.stages.finetune.trains_adapter:
             base, adapter = pool.weights("base").path, inputs.folder("finetune", "adapter")
             if base is None:
-                raise InputError("models.base: a scripted model cannot answer; name a real one")
+                raise InputError("models.base: a scripted model cannot answer; use a real model")
             yield AnswerModel.load(base, adapter, products, dtype=dtype, trie=trie)
         else:
             yield AnswerModel.load(inputs.folder("finetune", "model"), None, products, dtype=dtype, trie=trie)
@@ -63,7 +63,7 @@ class LoadedLinker:
 
 
 def linker_of(store: ObjectStore, info: RunInfo, cache: Path, precision: float | None = None) -> LoadedLinker:
-    """The linker of a run, loaded, at this precision or the run's. Raises InputError where the run has none yet."""
+    """The linker of a run, loaded, at this precision or the run's. Raises InputError if the run has none yet."""
     with tempfile.TemporaryDirectory(prefix="skutune-") as scratch:
         inputs = inputs_of(store, info, ("classify",), Path(scratch))
         linker = linking.load_linker(inputs.folder("classify", "linker"))
@@ -118,8 +118,8 @@ def _pool(config: Config, manifest: Manifest, role: Role, cache: Path) -> ModelP
     made_with = manifest.versions.get(f"{MODEL_VERSION}{role}")
     if made_with is not None and pool.identity(role) != made_with:
         raise InputError(
-            f"models.{role}: {getattr(config.models, role).name} is no longer the model that {manifest.stage} was made "
-            "with; put that one back, or `skutune run` again"
+            f"models.{role}: {getattr(config.models, role).name} is not the model that {manifest.stage} used; "
+            "restore that model, or repeat `skutune run`"
         )
     return pool
 

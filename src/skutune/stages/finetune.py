@@ -80,32 +80,32 @@ class Finetune:
         )
 
     def _limit(self) -> MemoryLimit:
-        """What fits, as the settings have it or as an earlier start found."""
+        """The micro-batch from the settings, or from the limit that an earlier start recorded."""
         wanted, limit = self.config.micro_batch_size, self.context.checkpoints.memory_limit()
         if limit is None or (limit.micro_batch_size >= wanted and not limit.checkpointing):
             return MemoryLimit(wanted)
         _log.warning(
-            "training with %d examples at the same time on a device instead of %d%s, because memory ran out before; a "
-            "step still has %d",
-            *(limit.micro_batch_size, wanted, ", activations computed twice" if limit.checkpointing else ""),
+            "training with a micro-batch of %d instead of %d%s, because memory ran out before; the batch size is "
+            "still %d",
+            *(limit.micro_batch_size, wanted, " and gradient checkpointing" if limit.checkpointing else ""),
             self.config.batch_size,
         )
         return limit
 
     def _lowered(self, failed: MemoryLimit) -> SkutuneError:
-        """Note what may fit where this did not; the error that says so, or that nothing can."""
+        """Record what may fit instead. Returns the error to raise."""
         examples = failed.micro_batch_size
         if examples == 1 and failed.checkpointing:
             return InputError(
-                "training: a single example does not fit into the device's memory: lower stages.finetune.max_length "
+                "training: a single example does not fit into device memory: lower stages.finetune.max_length "
                 f"({self.config.max_length}), choose a method that needs less (lora, qlora), or use larger devices"
             )
         limit = MemoryLimit(max(1, examples // 2), failed.checkpointing or examples == 1)
         self.context.checkpoints.limit_memory(limit)
         return RetryableError(
-            f"training: out of memory with {examples} examples at the same time on a device; the next start "
-            f"{'takes' if examples > 1 else 'computes activations twice, takes'} {limit.micro_batch_size} and goes on "
-            f"from the last checkpoint, with {self.config.batch_size} examples a step as before"
+            f"training: out of memory with a micro-batch of {examples}; the next start uses {limit.micro_batch_size}"
+            f"{'' if examples > 1 else ' with gradient checkpointing'} and resumes from the last checkpoint; the batch "
+            f"size stays {self.config.batch_size}"
         )
 
     def _report(self, point: StepMetrics) -> None:

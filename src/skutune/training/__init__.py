@@ -1,1 +1,1 @@
-"""Fine-tuning of the base model: `sft.finetune` is the recipe, every other module one part of it."""
+"""Fine-tuning of the base model: `sft.finetune` is the recipe, the other modules are its parts."""

@@ -16,9 +16,9 @@ _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with
 
 
 def trainer_arguments(config: FinetuneConfig, plan: Plan, output: Path, *, has_validation: bool) -> SFTConfig:
-    """The trainer's settings. Making them connects the processes that train together.
+    """The trainer's settings. Creating them connects the distributed processes.
 
-    They must be made before the model is loaded: with stage 3 of ZeRO it is split while it is.
+    They must be created before the model is loaded: ZeRO stage 3 shards it during loading.
     """
     on_gpu = device().type == "cuda"
     on_cpu_with_zero = bool(plan.zero_stage) and not on_gpu
@@ -30,7 +30,7 @@ def trainer_arguments(config: FinetuneConfig, plan: Plan, output: Path, *, has_v
         learning_rate=config.learning_rate,
         lr_scheduler_type=_SCHEDULES[config.schedule],
         warmup_steps=min(config.warmup_ratio, 0.999),  # below 1 it is a share of the steps
-        # What a step holds is the loader's affair; DeepSpeed is told of the largest pass.
+        # The loader decides what a step contains; DeepSpeed needs the largest micro-batch.
         per_device_train_batch_size=plan.rows,
         gradient_accumulation_steps=1,
         ddp_find_unused_parameters=False,
@@ -60,6 +60,6 @@ def trainer_arguments(config: FinetuneConfig, plan: Plan, output: Path, *, has_v
         report_to="none",
         disable_tqdm=True,
     )
-    # One device a process: on a machine with more the trainer would deal each batch out to all, which TRL refuses.
+    # One device per process: with several devices the trainer would use data parallelism, which TRL refuses.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments

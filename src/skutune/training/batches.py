@@ -1,8 +1,7 @@
-"""How the examples of an optimizer step are shared out: over processes, and over passes of each.
+"""How the examples of an optimizer step are split into micro-batches, over processes and forward passes.
 
-The examples of a step are the same however many processes train and however many fit on a device at the same time;
-only what is computed together differs. A process that has fewer passes than another gets empty ones, because some ways
-of training together (ZeRO) wait for each other in every pass.
+A step has the same examples on any number of processes and with any micro-batch size. A process with fewer
+micro-batches than another gets empty ones, because ZeRO synchronises all processes in every forward pass.
 """
 
 from __future__ import annotations
@@ -13,20 +12,20 @@ from typing import TypeVar
 Each = TypeVar("Each")
 
 MicroBatch = list[int]
-"""Indices of the examples of one pass; empty where this process has nothing to add."""
+"""Indices of the examples of one forward pass; empty if this process has none left."""
 
 
 def micro_batches(
     step: Sequence[int], lengths: Sequence[int], processes: int, rows: int, max_tokens: int | None = None
 ) -> list[list[MicroBatch]]:
-    """The micro-batches of each process for one step; every process has the same number of them, at least one.
+    """The micro-batches of each process for one step; all processes have the same number, at least one.
 
     Args:
         step: indices of the step's examples.
         lengths: tokens of each example of the training set.
-        processes: how many train together.
-        rows: examples of one pass at most, padded to the longest of them.
-        max_tokens: where examples are packed, tokens of one pass at most, instead of `rows`.
+        processes: number of distributed processes.
+        rows: maximum number of examples per pass, padded to the longest.
+        max_tokens: with packing, the maximum number of tokens per pass, instead of `rows`.
     """
     by_length = sorted(step, key=lambda index: (-lengths[index], index))
     if max_tokens is None:
@@ -42,7 +41,7 @@ def micro_batches(
 
 
 def deal(things: Sequence[Each], costs: Sequence[int], hands: int, most: int) -> list[list[Each]]:
-    """Things of falling cost, each to the hand that has the least to do and not yet `most` of them."""
+    """Greedy balancing: items of falling cost go to the worker with the least load that has fewer than `most`."""
     dealt: list[list[Each]] = [[] for _ in range(hands)]
     work = [0] * hands
     for thing, cost in zip(things, costs, strict=True):

@@ -1,7 +1,7 @@
-"""A training's checkpoints in the store, beside its output but in no manifest: what a killed one goes on from.
+"""A training's checkpoints in the store, beside its output but in no manifest: a killed training resumes from them.
 
-Of several processes that train together each puts the files that it wrote. What the first wrote is for all of them;
-what another wrote (a piece of the optimizer's state) is read by the process of its number alone.
+Each distributed process uploads the files that it wrote. Those of rank 0 are for all ranks; those of another rank (its
+shard of the optimizer state) are only read by that rank.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ _STORED = "stored-"
 
 @dataclass(frozen=True, slots=True)
 class MemoryLimit:
-    """What may fit into memory: examples on a device at the same time, and whether activations must be recomputed."""
+    """What fits into memory: examples per device and forward pass, and whether gradient checkpointing is needed."""
 
     micro_batch_size: int
     checkpointing: bool = False
 
 
 class Checkpoints:
-    """Folders `<stage folder>/checkpoints/<name>/<rank>/`; a marker a rank, written last, says that one is whole.
+    """Folders `<stage folder>/checkpoints/<name>/<rank>/`; a marker per rank, written last, says that it is complete.
 
     Args:
         store: where they are.
         folder: of the stage.
-        rank: which process this is.
-        ranks: how many train together.
+        rank: of this process.
+        ranks: number of distributed processes.
     """
 
     def __init__(self, store: ObjectStore, folder: str, rank: int = 0, ranks: int = 1) -> None:
@@ -39,7 +39,7 @@ class Checkpoints:
         self._rank, self._ranks = rank, ranks
 
     def save(self, path: Path, name: str) -> None:
-        """Put all files of a local folder, then remove those that a whole one follows.
+        """Upload all files of a local folder, then remove older checkpoints if this one is complete.
 
         `name` ends in its step: `checkpoint-40`.
         """
@@ -52,7 +52,7 @@ class Checkpoints:
             self._remove_older()
 
     def restore(self, path: Path) -> str | None:
-        """Copy what this rank needs of the newest whole one into `path/<name>/`; its name, or None without one."""
+        """Download this rank's files of the latest complete checkpoint to `path/<name>/`. Returns its name or None."""
         name = self._newest()
         if name is None:
             return None
@@ -63,17 +63,17 @@ class Checkpoints:
         return name
 
     def clear(self) -> None:
-        """Remove all of them: the stage is done."""
+        """Remove all checkpoints: the stage is done."""
         for info in list(self._store.list(self._prefix)):
             self._store.delete(info.key)
         self._store.delete(self._limit_key)
 
     def limit_memory(self, limit: MemoryLimit) -> None:
-        """Note for later starts of this training what may fit."""
+        """Record for later starts of this training what may fit."""
         self._store.put(self._limit_key, json.dumps(asdict(limit)).encode())
 
     def memory_limit(self) -> MemoryLimit | None:
-        """What an earlier start noted, or None."""
+        """The limit that an earlier start recorded, or None."""
         try:
             return MemoryLimit(**json.loads(self._store.get(self._limit_key)))
         except NotFoundError:
@@ -84,7 +84,7 @@ class Checkpoints:
         return f"{self._folder}/micro-batch.json"
 
     def _newest(self) -> str | None:
-        """The newest one that all ranks have put."""
+        """The latest checkpoint that all ranks have uploaded."""
         stored: dict[tuple[str, str], int] = defaultdict(int)
         for info in self._store.list(self._prefix):
             name, _, marker = info.key.removeprefix(self._prefix).partition("/")

@@ -1,4 +1,4 @@
-"""Puts checkpoints into the store while the training goes on."""
+"""Uploads checkpoints to the store while the training continues."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from skutune.training.checkpoint_store import Checkpoints
 
 
 class Uploads:
-    """One upload at a time, in a thread of its own; a checkpoint waits until the one before it is there.
+    """One upload at a time, in a background thread; a checkpoint waits for the previous one.
 
     An upload that failed is raised where the next one begins, and at the end. A training that fails waits for its last
     checkpoint; one that was told to stop does not, for there is little time.
@@ -36,12 +36,12 @@ class Uploads:
         self._wait()
 
     def finish(self) -> None:
-        """Wait for the last one. Raises its error."""
+        """Wait for the last upload. Raises its error."""
         self._wait()
         self._check()
 
     def add(self, checkpoint: Path) -> None:
-        """Begin to put a checkpoint. Raises the error of the one before."""
+        """Start uploading a checkpoint. Raises the error of the previous upload."""
         self.finish()
         links = self._folder / checkpoint.name
         shutil.copytree(checkpoint, links, copy_function=os.link)

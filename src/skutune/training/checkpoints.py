@@ -1,4 +1,4 @@
-"""Checkpoints on this machine: which of them are whole, which is the newest, and who can go on from one.
+"""Checkpoints on this machine: which are complete, which is the latest, and which training can resume from one.
 
 A checkpoint is a folder of several files, and a run may be killed between two of them. The marker is written last.
 """
@@ -23,7 +23,7 @@ _BESIDE = "beside"
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How a training is split up: what a checkpoint of it can only be read with, where ZeRO's stage is not 0."""
+    """How a training is sharded; with ZeRO a checkpoint can only be read with the same sharding."""
 
     processes: int
     zero_stage: Literal[0, 2, 3]
@@ -35,12 +35,12 @@ def step_of(checkpoint: Path) -> int:
 
 
 def complete_checkpoint(folder: Path, step: int, beside: Sequence[Path] = ()) -> Path:
-    """Add files and folders, where they exist, to the checkpoint of this step and say that it is whole; returns it.
+    """Add files and folders, if they exist, to the checkpoint of this step and mark it complete. Returns it.
 
     They lie in a folder of their own: an adapter directly in a checkpoint would be trained on as a second one.
     """
     checkpoint = folder / f"{_PREFIX}{step}"
-    shutil.rmtree(checkpoint / _BESIDE, ignore_errors=True)  # of an earlier start that did not finish it
+    shutil.rmtree(checkpoint / _BESIDE, ignore_errors=True)  # of an earlier start that was killed
     (checkpoint / _BESIDE).mkdir()
     for path in beside:
         if path.is_dir():
@@ -52,32 +52,32 @@ def complete_checkpoint(folder: Path, step: int, beside: Sequence[Path] = ()) ->
 
 
 def restore_side_files(checkpoint: Path, folder: Path) -> None:
-    """Copy what `complete` added to a checkpoint into a folder."""
+    """Copy what `complete_checkpoint` added to a checkpoint into a folder."""
     shutil.copytree(checkpoint / _BESIDE, folder, dirs_exist_ok=True)
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint in a folder of checkpoints, or None."""
+    """The latest complete checkpoint in a folder of checkpoints, or None."""
     found = [path for path in folder.glob(f"{_PREFIX}*") if (path / _MARKER).is_file()]
     return max(found, key=step_of, default=None)
 
 
 def write_split(folder: Path, split: Split) -> Path:
-    """Write down how a training is split up, to lie beside its checkpoints; returns the file."""
+    """Write how a training is sharded to a file beside its checkpoints. Returns the file."""
     path = folder / _SPLIT
     path.write_text(json.dumps(asdict(split)), encoding="utf-8")
     return path
 
 
 def split_of(checkpoint: Path) -> Split:
-    """How the training that wrote a checkpoint was split up."""
+    """How the training that wrote a checkpoint was sharded."""
     return Split(**json.loads((checkpoint / _BESIDE / _SPLIT).read_text(encoding="utf-8")))
 
 
 def check_split(checkpoint: Path, split: Split) -> None:
-    """See that a training that is split up so can go on from a checkpoint.
+    """Check that a training with this sharding can resume from a checkpoint.
 
-    Without ZeRO any number of processes can. With it each of them holds a piece of the optimizer's state.
+    Without ZeRO any number of processes can. With it every process has a shard of the optimizer state.
 
     Raises:
         InputError: it cannot.
@@ -87,6 +87,6 @@ def check_split(checkpoint: Path, split: Split) -> None:
         return
     raise InputError(
         f"training: {checkpoint.name} was written by {earlier.processes} processes with ZeRO stage "
-        f"{earlier.zero_stage}, and {split.processes} with stage {split.zero_stage} cannot read it: each holds a piece "
-        f"of the optimizer's state. Train with {earlier.processes} again, or name another run to begin anew"
+        f"{earlier.zero_stage}, and {split.processes} with stage {split.zero_stage} cannot resume it, because the "
+        f"optimizer state is sharded. Train with {earlier.processes} again, or start over under another run name"
     )

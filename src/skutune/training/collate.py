@@ -1,4 +1,4 @@
-"""Encoded examples → tensors: padded rows, or one row in which they lie one behind the other."""
+"""Encoded examples → tensors: padded rows, or one packed row."""
 
 from __future__ import annotations
 

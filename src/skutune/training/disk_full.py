@@ -1,4 +1,4 @@
-"""A disk that filled up while a training wrote to it: each library says it in another way, and few say it at all."""
+"""Full-disk errors during training, which every library reports differently or not at all."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from safetensors import SafetensorError
 from skutune.errors import RetryableError
 
 _ROOM_BYTES = 1024 * 1024
-"""Less than this left on a disk that could not be written: it is full."""
+"""A disk with less free space than this after a failed write counts as full."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
 def disk_full_as_retryable(what: str, folder: Path) -> Iterator[None]:
-    """Raise what libraries raise on a full disk as an error that says so; all else stays what it is.
+    """Turn the errors of libraries on a full disk into RetryableError; other errors pass through.
 
     Args:
         what: was written, as in "the checkpoint of step 4".
@@ -35,6 +35,6 @@ def disk_full_as_retryable(what: str, folder: Path) -> Iterator[None]:
         if getattr(error, "errno", None) not in _FULL and shutil.disk_usage(folder).free >= _ROOM_BYTES:
             raise
         raise RetryableError(
-            f"training: cannot write {what} to {folder}: the disk is full; the checkpoint before it stays. Free some "
-            "space or give the training a larger disk, then run again"
+            f"training: cannot write {what} to {folder}: the disk is full; the previous checkpoint is kept. Free "
+            "some space or use a larger disk, then run again"
         ) from error

@@ -1,11 +1,11 @@
-"""From chats to token ids, labels and weights of the loss: the loss is on the answer alone.
+"""From chats to token ids, labels and loss weights: the loss is on the answer only.
 
 The answer begins where the tokens of the prompt and those of the whole chat part, as in TRL: a template may render a
 prompt that is answered a little differently from one that is not.
 
-An answer that does not fit is cut after its last whole reference that fits, so that no half of a name or an id is ever
-taught; where none fits, and where the answer is nothing but a product, the example is left out. An answer that names
-nothing is cut at the limit.
+An answer that does not fit is cut after its last complete reference, so that no partial name or id is ever taught; if
+none fits, or the answer is nothing but a product, the example is dropped. An answer without references is cut at the
+limit.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class ExampleEncoder:
-    """Encodes chats with a tokenizer that tells of each token where it comes from.
+    """Encodes chats with a tokenizer that provides character offsets.
 
     Args:
         tokenizer: with a chat template, of the fast kind.
-        max_length: tokens of an example at most.
+        max_length: maximum length of an example in tokens.
         reference_weight: weight of the tokens that name a product.
 
     Raises:
@@ -61,7 +61,7 @@ class ExampleEncoder:
     def __post_init__(self) -> None:
         if not self.tokenizer.is_fast:
             raise InputError(
-                f"base model {self.tokenizer.name_or_path}: its tokenizer cannot tell where its tokens lie in a text; "
+                f"base model {self.tokenizer.name_or_path}: its tokenizer has no character offsets; "
                 "save it as tokenizer.json (transformers' save_pretrained of a fast tokenizer), or name another model"
             )
 
@@ -104,7 +104,7 @@ class ExampleEncoder:
         return Encoded(ids, [IGNORED] * start + ids[start:], weights, length < len(tokens.ids))
 
     def _cut(self, tokens: Any, at: int, ends: tuple[int, ...] | None) -> int:
-        """How many tokens of a chat that is too long are kept; 0: none of it can be used."""
+        """How many tokens of a chat that is too long are kept; 0: it is dropped."""
         if ends is None or at < 0:
             return self.max_length
         fitting = (tokens.char_to_token(at + end - 1) + 1 for end in reversed(ends))

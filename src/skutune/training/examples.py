@@ -188,9 +188,9 @@ def _chat(line: str, where: str) -> Chat:
         raise InputError(f"{where}: has neither `messages` nor `prompt` and `completion`")
     messages = messages_of(row)
     if not all(isinstance(each, dict) and _is_message(each) for each in messages):
-        raise InputError(f"{where}: a message is no object with the texts `role` and `content`")
+        raise InputError(f"{where}: a message is not an object with the strings `role` and `content`")
     if len(messages) < 2 or messages[-1]["role"] != "assistant":
-        raise InputError(f"{where}: does not end with an answer of the assistant")
+        raise InputError(f"{where}: does not end with an assistant message")
     return Chat(messages, is_identity=row.get("kind") == "description")
 
 
@@ -204,8 +204,8 @@ def _open(path: Path, folder: Path, max_length: int) -> Examples:
     counts = _Counts(**json.loads((folder / _COUNTS).read_text(encoding="utf-8")))
     if counts.examples == 0:
         raise InputError(
-            f"examples {path}: none of the {counts.left_out} fits into {max_length} tokens with a whole product in its "
-            "answer; raise stages.finetune.max_length"
+            f"examples {path}: none of the {counts.left_out} fits into {max_length} tokens with a complete product in "
+            "its answer; raise stages.finetune.max_length"
         )
     rows = Dataset.from_file(str(folder / _TABLE))
     return Examples(rows, counts.cut, counts.left_out, counts.tokens, counts.taught)
@@ -217,6 +217,6 @@ def _check_not_empty(path: Path) -> None:
     with path.open("rb") as lines:
         if not any(line.strip() for line in lines):
             raise InputError(
-                f"examples {path}: holds no example, so there is nothing to train on; see why compose rejected them "
+                f"examples {path}: has no examples; see why compose rejected them "
                 "(`skutune status`), or lower stages.compose.hold_out_products"
             )

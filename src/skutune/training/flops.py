@@ -1,4 +1,4 @@
-"""The arithmetic that a training needs, and what share of the device's peak it reached.
+"""Model FLOPs of a training, and the share of the device's peak that it reached.
 
 Model FLOPs utilisation as PaLM defines it (arXiv:2204.02311, appendix B): only what the mathematics needs is counted,
 never what is computed a second time to save memory, nor padding. Stricter than there in two things, so that the share

@@ -1,4 +1,4 @@
-"""The loss of answers: negative log-likelihood, in nats, of the tokens that carry a label, each with its weight."""
+"""The loss on answers: weighted negative log-likelihood of the labelled tokens, in nats."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from skutune.training.tokens import IGNORED
 
 @dataclass(frozen=True, slots=True)
 class HeldOutLoss:
-    """Mean loss a token, of the base and of the tuned model, over the same answers."""
+    """Mean loss per token of the base and the tuned model on the same answers."""
 
     base: float
     tuned: float

@@ -1,8 +1,8 @@
-"""What a training needs of a device's memory, and how it is made to fit: pure estimates, so that a table can test them.
+"""Estimates of a training's device memory, and the settings that fit. Pure functions.
 
 Bytes of weights, gradients and optimizer state follow ZeRO (arXiv:1910.02054, section 3), those of activations are
 counted for a Llama layer as arXiv:2205.05198, section 4.1, does for GPT, with an attention that keeps no scores.
-Estimates only choose between ways that are all right; what does not fit nevertheless is told by the device.
+Estimates only choose among valid settings; if they are wrong, the device runs out of memory.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How a training fits: examples of a micro-batch, ZeRO's stage, and whether activations are computed twice."""
+    """Settings that fit: micro-batch size, ZeRO stage, gradient checkpointing."""
 
     rows: int
     zero_stage: Stage
@@ -70,7 +70,7 @@ def fit(
     begun_stage: Stage | None = None,
     checkpointing: bool = False,
 ) -> Fit:
-    """The first way that fits, the fastest ones first; the most saving one where none does.
+    """The fastest settings that fit; if none does, those that need the least memory.
 
     Args:
         shape: the model's.
@@ -82,7 +82,7 @@ def fit(
         device_bytes: memory of one device.
         has_zero: whether DeepSpeed is installed.
         begun_stage: ZeRO's stage of the checkpoint that is gone on from: none of another stage can be read.
-        checkpointing: compute activations twice in any case.
+        checkpointing: use gradient checkpointing in any case.
     """
     stages = _stages(method, processes, has_zero) if begun_stage is None else (begun_stage,)
     ways = [way for stage in stages for way in _ways(stage, rows, length) if way.checkpointing or not checkpointing]
@@ -91,7 +91,7 @@ def fit(
 
 
 def needed(shape: Shape, method: Method, way: Fit, length: int, number_bytes: int, processes: int) -> float:
-    """Bytes that a training needs on each device."""
+    """Memory of a training on each device, in bytes."""
     return _state(shape, method, way.zero_stage, number_bytes, processes) + _activations(
         shape, method, way, way.rows * length, number_bytes
     )
@@ -134,9 +134,9 @@ def _stages(method: Method, processes: int, has_zero: bool) -> tuple[Stage, ...]
 
 
 def _ways(stage: Stage, rows: int, length: int) -> Iterator[Fit]:
-    """Fewer rows at the same time before activations are computed twice, which costs a third more arithmetic.
+    """Smaller micro-batches come before gradient checkpointing, which costs a third more arithmetic.
 
-    Stage 3 gathers all weights in every pass, so that there more passes cost more than that.
+    ZeRO stage 3 gathers all weights in every pass, so that there more passes cost more than that.
     """
     fewer = [rows]
     while fewer[-1] // 2 * length >= _BUSY_TOKENS:

@@ -1,4 +1,4 @@
-"""An adapter and its base as one ordinary model, for servers that load no adapters."""
+"""Merged weights: an adapter and its base as one model, for servers that cannot load adapters."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from skutune.training.models import load_tuned
 
 
 def merge(base: Path, adapter: Path, folder: Path, dtype: str) -> None:
-    """Write the base's weights with the adapter's changes added, and the adapter's tokenizer.
+    """Write merged weights and the adapter's tokenizer.
 
-    In 16 bits a change that is much smaller than its weight is rounded away, so that the merged model may choose other
-    words now and then than base and adapter do side by side.
+    16-bit rounding drops updates that are much smaller than their weight, so that the merged model may occasionally
+    generate other tokens than base and adapter.
 
     Args:
         base: folder of the base model.
@@ -23,7 +23,7 @@ def merge(base: Path, adapter: Path, folder: Path, dtype: str) -> None:
         dtype: auto, bfloat16, float16 or float32, as the adapter was trained in.
 
     Raises:
-        InputError: the adapter does not fit the base, or what came out is not finite.
+        InputError: the adapter does not fit the base, or the merged weights are not finite.
     """
     from transformers import AutoTokenizer
 

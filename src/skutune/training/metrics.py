@@ -1,4 +1,4 @@
-"""What a fine-tuning did, in figures."""
+"""The figures of a fine-tuning."""
 
 from __future__ import annotations
 

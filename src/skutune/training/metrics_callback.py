@@ -1,4 +1,4 @@
-"""The curves of a training run: one JSON line an optimizer step, and one a validation."""
+"""Training curves: one JSON line per optimizer step and per validation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class StepMetrics:
 
 
 class MetricsCallback(TrainerCallback):  # type: ignore[misc]
-    """Writes points to a file as they come, marks checkpoints complete, and stops a run whose loss is no number.
+    """Writes points to a file, marks checkpoints complete, and stops a run on a NaN loss.
 
     Args:
         path: the file of JSON lines; a resumed run keeps its lines up to the step it goes on from.
@@ -66,12 +66,12 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
         self.started = self.previous = time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the clock after everything is loaded."""
+        """Start the clock once everything is loaded."""
         self.started = self.previous = time.monotonic()
         self.tokens = state.num_input_tokens_seen
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Write the point of a step or of a validation. Raises InputError where the loss is no number."""
+        """Write the point of a step or a validation. Raises InputError if the loss is NaN or infinite."""
         if logs is None or not ("loss" in logs or "eval_loss" in logs):
             return
         if "eval_loss" in logs:
@@ -81,7 +81,7 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
         if not (math.isfinite(logs["loss"]) and math.isfinite(gradient)):
             raise InputError(
                 f"training: the loss of step {state.global_step} is {logs['loss']} (gradient {logs.get('grad_norm')}); "
-                "curves and checkpoints up to the step before are kept. Lower stages.finetune.learning_rate, or set "
+                "curves and checkpoints up to the previous step are kept. Lower stages.finetune.learning_rate, or set "
                 "models.base.dtype to bfloat16 or float32"
             )
         self._add(state, loss=float(logs["loss"]), learning_rate=float(logs["learning_rate"]))
@@ -96,7 +96,7 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
         self.previous += spent
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Put into the checkpoint what a resumed run needs besides, and mark it whole."""
+        """Add to the checkpoint what else a resumed run needs, and mark it complete."""
         checkpoint = complete_checkpoint(Path(args.output_dir), state.global_step, [self.path, *self.kept])
         if self.on_checkpoint:
             self.on_checkpoint(checkpoint)
@@ -127,7 +127,7 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
 
 
 def read_points(path: Path) -> list[StepMetrics]:
-    """The points of a file that a run wrote; a last line that was cut by a kill is left out."""
+    """The points of a run's file; a truncated last line is skipped."""
     if not path.is_file():
         return []
     whole = path.read_text(encoding="utf-8").rpartition("\n")[0].splitlines()

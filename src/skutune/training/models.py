@@ -1,4 +1,4 @@
-"""The base model in memory, and what of it is trained."""
+"""The base model in memory, and which of its weights are trained."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from skutune.training.adapters import check_base
 
 
 def device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
+    """The GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -50,7 +50,7 @@ def load_tuned(folder: Path, adapter: Path, dtype: torch.dtype) -> Any:
 
 
 def check_method(config: FinetuneConfig) -> None:
-    """See that this machine can train so, before anything is loaded.
+    """Check that this machine supports the method, before anything is loaded.
 
     Raises:
         InputError: it has no CUDA device, or no bitsandbytes, for weights of 4 bits.
@@ -58,10 +58,10 @@ def check_method(config: FinetuneConfig) -> None:
     if config.method != "qlora":
         return
     if not torch.cuda.is_available():
-        raise InputError("stages.finetune.method: qlora needs a CUDA device, and there is none here; choose lora")
+        raise InputError("stages.finetune.method: qlora needs a CUDA device, but there is none; use lora")
     if importlib.util.find_spec("bitsandbytes") is None:
         raise InputError(
-            "stages.finetune.method: qlora needs bitsandbytes, which is not installed here; install 'skutune[gpu]', or "
+            "stages.finetune.method: qlora needs bitsandbytes, which is not installed; install 'skutune[gpu]', or "
             "choose lora"
         )
 

@@ -1,4 +1,4 @@
-"""How a training is done: chosen from the settings, the model's shape and the devices here, and said aloud."""
+"""The plan of a training: chosen from the settings, the model's shape and the devices, and logged."""
 
 from __future__ import annotations
 
@@ -69,18 +69,18 @@ def choose_plan(
     begun: Split | None = None,
     checkpointing: bool = False,
 ) -> Plan:
-    """Choose how to train, and log what a person may have expected otherwise.
+    """Choose how to train, and log what may be unexpected.
 
     Args:
         base: folder of the base model.
         config: the stage's settings.
-        max_length: tokens of an example at most.
+        max_length: maximum length of an example in tokens.
         dtype: auto, bfloat16, float16 or float32.
         processes: that train together, on all machines.
         processes_here: those on this machine.
         begun: of the checkpoint that is gone on from: less memory for a smaller micro-batch must not choose another
             stage of ZeRO than the one that the checkpoint can be read with.
-        checkpointing: compute activations twice in any case.
+        checkpointing: use gradient checkpointing in any case.
     """
     on_gpu = device().type == "cuda"
     numbers = number_format(dtype)
@@ -99,11 +99,9 @@ def choose_plan(
     packed = config.packing and has_flash_attention(numbers)
     if config.packing and not packed:
         said = _log.warning if on_gpu else _log.info  # no CPU has one
-        said(
-            "training without packing: no flash attention kernel is installed, and without one examples see each other"
-        )
+        said("training without packing: it needs a flash attention kernel, which is not installed")
     if config.method == "full" and processes > 1 and not zero_config.is_installed():
-        _log.warning("training without ZeRO: deepspeed is not installed, so every device holds the whole optimizer")
+        _log.warning("training without ZeRO: deepspeed is not installed, so every device has the whole optimizer state")
     if on_gpu and not has_compiler():
         _log.warning(
             "training on a GPU: no C compiler (gcc, clang or cc) is found, and Triton needs one for its kernels; "

@@ -1,4 +1,4 @@
-"""Where an answer names products, and where it may be cut: in characters, before anything is a token."""
+"""Where an answer references products, and where it may be cut, in characters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes out of a training: an adapter or a whole model, of the last step or of the best."""
+"""The result of a training: an adapter or a whole model, from the last step or the best."""
 
 from __future__ import annotations
 

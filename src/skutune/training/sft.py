@@ -1,8 +1,8 @@
 """Supervised fine-tuning: plan → data → model → fit → save.
 
-Runs on one process, or on several that were told of each other (see `ranks`, or by torchrun): each trains its share of
-every step, the first saves; each writes into a folder of its own. TRL's trainer does the stepping, PEFT the adapter,
-DeepSpeed splits what does not fit; what differs from TRL's own defaults is told in `trainer`.
+Runs in one process, or in several that `process.launcher` or torchrun started: each trains its share of every step,
+rank 0 saves, and each writes into its own folder. TRL's trainer runs the steps, PEFT adds the adapter, DeepSpeed shards
+what does not fit; `trainer` describes what differs from TRL's defaults.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ _log = logging.getLogger(__name__)
 
 
 class MemoryExhaustedError(Exception):
-    """A device ran out of memory while `examples` were computed on it at the same time.
+    """A device ran out of memory with a micro-batch of `examples`.
 
-    `checkpointing`: though no activations were kept that can be computed again.
+    `checkpointing`: although gradient checkpointing was on.
     """
 
     def __init__(self, examples: int, checkpointing: bool) -> None:
-        super().__init__(f"out of memory with {examples} examples at the same time on one device")
+        super().__init__(f"out of memory with a micro-batch of {examples} examples")
         self.examples, self.checkpointing = examples, checkpointing
 
 
@@ -94,8 +94,8 @@ def finetune(
         output: gets `adapter/` (or `model/`), `metrics.jsonl`, `checkpoints/`.
         base_name: what the adapter says its base model is.
         dtype: auto, bfloat16, float16 or float32.
-        resume: a folder of checkpoints; the newest whole one is gone on from, none is a fresh start.
-        checkpointing: compute activations twice, whatever the estimates of memory say.
+        resume: a folder of checkpoints; training resumes from the latest complete one, or starts over without one.
+        checkpointing: use gradient checkpointing whatever the memory estimates say.
         on_step: called with every point of the curves.
         on_checkpoint: called with every whole checkpoint's folder, in each process with its own.
         on_trained: called in each process when all is trained and written, while the others are still there.
@@ -104,9 +104,9 @@ def finetune(
 
     Raises:
         InputError: the base model, the examples or the settings cannot be used, the checkpoint is of a training that
-            was split up otherwise, or the loss is no longer a number; curves and checkpoints stay.
+            had another sharding, or the loss is NaN; curves and checkpoints stay.
         RetryableError: the disk is full, or the processes found different checkpoints.
-        MemoryExhaustedError: fewer examples at the same time, or `checkpointing`, may fit.
+        MemoryExhaustedError: a smaller micro-batch, or `checkpointing`, may fit.
     """
     check_method(config)
     _setup(config, output)
@@ -166,7 +166,7 @@ class _Data:
 
 
 def _setup(config: FinetuneConfig, output: Path) -> None:
-    """Silence libraries, whose bars and words would end up among the results, and fix the random numbers."""
+    """Silence the progress bars and messages of libraries, and seed the random number generators."""
     zero_config.quieten()
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
@@ -176,7 +176,7 @@ def _setup(config: FinetuneConfig, output: Path) -> None:
 
 
 def _restore(checkpoint: Path | None, plan: Plan, output: Path) -> None:
-    """See that all processes go on from the same checkpoint, and put what lies in it beside the weights into place."""
+    """Check that all processes resume from the same checkpoint, and restore its side files."""
     if plan.processes > 1 and len(set(gather_object([(checkpoint and checkpoint.name, plan)]))) > 1:
         raise RetryableError(
             "training: the processes found different checkpoints in the store, or unequal devices; start them again on "
@@ -243,7 +243,7 @@ def _trainer(
     if config.patience and held_out is not None:
         trainer.add_callback(EarlyStoppingCallback(config.patience))
     elif config.patience:
-        _log.warning("stages.finetune.patience: there are no validation examples, so the training goes on to its end")
+        _log.warning("stages.finetune.patience: there are no validation examples, so early stopping is off")
     return trainer
 
 

@@ -1,4 +1,4 @@
-"""What the training processes of one machine share."""
+"""The folder that the training processes of one machine share."""
 
 from __future__ import annotations
 

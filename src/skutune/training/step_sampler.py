@@ -1,4 +1,4 @@
-"""The order of training examples, and the loader that gives a trainer one optimizer step at a time."""
+"""The order of training examples, and a loader whose items are optimizer steps."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class _MicroBatches(Dataset[dict[str, Any]]):  # type: ignore[misc]
 
 
 class StepLoader(DataLoader[list[dict[str, Any]]]):  # type: ignore[misc]
-    """Gives each optimizer step as a list of collated micro-batches.
+    """A loader whose items are optimizer steps, each a list of collated micro-batches.
 
     A trainer's own loader gives every process the same number of equal micro-batches, so that the size of a step
     would have to be a multiple of both.

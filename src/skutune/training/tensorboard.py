@@ -1,4 +1,4 @@
-"""The curves of a training run as event files, which TensorBoard and its like read."""
+"""Training curves as TensorBoard event files."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def load_tokenizer(folder: Path) -> Any:
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"base model {folder}: its tokenizer cannot be read: {error}") from error
     if tokenizer.eos_token is None:
-        raise InputError(f"base model {folder}: its tokenizer has no end token, so no answer could end; name another")
+        raise InputError(f"base model {folder}: its tokenizer has no end-of-sequence token, so no answer would end")
     if not tokenizer.chat_template:
         tokenizer.chat_template = DEFAULT_TEMPLATE
     if tokenizer.pad_token is None:
@@ -48,7 +48,7 @@ def fitting_length(folder: Path, max_length: int) -> int:
     context = context_of(folder) or max_length
     if max_length > context:
         _log.warning(
-            "stages.finetune.max_length: %d is more than the %d tokens that the base model was made for, so no example "
+            "stages.finetune.max_length: %d exceeds the base model's context of %d tokens, so no example "
             "has more than these",
             *(max_length, context),
         )

@@ -1,4 +1,4 @@
-"""TRL's trainer, with steps that do not depend on how many devices train.
+"""TRL's trainer, with steps that do not depend on the number of devices.
 
 What differs from TRL's own, besides the loader (see `order`): a loader's item is a whole optimizer step, the loss is
 weighted, and is normalised by the weights of the whole step on all processes, and on a CPU the output layer is computed
@@ -96,7 +96,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         return bool(self.args.device.type == "cuda")
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """The validation loss, told to the callbacks."""
+        """The validation loss, reported to the callbacks."""
         metrics = {"eval_loss": self.validate(self)}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)

@@ -1,4 +1,4 @@
-"""The validation loss of a model in training, and the best weights so far."""
+"""Validation loss during training, and the best weights so far."""
 
 from __future__ import annotations
 

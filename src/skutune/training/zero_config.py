@@ -1,4 +1,4 @@
-"""DeepSpeed's ZeRO: what a training splits over its processes instead of holding it in each of them."""
+"""DeepSpeed ZeRO: sharding of optimizer state, gradients and weights over processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 
 def is_installed() -> bool:
-    """Whether DeepSpeed is there."""
+    """Whether DeepSpeed is installed."""
     return importlib.util.find_spec("deepspeed") is not None
 
 

@@ -1,4 +1,4 @@
-"""Model folders that appear whole or not at all, in a cache that several processes fill at the same time."""
+"""Model folders that are created atomically, in a cache shared by several processes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from skutune.store.atomic_files import remove_leftovers, translate_os_errors
 
 @contextmanager
 def atomic_folder(folder: Path, doing: str) -> Iterator[Path]:
-    """A path to make a folder at, which takes the name `folder` when the block ends and is removed when it fails.
+    """A temporary path that is renamed to `folder` when the block ends, and removed when it fails.
 
-    Where another process was faster, its folder stays: it holds the same. What killed processes left of such work is
-    removed once nothing in it has changed for a day.
+    If another process was faster, its folder stays: it has the same content. Leftovers of killed processes are removed
+    once nothing in them has changed for a day.
 
     Args:
         folder: the name that the finished folder gets; its parents are made.

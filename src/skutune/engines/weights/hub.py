@@ -1,4 +1,4 @@
-"""Models of the Hugging Face hub: what of a repository is downloaded, and who must act when that fails.
+"""Models of the Hugging Face hub: which files are downloaded, and whose errors failures are.
 
 What is downloaded stays in the hub client's own cache (`HF_HOME`), which every program of this user shares; a second
 call asks the hub for the commit of the revision only, and a hub that does not answer matters only where the cache
@@ -60,7 +60,7 @@ def files(model: ModelConfig) -> dict[str, int]:
     if not any(name.endswith(".safetensors") and "/" not in name for name in wanted):
         wanted = _wanted(sizes, _OLD_WEIGHTS)
     if "config.json" not in wanted:
-        raise InputError(f"model {model.name} (revision {model.revision}): holds no config.json; name another model")
+        raise InputError(f"model {model.name} (revision {model.revision}): has no config.json; use another model")
     return wanted
 
 
@@ -77,7 +77,7 @@ def fetch(model: ModelConfig, name: str, folder: Path) -> Path:
 
 
 def identity(name: str, commit: str) -> str:
-    """What keys and fingerprints say of a hub model."""
+    """The identity of a hub model in keys and fingerprints."""
     return f"{name}@{commit}"
 
 
@@ -128,8 +128,7 @@ def _told(model: ModelConfig) -> Iterator[None]:
             raise _refused(model, error) from error
         except json.JSONDecodeError as error:
             raise InputError(
-                f"model {model.name}: what answers there is not the hub (no JSON: {error}); check HF_ENDPOINT and the "
-                "proxy"
+                f"model {model.name}: the server is not a model hub (no JSON: {error}); check HF_ENDPOINT and the proxy"
             ) from error
         # The accelerated transfer of large files raises RuntimeError for whatever went wrong underway.
         except (TransportError, FileMetadataError, ConnectionError, RuntimeError) as error:
@@ -145,7 +144,7 @@ def _not_cached(model: ModelConfig, error: Exception) -> SkutuneError:
         return _refused(model, cause)
     if cause is None or isinstance(cause, OfflineModeIsEnabled):
         return InputError(
-            f"model {model.name}: is not in the local cache, and HF_HUB_OFFLINE forbids to ask the hub; unset it, "
+            f"model {model.name}: is not in the local cache, and HF_HUB_OFFLINE is set; unset it, "
             "set HF_HOME to a filled cache, or name a local folder or an s3:// prefix"
         )
     return _broken(model, cause)

@@ -1,4 +1,4 @@
-"""Where a model's weights are, and which weights they are.
+"""Locates a model's weights and identifies them.
 
 A model is a local folder, an `s3://` prefix or a hub name. All end as a local folder, with an identity that says what
 is in it and never where it lies: the same weights give the same identity on every machine.
@@ -91,7 +91,7 @@ def _check_folder(folder: Path, name: str) -> Path:
     if not folder.is_dir():
         raise InputError(f"model {name}: no such folder")
     if not (folder / "config.json").is_file():
-        raise InputError(f"model {name}: holds no config.json; name the folder that save_pretrained wrote")
+        raise InputError(f"model {name}: has no config.json; give a folder that save_pretrained wrote")
     return folder
 
 
@@ -141,7 +141,7 @@ def _identity_of(noted: bytes, sizes: Mapping[str, int], where: str) -> str:
     damaged = [name for name, size in document["files"].items() if sizes.get(name) != size]
     if damaged:
         raise InputError(
-            f"model {where}: its mirror is damaged: {', '.join(damaged[:3])} is missing or has another size; start a "
+            f"model {where}: its mirror is corrupt: {', '.join(damaged[:3])} is missing or has another size; start a "
             "run of another name, which copies from the hub again what is missing"
         )
     return str(document["identity"])
