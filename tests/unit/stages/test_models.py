@@ -234,4 +234,4 @@ def test_a_worker_with_other_weights_than_the_submitter_named_is_refused(cluster
     manifests.write_task(cluster.store, wrong)
     code, stderr = cluster.work(wrong)
     assert code == 10
-    assert "would compute the fingerprint" in stderr
+    assert "computes another fingerprint" in stderr
