@@ -143,7 +143,7 @@ def test_an_unknown_model_is_refused_before_any_work(command: Command, pipeline:
         (["ask", "--store", "EMPTY", "What?"], "no runs in"),
         (["ask", "--store", "EMPTY", "  "], "empty"),
         (["explain", "--store", "EMPTY"], "--product"),
-        (["worker", "--task", "nowhere", "--shard", "0"], "address of a task"),
+        (["worker", "--task", "nowhere", "--shard", "0"], "URI of a task"),
         (["catalog", "check", "EMPTY/nothing.csv"], "no such file"),
         (["config", "show", "-c", "EMPTY/nothing.yaml"], "no such file"),
     ],
