@@ -116,8 +116,8 @@ def test_every_reference_is_real_available_and_allowed_beside_requests_that_ask_
     [
         ({"extra_args": {"skutune": 2}}, "skutune is 2; 1 asks for"),
         ({"extra_args": {"skutune": 1, "skutune_unavailable": 3.5}}, "it is a list of product ids"),
-        ({"extra_args": {"skutune": 1}, "bad_words": ["beans"]}, "cannot be had together with skutune"),
-        ({"extra_args": {"skutune": 1}, "stop_token_ids": [7]}, "cannot be had together with skutune"),
+        ({"extra_args": {"skutune": 1}, "bad_words": ["beans"]}, "cannot be combined with skutune"),
+        ({"extra_args": {"skutune": 1}, "stop_token_ids": [7]}, "cannot be combined with skutune"),
         ({"extra_args": {"skutune": 1}, "max_tokens": 5}, "no answer is sure to fit"),
     ],
 )

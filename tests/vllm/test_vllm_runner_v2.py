@@ -144,5 +144,5 @@ def test_what_is_wrong_is_told_when_the_engine_starts(trie: Path, vocabulary: Vo
         AnswerProcessor(engine_config(None), states)
     with pytest.raises(InputError, match="speculative decoding"):
         AnswerProcessor(engine_config(trie, speculative=object()), states)
-    with pytest.raises(InputError, match="holds no trie"):
+    with pytest.raises(InputError, match="has no trie"):
         AnswerProcessor(engine_config(trie / "elsewhere"), states)

@@ -67,7 +67,7 @@ def test_what_a_models_folder_suggests_for_generation_changes_no_answer(tmp_path
 
 
 def test_a_folder_that_holds_no_model_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"is not the base model: it holds no config\.json"):
+    with pytest.raises(InputError, match=r"is not the base model: it has no config\.json"):
         AnswerModel.load(tmp_path, None, [])
 
 

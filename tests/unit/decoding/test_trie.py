@@ -76,5 +76,5 @@ def test_an_id_that_occurs_twice_is_refused(tokenizer, vocabulary):
 
 
 def test_a_folder_without_a_trie_says_so(tmp_path):
-    with pytest.raises(InputError, match="holds no trie"):
+    with pytest.raises(InputError, match="has no trie"):
         TokenTrie.load(tmp_path)

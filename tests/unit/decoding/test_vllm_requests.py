@@ -46,7 +46,7 @@ def test_arguments_are_flat_and_ids_may_be_numbers() -> None:
     ("arguments", "expected"),
     [
         ({"skutune": "yes"}, "skutune is 'yes'; 1 asks"),
-        ({"skutune_unavailable": ["7"]}, "skutune_unavailable counts only together with skutune: 1"),
+        ({"skutune_unavailable": ["7"]}, "skutune_unavailable requires skutune: 1"),
         ({"skutune": 1, "skutune_unavalable": ["7"]}, "skutune_unavalable is unknown; known are"),
         ({"skutune": 1, "skutune_allowed": {"7": 1}}, "it is a list of product ids"),
         ({"skutune": 1, "skutune_unavailable": "32717,43962"}, "it is a list of product ids, such as"),
@@ -77,7 +77,7 @@ def test_wrong_arguments_are_refused_with_what_is_right(arguments: dict[str, Any
     ],
 )
 def test_what_takes_tokens_away_by_itself_cannot_be_had_together(beside: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"{next(iter(beside))} .* cannot be had together with skutune"):
+    with pytest.raises(ValueError, match=f"{next(iter(beside))} .* cannot be combined with skutune"):
         check(SimpleNamespace(max_tokens=200, extra_args={"skutune": 1}, **beside))
 
 

@@ -68,5 +68,5 @@ def test_a_product_that_no_answer_can_name_costs_the_trie_and_not_the_weights(
     inputs, store = ledger(tmp_path, "Baked Beans", " led by a space")
     with caplog.at_level(logging.WARNING):
         write_trie(inputs, base, base, tmp_path / TRIE)
-    assert "no trie of the catalog is kept, so answers cannot be held to it" in caplog.text
+    assert "no trie of the catalog is stored, so answers cannot be constrained" in caplog.text
     assert kept_trie(finetuned(inputs, store, tmp_path / TRIE)) is None

@@ -171,7 +171,7 @@ def test_a_mirror_that_lost_a_file_is_no_model_and_is_mended(cluster: Cluster) -
     pods, _ = submit.with_mirrored_models(
         config, submit.merge_attempts(StageFolder.read(cluster.store, task.folder), MODELS, None)
     )
-    with pytest.raises(AssertionError, match=r"mirror is damaged: tokenizer\.json"):
+    with pytest.raises(AssertionError, match=r"mirror is corrupt: tokenizer\.json"):
         cluster.identities(pods)
     assert cluster.work(cluster.task(cluster.config(run="another")))[0] == 0
     assert cluster.identities(pods) == cluster.identities(config)

@@ -146,7 +146,7 @@ def test_a_tokenizer_without_an_end_token_is_the_users_error(tmp_path):
     tokenizer = llama2_tokenizer()
     tokenizer.eos_token = None
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(InputError, match="no end token, so no answer could end"):
+    with pytest.raises(InputError, match="no end-of-sequence token, so no answer would end"):
         load_tokenizer(tmp_path)
 
 

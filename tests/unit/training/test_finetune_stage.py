@@ -137,7 +137,7 @@ def test_merging_whole_weights_is_refused_before_anything_runs(tuned):
 def test_a_single_example_is_trained_and_none_is_the_users_error(tuned, pairs):
     manifest, _, _ = tuned(pairs[:1], merge=False)
     assert manifest.figures["examples"] == 1
-    with pytest.raises(InputError, match="nothing to train on"):
+    with pytest.raises(InputError, match="has no examples"):
         tuned([], merge=False)
 
 

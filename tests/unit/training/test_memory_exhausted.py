@@ -25,13 +25,11 @@ def test_the_next_start_takes_half_the_micro_batch_and_trains_the_same_steps(tra
     plain, short = training("plain"), training("short", micro_batch_size=8)
     plain.work_here()
     device_for(2, monkeypatch)
-    with pytest.raises(
-        RetryableError, match=r"out of memory with 4 examples .* next start takes 2 .* 4 examples a step"
-    ):
+    with pytest.raises(RetryableError, match=r"micro-batch of 4; the next start uses 2 and .* batch size stays 4"):
         short.work_here()
     with caplog.at_level(logging.WARNING, "skutune"):
         short.work_here()
-    assert "training with 2 examples at the same time on a device instead of 8" in caplog.text
+    assert "training with a micro-batch of 2 instead of 8" in caplog.text
     figures = short.manifest().figures
     assert figures["plan"]["micro_batch_size"] == 2
     assert short.losses() == pytest.approx(plain.losses(), rel=1e-3)
@@ -48,7 +46,7 @@ def test_what_was_trained_before_memory_ran_out_is_not_lost(training, monkeypatc
         return summed_loss(model, inputs, **options)
 
     monkeypatch.setattr(trainer, "summed_loss", compute)
-    with pytest.raises(RetryableError, match="goes on from the last checkpoint"):
+    with pytest.raises(RetryableError, match="resumes from the last checkpoint"):
         late.work_here()
     monkeypatch.undo()
     late.work_here()
@@ -58,12 +56,12 @@ def test_what_was_trained_before_memory_ran_out_is_not_lost(training, monkeypatc
 def test_a_single_example_is_tried_with_activations_computed_twice(training, monkeypatch, caplog):
     alone = training("alone", micro_batch_size=1)
     device_for(0, monkeypatch)
-    with pytest.raises(RetryableError, match=r"1 examples .* next start computes activations twice, takes 1 "):
+    with pytest.raises(RetryableError, match=r"micro-batch of 1; the next start uses 1 with gradient checkpointing"):
         alone.work_here()
     monkeypatch.undo()
     with caplog.at_level(logging.WARNING, "skutune"):
         alone.work_here()
-    assert "1 examples at the same time on a device instead of 1, activations computed twice" in caplog.text
+    assert "a micro-batch of 1 instead of 1 and gradient checkpointing" in caplog.text
     assert alone.manifest().figures["plan"]["gradient_checkpointing"]
 
 

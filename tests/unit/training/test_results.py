@@ -68,7 +68,7 @@ def test_an_adapter_is_taken_with_its_own_base_wherever_that_lies(adapter, tmp_p
 
 def test_an_adapter_of_another_base_of_the_same_shapes_is_refused_with_both_names(adapter, tmp_path):
     other = another_base(tmp_path / "other")
-    refusal = r"was trained on shop/base, and the base model .*other has other weights"
+    refusal = r"was trained on shop/base, but the base model .*other has other weights"
     with pytest.raises(InputError, match=refusal):
         load_tuned(other, adapter, torch.float32)
     with pytest.raises(InputError, match=refusal):
@@ -84,7 +84,7 @@ def test_an_adapter_of_another_program_is_judged_by_its_shapes(adapter, base, tm
 
 
 def test_a_folder_that_is_no_adapter_is_named(base):
-    with pytest.raises(InputError, match=r"holds no adapter_config\.json"):
+    with pytest.raises(InputError, match=r"has no adapter_config\.json"):
         check_base(base, base)
 
 
@@ -139,7 +139,7 @@ def test_the_card_has_data_settings_figures_and_the_base_with_its_revision():
     assert (header["base_model"], header["library_name"]) == ("shop/base", "peft")
     for expected in (
         "shop/base@0123", "shop/writer", "| products | 49,688 |", "| trained examples | 1,234 |", "| lora_rank | 24 |",
-        "| learning_rate | 0.0002 |", "2.500 → 0.500", "0.900 → 0.700", "| tokens a second | 8,230 |",
+        "| learning_rate | 0.0002 |", "2.500 → 0.500", "0.900 → 0.700", "| tokens per second | 8,230 |",
         "8 × NVIDIA H100 80GB HBM3", "51.2 %", "--max-lora-rank 32 --lora-modules fall-catalog=. \\\n", "PeftModel",
     ):  # fmt: skip
         assert expected in card
@@ -160,4 +160,4 @@ def test_the_card_of_whole_weights_speaks_of_no_adapter():
 
 def test_what_is_not_known_of_a_device_is_not_guessed():
     card = render_card(PROVENANCE, FinetuneConfig(), replace(FIGURES, utilisation=None), is_adapter=True)
-    assert "| not known |" in card
+    assert "| unknown |" in card

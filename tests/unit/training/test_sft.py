@@ -132,7 +132,7 @@ def test_a_base_without_chat_template_or_pad_token_can_be_trained(chat_file, pai
 
 
 def test_nothing_to_train_on_is_the_users_error(base, chat_file, tmp_path):
-    with pytest.raises(InputError, match="nothing to train on"):
+    with pytest.raises(InputError, match="has no examples"):
         run(base, chat_file([]), tmp_path / "out")
 
 
@@ -270,7 +270,7 @@ def test_a_checkpoint_of_another_number_of_processes_can_be_gone_on_from_unless_
 def test_a_disk_that_is_full_ends_the_training_and_keeps_the_checkpoint_before(chat_file, pairs, base, tmp_path):
     told = on_a_small_disk(base, chat_file(pairs), tmp_path / "small", "size=900k")
     assert "RetryableError" in told
-    assert "the disk is full; the checkpoint before it stays" in told
+    assert "the disk is full; the previous checkpoint is kept" in told
     assert "whole: checkpoint-" in told
 
 
