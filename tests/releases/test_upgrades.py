@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import kubernetes_tools
-import pytest
 from release import NAMESPACE, Release, merge_values
 
 from tests.fakekube import Cluster
@@ -15,11 +14,10 @@ def _names(jobs: list[dict[str, object]]) -> set[str]:
     return {job["metadata"]["uid"] for job in jobs}  # type: ignore[index]
 
 
-@pytest.mark.parametrize("helm", ["helm3", "helm4"])
 def test_upgrades_and_rollbacks_resume_and_are_no_ops_without_changes(
-    helm: str, cluster: Cluster, make_release: Callable[..., Release]
+    cluster: Cluster, make_release: Callable[..., Release]
 ) -> None:
-    release = make_release(helm=getattr(kubernetes_tools, helm)(), values={"until": "recommend"})
+    release = make_release(helm=kubernetes_tools.helm4(), values={"until": "recommend"})
     release.install()
     release.wait_for("question/")
     first = _names(release.controller_jobs())

@@ -98,7 +98,7 @@ def test_whole_weights_get_a_card_of_their_own_and_nothing_is_merged(tuned):
 def test_a_length_beyond_the_models_context_is_that_of_the_context_and_it_is_said(tuned, caplog):
     manifest, _, _ = tuned(max_length=1 << 20, merge=False)
     assert manifest.figures["plan"]["max_length"] == 1024
-    assert "1048576 is more than the 1024 tokens" in caplog.text
+    assert "1048576 exceeds the base model's context of 1024 tokens" in caplog.text
 
 
 def test_a_llama_2_without_template_and_pad_token_is_trained_and_its_adapter_brings_both(chat_file, pairs, tmp_path):
