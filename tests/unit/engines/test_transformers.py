@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 from skutune.config.schema import GeneratorConfig
 from skutune.engines.base import Request, Sampling
 from skutune.engines.transformers.engine import TransformersEngine
+from skutune.engines.transformers.json_grammar import allows, apply_mask
 from skutune.errors import InputError
 
 TEMPLATE = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}<assistant>"
@@ -95,6 +97,59 @@ def test_another_seed_is_another_draw(folder: Path) -> None:
         (result,) = TransformersEngine(folder, GeneratorConfig(name="x"), seed=seed).generate([request])
         texts.add(result.text)
     assert len(texts) == 2
+
+
+CHOICE = {
+    "type": "object",
+    "properties": {"choice": {"enum": ["apples", "pears"]}},
+    "required": ["choice"],
+    "additionalProperties": False,
+}
+
+
+def test_a_model_that_never_writes_json_by_itself_writes_what_the_schema_allows(folder: Path) -> None:
+    requests = [
+        Request(str(n), ({"role": "user", "content": f"Tea {n}"},), Sampling(60, temperature=1.0), CHOICE)
+        for n in range(24)
+    ]
+    results = list(engine(folder, batch_size=8).generate(requests))
+    assert {json.loads(result.text)["choice"] for result in results} == {"apples", "pears"}
+    assert {result.finish_reason for result in results} == {"stop"}
+
+
+def test_greedy_json_is_the_likeliest_token_that_the_schema_allows_each_time(folder: Path) -> None:
+    """Also with a beginning that was read with the prompt instead of being drawn."""
+    request = Request("r", ({"role": "user", "content": "Tea"},), Sampling(60, temperature=0), CHOICE)
+    found = engine(folder)
+    (result,) = found.generate([request])
+    tokens, matcher = found.chat.encode(request.messages), found.grammars.matcher(CHOICE)
+    model, begun = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), len(tokens)
+    while not matcher.is_stopped():
+        logits = model(torch.tensor([tokens])).logits[:, -1].detach()
+        apply_mask(logits, [matcher])
+        tokens.append(int(logits.argmax()))
+        matcher.consume_token(tokens[-1])
+    assert result.text == found.chat.decode(tokens[begun:])
+
+
+def test_a_text_without_a_choice_needs_no_forward_pass(folder: Path) -> None:
+    request = Request("r", ({"role": "user", "content": "Tea"},), Sampling(20), {"const": "pears"})
+    cut = Request("cut", request.messages, Sampling(4), {"const": "pears"})
+    found = engine(folder)
+    found.model.forward = None  # calling it would raise
+    results = {result.id: result for result in found.generate([request, cut])}
+    assert (results["r"].text, results["r"].finish_reason) == ('"pears"', "stop")
+    assert (results["cut"].text, results["cut"].finish_reason) == ('"pea', "length")
+
+
+@pytest.mark.parametrize(("written", "token", "expected"), [("", '"', True), ("", "x", False), ('"pears"', None, True)])
+def test_a_token_is_checked_without_a_mask(folder: Path, written: str, token: str | None, expected: bool) -> None:
+    found = engine(folder)
+    matcher = found.grammars.matcher({"const": "pears"})
+    encode = found.chat.tokenizer.encode
+    if written:
+        assert matcher.consume_tokens(encode(written))
+    assert allows(matcher, 0 if token is None else encode(token)[0], found.stops) is expected
 
 
 def test_a_schema_that_cannot_be_followed_is_named(folder: Path) -> None:

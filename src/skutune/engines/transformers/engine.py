@@ -55,8 +55,8 @@ class TransformersEngine:
         while True:
             if batch.room >= few or not batch.active:
                 arrived = [self._begin(request) for request in islice(stream, batch.room)]
-                fitting = [writing for writing in arrived if writing.limit > 0]
-                yield from (self._result(writing) for writing in arrived if writing.limit <= 0)
+                fitting = [writing for writing in arrived if writing.limit > 0 and writing.finish_reason is None]
+                yield from (self._result(writing) for writing in arrived if writing.limit <= 0 or writing.finish_reason)
                 if fitting:
                     _on_device(batch.join, fitting)
                 elif not batch.active and not arrived:
@@ -72,13 +72,16 @@ class TransformersEngine:
 
     def _begin(self, request: Request) -> RunningSequence:
         prompt = self.chat.encode(request.messages)
-        return RunningSequence(
+        sequence = RunningSequence(
             request,
             prompt,
             limit=min(request.sampling.max_tokens, self.context - len(prompt)),
             random=random.Random(f"{self.seed}\x1f{request.id}"),
             matcher=None if request.schema is None else self.grammars.matcher(request.schema),
         )
+        if sequence.limit > 0:
+            sequence.write_forced()
+        return sequence
 
     def _result(self, writing: RunningSequence) -> Result:
         return Result(

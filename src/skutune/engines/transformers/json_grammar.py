@@ -2,6 +2,10 @@
 
 llguidance parses lazily while it decodes: a schema costs milliseconds at its first use, where automata that are built
 ahead of time cost seconds for bounded strings.
+
+A mask over the vocabulary costs 0.5 ms a row, a check of one token some microseconds. A token is therefore drawn
+freely, checked, and drawn again under a mask only if it is refused, as llama.cpp does. Each token keeps the probability
+that it has under the mask, except that top-p of the first draw is taken over all tokens and not over allowed ones.
 """
 
 from __future__ import annotations
@@ -40,10 +44,16 @@ class Grammars:
         return matcher
 
 
-def apply_mask(logits: torch.Tensor, matchers: Sequence[LLMatcher | None]) -> None:
+def allows(matcher: LLMatcher, token: int, stops: frozenset[int]) -> bool:
+    """Whether a token may come next; one that ends a text may where the JSON is complete."""
+    if token in stops:
+        return bool(matcher.is_accepting())
+    return bool(matcher.validate_tokens([token]) == 1)
+
+
+def apply_mask(logits: torch.Tensor, matchers: Sequence[LLMatcher]) -> None:
     """Set the logits (rows, vocabulary) of tokens that a row's matcher does not allow to -inf, in place."""
     for row, matcher in enumerate(matchers):
-        if matcher is not None:
-            bits = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
-            allowed = torch.from_numpy(np.unpackbits(bits, bitorder="little")[: logits.shape[1]]).bool()
-            logits[row].masked_fill_(~allowed.to(logits.device), float("-inf"))
+        bits = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
+        allowed = torch.from_numpy(np.unpackbits(bits, bitorder="little")[: logits.shape[1]]).bool()
+        logits[row].masked_fill_(~allowed.to(logits.device), float("-inf"))
