@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from skutune.linking.index import lexical
-from skutune.linking.index.lexical import LexicalIndex, Query
+from skutune.linking.index.lexical import LexicalIndex
 from skutune.linking.index.nearest import Bools, Nearest, highest
 from skutune.linking.index.postings import Ints
+from skutune.linking.index.query import Query
 from skutune.linking.vectors.classifier import Floats, Projection, centroids, unit
 from skutune.linking.vectors.cosine_scale import CosineScale
 from skutune.process.watchdog import heartbeat

@@ -16,22 +16,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skutune.linking.index.postings import Ints, Lookup, Postings
+from skutune.linking.index.query import Bools, Floats, PairWords, Query, SizeTerm
 from skutune.linking.names import attributes, sizes
 from skutune.linking.names.lexicon import LEXICON
 from skutune.linking.names.phrase import WEAK_WORDS, Phrase, read_phrase, satisfied
 from skutune.linking.names.sizes import Size
 from skutune.records import Product
 from skutune.text import normalise_name
-
-Floats = NDArray[np.float32]
-Bools = NDArray[np.bool_]
 
 WEAK_WEIGHT = 0.15
 _PART, _COMPOUND = 3, 6  # letters: shorter parts join by chance
@@ -56,36 +54,6 @@ that the catalog knows and its head; the share of its words that the catalog doe
 words that say what the thing is and is of no other size, and with the same head (it fits); the share of the product's
 words that the query has; the same words in any order; the same head; the query's head elsewhere in the name; the share
 of the query's words that only the attributes have; a constraint that was not asked for; the very same name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A name as the index sees it: `ids` are its distinct terms (-1: not in the catalog), `weights` their idf.
-
-    `strong` marks the terms that say what the thing is; all of them, where none does. `missed` marks those that a
-    product lacks if it does not hold them: a word that the catalog does not know may be a brand that this shop does not
-    carry, unless it is the head. `required` is a mask of constraints, `sizes` the measures asked for of which the
-    catalog tells. `signatures` are those that a product may have to be literally this name, `bag` that of its words.
-    """
-
-    ids: Ints
-    weights: Floats
-    strong: Bools
-    missed: Bools
-    head: int
-    required: int
-    signatures: tuple[int, ...]
-    bag: int
-    sizes: tuple[SizeTerm, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class SizeTerm:
-    """A measure that a name asks for: the terms of its slot and of the values that will do, and if it says `little`."""
-
-    slot: int
-    values: Ints
-    little: bool
 
 
 class LexicalIndex:
@@ -261,7 +229,7 @@ class LexicalIndex:
         Returns:
             Shape (p, len(FEATURES)).
         """
-        words = _Words.of(queries, counts)
+        words = PairWords.of(queries, counts)
         held = self.names.holds(words.ids, products[words.pair], self.size)
         described = self.attributes.holds(words.ids, products[words.pair], self.size) & ~held
         of = np.repeat(np.arange(len(queries)), counts)
@@ -325,36 +293,6 @@ class LexicalIndex:
                     later = int(phrase.head >= at)
                     return replace(phrase, terms=terms, main=phrase.main + 1, head=phrase.head + later)
         return phrase
-
-
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """The words of the queries of p pairs, one pair's after another's, shape (w,); `pair` is the pair of each."""
-
-    ids: Ints
-    weights: Floats
-    strong: Bools
-    missed: Bools
-    pair: Ints
-    pairs: int
-
-    @classmethod
-    def of(cls, queries: Sequence[Query], counts: Ints) -> _Words:
-        lengths = np.array([len(query.ids) for query in queries], dtype=np.int64)
-        starts = np.cumsum(lengths) - lengths
-        each = np.repeat(lengths, counts)  # words of each pair's query
-        pair = np.repeat(np.arange(len(each)), each)
-        within = np.arange(len(pair)) - np.repeat(np.cumsum(each) - each, each)
-        word = np.repeat(np.repeat(starts, counts), each) + within
-        ids = np.concatenate([query.ids for query in queries]) if queries else np.empty(0, np.int64)
-        weights = np.concatenate([query.weights for query in queries]) if queries else np.empty(0, np.float32)
-        strong = np.concatenate([query.strong for query in queries]) if queries else np.empty(0, bool)
-        missed = np.concatenate([query.missed for query in queries]) if queries else np.empty(0, bool)
-        return cls(ids[word], weights[word], strong[word], missed[word], pair, len(each))
-
-    def sum(self, values: NDArray[np.generic]) -> NDArray[np.float64]:
-        """The sum over each pair's words, shape (p,)."""
-        return np.asarray(np.bincount(self.pair, weights=values, minlength=self.pairs), dtype=np.float64)
 
 
 def _twins(products: Sequence[Product]) -> Ints:
