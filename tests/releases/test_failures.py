@@ -18,8 +18,8 @@ def test_an_invalid_catalog_ends_the_run_with_exit_code_10(make_release: Callabl
     release.install()
     code, message = release.wait_until_ended()
     assert code == 10
-    assert "the id '1' is there already" in message
-    assert "the id '1' is there already" in release.status_text()
+    assert "the id '1' is a duplicate" in message
+    assert "the id '1' is a duplicate" in release.status_text()
     assert release.status()["cluster"]["exit_code"] == 10
 
 

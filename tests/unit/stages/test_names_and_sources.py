@@ -19,8 +19,9 @@ from skutune.linking.vectors.classifier import Projection
 from skutune.linking.vectors.cosine_scale import CosineScale
 from skutune.pipeline.manifests import Manifest, Stats
 from skutune.pipeline.stage_io import Inputs, Outputs
-from skutune.records import Expansion, Link, Name, Product, Recommendation
-from skutune.stages.base import Context
+from skutune.records import Answer, Candidate, Expansion, Link, Name, Product, Question, Recommendation, Source
+from skutune.stages.answer import Answers
+from skutune.stages.base import Context, WorkItem
 from skutune.stages.distinct import Distinct
 from skutune.stages.link import Links
 from skutune.store.local import LocalStore
@@ -153,3 +154,40 @@ def test_another_source_is_another_key_and_another_count_is_not(shop: Shop) -> N
     assert key_of(shop, Name("beans", "Beans", 9, ["0"], "other")) == key
     assert key_of(shop, Name("beans", "Beans", 1, ["0", "1"], "k")) != key
     assert key_of(shop, Name("beans", "Beans", 1, [], "k")) != key
+
+
+def answer_item(folder: Path, *product_ids: str) -> tuple[Answers, WorkItem]:
+    """The answer stage, and its item for one question whose name links to the first product and is accepted."""
+    shop = Shop(folder)
+    shop.wrote("question", Question, [Question("0/1", "0", 1, "meal", "What suits toast?", 1, None, "k")])
+    shop.wrote("recommend", Recommendation, [recommendation("0", 1, "Beans", "Soap")])
+    sources = [Source("0", "Baked Beans", 0.9, True)]
+    candidates = [Candidate(each, f"Soap {each}", 0.9) for each in product_ids]
+    rows = [Link("beans", "Beans", [], 0.9, sources, "k"), Link("soap", "Soap", candidates, 0.9, [], "k")]
+    shop.wrote("link", Link, rows)
+    stage = Answers(shop.context())
+    (item,) = stage.items(0)
+    return stage, item
+
+
+def test_an_answer_is_reused_when_only_its_products_change_and_gets_the_new_ones(tmp_path: Path) -> None:
+    _, before = answer_item(tmp_path / "before", "2")
+    stage, after = answer_item(tmp_path / "after", "7")
+    assert after.key == before.key, "the prompt holds names only"
+    products = dict(zip(before.content.names, before.content.products, strict=True))
+    assert products == {"Beans": "0", "Soap": "2"}
+    names = before.content.names
+    old = Answer("0/1", "0", names, before.content.products, "in", ["a", "b"], "out", 1, None, before.key)
+    (row,) = stage.refresh(after, [old])
+    assert dict(zip(row.names, row.products, strict=True)) == {"Beans": "0", "Soap": "7"}
+    assert row.paragraphs == ["a", "b"]
+
+
+def test_a_question_whose_source_product_is_not_accepted_is_rejected_without_an_llm(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.wrote("question", Question, [Question("0/1", "0", 1, "meal", "What suits toast?", 1, None, "k")])
+    shop.wrote("recommend", Recommendation, [recommendation("0", 1, "Beans")])
+    shop.wrote("link", Link, [Link("beans", "Beans", [], 0.1, [Source("0", "Baked Beans", 0.1, False)], "k")])
+    (item,) = Answers(shop.context()).items(0)
+    assert item.prompt is None
+    assert str(item.rejected).startswith("link: ")
