@@ -140,7 +140,7 @@ def test_slots_that_are_reordered_preempted_and_used_again_hold_whole_answers(
 @pytest.mark.vllm
 def test_what_is_wrong_is_told_when_the_engine_starts(trie: Path, vocabulary: Vocabulary) -> None:
     states = Runner(trie, vocabulary).states
-    with pytest.raises(InputError, match="not told where the trie"):
+    with pytest.raises(InputError, match="trie of the catalog is not configured"):
         AnswerProcessor(engine_config(None), states)
     with pytest.raises(InputError, match="speculative decoding"):
         AnswerProcessor(engine_config(trie, speculative=object()), states)

@@ -119,7 +119,7 @@ def generate_tokens(
     context = getattr(model.config, "max_position_embeddings", None)
     if context is not None and length + max_tokens > context:
         raise InputError(f"a prompt of {length} tokens and an answer of {max_tokens} exceed the context of {context}")
-    # All that shapes the scores is said here: what a model's folder suggests (penalties, suppressed tokens) is not.
+    # Everything that shapes the scores is set here; the generation config (penalties, suppressed tokens) is ignored.
     sampling = {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {}
     config = GenerationConfig(
         max_new_tokens=max_tokens,

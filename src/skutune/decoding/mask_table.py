@@ -25,7 +25,7 @@ class MaskTable:
     Args:
         width: the number of scores a row, at least that of the vocabulary's tokens.
         device: where the scores lie.
-        together: add to all rows by one operation; unless it is said, not on a CPU, where that copies them all first.
+        together: add to all rows by one operation; default: not on a CPU, where that copies them all first.
     """
 
     def __init__(self, width: int, device: torch.device, *, together: bool | None = None) -> None:

@@ -109,7 +109,7 @@ class MatcherFactory:
         self._trie = TokenTrie.load(trie)
         self._context = context
         self._grammar = lru_cache(maxsize=_MOST_ITEMS)(self._made_grammar)
-        self._grammar(_USUAL_ITEMS)  # what does not fit is told now, not with the first request
+        self._grammar(_USUAL_ITEMS)  # fail now if it does not fit, not with the first request
 
     def begin(self, sampling: Any, prompt_tokens: int) -> AnswerMatcher | EmptyAnswer | None:
         """The draft of a request, at its beginning; None for one that does not ask for the format."""
@@ -148,7 +148,7 @@ def build_matcher_factory(vllm_config: Any) -> MatcherFactory:
     model = vllm_config.model_config
     folder = vllm_config.additional_config.get(TRIE)
     if not folder:
-        raise InputError(f"vLLM is not told where the trie of the catalog lies; name it as {TRIE} in additional_config")
+        raise InputError(f"the trie of the catalog is not configured; set {TRIE} in additional_config")
     ends = (model.try_get_generation_config() or {}).get("eos_token_id") or ()
     tokenizer = AutoTokenizer.from_pretrained(model.tokenizer, revision=model.tokenizer_revision)
     return MatcherFactory(

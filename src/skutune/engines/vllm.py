@@ -120,7 +120,7 @@ class VllmEngine:
 
     def _add(self, request: Request, prompt: list[int], room: int) -> None:
         try:
-            with _death_told():
+            with _translate_engine_death():
                 self.engine.add_request(request.id, {"prompt_token_ids": prompt}, _parameters(request, room))
         except (ValueError, VLLMValidationError) as error:
             raise InputError(
@@ -128,13 +128,13 @@ class VllmEngine:
             ) from error
 
     def _step(self) -> list[Any]:
-        with _death_told():
+        with _translate_engine_death():
             outputs: list[Any] = self.engine.step()
         return outputs
 
 
 @contextmanager
-def _death_told() -> Iterator[None]:
+def _translate_engine_death() -> Iterator[None]:
     try:
         yield
     except _DEAD as error:

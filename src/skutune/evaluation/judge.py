@@ -41,7 +41,7 @@ class Agreement:
     kappa: float | None
 
 
-def judge_pairs(engine: TextEngine, pairs: Iterable[Pair], told: Callable[[], None] = lambda: None) -> Judged:
+def judge_pairs(engine: TextEngine, pairs: Iterable[Pair], on_verdict: Callable[[], None] = lambda: None) -> Judged:
     """The judge's verdicts, greedy; pairs that come more than once are asked once. Raises DeviceError."""
     distinct = list(dict.fromkeys(pairs))
     requests = (
@@ -50,7 +50,7 @@ def judge_pairs(engine: TextEngine, pairs: Iterable[Pair], told: Callable[[], No
     )
     verdicts = {}
     for result in engine.generate(requests):
-        told()
+        on_verdict()
         verdict = read_verdict(result.text)
         if verdict is not None:
             verdicts[distinct[int(result.id)]] = verdict

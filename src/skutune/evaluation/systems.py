@@ -135,7 +135,7 @@ class Free:
     max_tokens: int
 
     def answer(self, questions: Sequence[str]) -> list[str]:
-        with _told():
+        with _with_setting():
             return self.model.unconstrained(questions, max_tokens=self.max_tokens, batch_size=len(questions))
 
     def identify(self, prompts: Sequence[str], descriptions: Sequence[str]) -> list[str] | None:
@@ -154,7 +154,7 @@ class Constrained:
         self._model, self._max_tokens, self._linked, self._products = model, max_tokens, linked, products
 
     def answer(self, questions: Sequence[str]) -> list[str]:
-        with _told():
+        with _with_setting():
             answered = self._model.ask_many(
                 questions, linked=self._linked, max_tokens=self._max_tokens, batch_size=len(questions)
             )
@@ -217,7 +217,7 @@ def timed(system: System, questions: Sequence[str], batch_size: int) -> Iterator
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _with_setting() -> Iterator[None]:
     """Adds the name of the setting to errors about the length of an answer."""
     try:
         yield

@@ -33,7 +33,7 @@ PRIOR_PRECISION = 20.0  # of scale and shift around 1 and 0, as if some eighty d
 _STEPS = 50
 _CONVERGED = 1e-6
 WANTED = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
-"""The precisions that `Calibration.cuts` are told for."""
+"""The precisions of `Calibration.cuts`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ OUTSIDER = 0.15  # how rare a kind among the candidates is, against that better 
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """What a name stands for: near-ties best first, [] for no close product; `best_p` is told in either case."""
+    """What a name stands for: near-ties best first, [] for no close product; `best_p` is set in either case."""
 
     candidates: list[Candidate]
     best_p: float

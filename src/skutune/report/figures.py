@@ -13,7 +13,7 @@ from skutune.hashing import unit_hash
 
 Row = TypeVar("Row")
 _QUOTED = re.compile(r"(?<!\w)(['\"]).*?\1(?!\w)", re.DOTALL)  # not the apostrophe in a word
-_LISTED = 6  # longer lists are told by their ends
+_LISTED = 6  # longer lists show only their ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def reason_kind(reason: str) -> str:
 
 
 def flatten(figures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested figures as (path, value) rows; a list of mappings is numbered, a long list told by its ends."""
+    """Nested figures as (path, value) rows; a list of mappings is numbered, a long list is shortened to its ends."""
     for name, value in figures.items():
         path = f"{prefix} · {_words(name)}" if prefix else _words(name)
         if isinstance(value, Mapping):

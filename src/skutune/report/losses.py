@@ -20,7 +20,7 @@ class Losses:
 
 
 def read_losses(lines: Iterable[str]) -> Losses:
-    """The points of `metrics.jsonl`; a point without a loss, or with one that is no number, draws nothing."""
+    """The points of `metrics.jsonl`; points without a loss, or with NaN, are skipped."""
     training: Points = []
     validation: Points = []
     tokens, seconds = 0, 0.0

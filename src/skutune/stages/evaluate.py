@@ -52,7 +52,7 @@ class Evaluate:
         labels = self._labels()
         judge = self.config.judge.model
         if judge != "none" and (questions or labels):
-            self.context.check_judge(judge)  # what cannot be had is told before hours of answers, not after them
+            self.context.check_judge(judge)  # a missing judge must fail before hours of answers, not after them
         systems = self._systems()
         catalog = {product.id: product.name for product in systems.products}
         rows, recalls = self._asked(systems, questions, described, catalog)

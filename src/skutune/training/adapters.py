@@ -37,10 +37,10 @@ def check_base(adapter: Path, base: Path) -> None:
     note = adapter / _NOTE
     if not note.is_file():
         return
-    told = json.loads(note.read_text(encoding="utf-8"))
-    if told["weights"] != weights_sample(base):
+    recorded = json.loads(note.read_text(encoding="utf-8"))
+    if recorded["weights"] != weights_sample(base):
         raise InputError(
-            f"adapter {adapter}: was trained on {told['base_model']}, but the base model {base} has other weights; "
+            f"adapter {adapter}: was trained on {recorded['base_model']}, but the base model {base} has other weights; "
             "use the base model that it was trained on, or fine-tune this one"
         )
 

@@ -15,7 +15,7 @@ class Uploads:
     """One upload at a time, in a background thread; a checkpoint waits for the previous one.
 
     An upload that failed is raised where the next one begins, and at the end. A training that fails waits for its last
-    checkpoint; one that was told to stop does not, for there is little time.
+    checkpoint; one that is stopped by a signal does not, because there is little time.
 
     Args:
         checkpoints: where they go.

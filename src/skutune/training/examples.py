@@ -2,7 +2,7 @@
 
 A line holds `messages`, the last of them the assistant's answer, and any other columns; of these only `kind` is read:
 in one of the kind "description" the answer is nothing but a product. Lines of the form `prompt` and `completion` (both
-lists of messages) are read too. What becomes of an example that is too long is told in `encoding`.
+lists of messages) are read too. `encoding` describes what becomes of an example that is too long.
 
 The file is read once, a few hundred lines at a time, so that memory does not grow with it. Of the processes of one
 machine one encodes and the others wait for its file.

@@ -40,7 +40,7 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
     """Writes points to a file, marks checkpoints complete, and stops a run on a NaN loss.
 
     Args:
-        path: the file of JSON lines; a resumed run keeps its lines up to the step it goes on from.
+        path: the file of JSON lines; a resumed run keeps its lines up to the step that it resumes from.
         resumed_step: that step, 0 for a new run.
         on_step: called with every point.
         on_checkpoint: called with the folder of every whole checkpoint.

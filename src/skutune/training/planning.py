@@ -112,7 +112,7 @@ def choose_plan(
 
 
 def _stage_of(begun: Split | None, processes: int) -> memory.Stage | None:
-    """The stage that a checkpoint asks for; None where it asks for none, or none can be read here (told afterwards)."""
+    """The ZeRO stage that a checkpoint needs; None if it needs none or it cannot be read here (reported later)."""
     if begun is None:
         return None
     if begun.zero_stage == 0:

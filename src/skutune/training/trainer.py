@@ -125,7 +125,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
             rotate_checkpoints(str(folder), self.args.save_total_limit)
 
     def _exchange(self, model: Any, is_last: bool) -> AbstractContextManager[None]:
-        """Gradients are exchanged once a step; DeepSpeed is told by the flag alone."""
+        """Gradients are synchronised once per step; DeepSpeed reads only this flag."""
         if is_last or self.accelerator.distributed_type == DistributedType.DEEPSPEED:
             return nullcontext()
         context: AbstractContextManager[None] = self.accelerator.no_sync(model)

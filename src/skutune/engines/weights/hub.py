@@ -38,7 +38,7 @@ def download(model: ModelConfig) -> Path:
         InputError: there is no such model or revision, it is not open to this user, or the cache cannot be written.
         RetryableError: the hub is unreachable or busy, or the disk is full.
     """
-    with _told(model):
+    with _translate_hub_errors(model):
         folder = _snapshot(model, model.revision, _SAFE_WEIGHTS)
         if not any(folder.glob("*.safetensors")):
             folder = _snapshot(model, folder.name, _OLD_WEIGHTS)
@@ -51,7 +51,7 @@ def files(model: ModelConfig) -> dict[str, int]:
     Raises:
         InputError, RetryableError: as `download`; also where the model holds no config.json.
     """
-    with _told(model):
+    with _translate_hub_errors(model):
         from huggingface_hub import HfApi, RepoFile
 
         listed = HfApi().list_repo_tree(model.name, revision=model.revision, recursive=True)
@@ -70,7 +70,7 @@ def fetch(model: ModelConfig, name: str, folder: Path) -> Path:
     Raises:
         InputError, RetryableError: as `download`.
     """
-    with _told(model):
+    with _translate_hub_errors(model):
         from huggingface_hub import hf_hub_download
 
         return Path(hf_hub_download(model.name, name, revision=model.revision, local_dir=folder))
@@ -97,7 +97,7 @@ def _snapshot(model: ModelConfig, revision: str | None, weights: tuple[str, ...]
 
 
 @contextmanager
-def _told(model: ModelConfig) -> Iterator[None]:
+def _translate_hub_errors(model: ModelConfig) -> Iterator[None]:
     """Raise whatever the hub's client raises as an error that says who must act."""
     try:
         from huggingface_hub import constants

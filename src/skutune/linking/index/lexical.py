@@ -2,7 +2,7 @@
 
 Vectors alone link "car battery" to C batteries: they always have a nearest. The words say which part of a name a
 product covers, whether the two heads agree, and whether a constraint is met. Terms are weighted by how rare they are
-in this catalog (idf). A word that the catalog does not hold is told apart from one that the product lacks: the first
+in this catalog (idf). A word that is not in the catalog differs from one that the product lacks: the first
 may be a brand that this shop does not carry, the second is mostly another thing.
 
 Compounds are brought to one form from the catalog's own vocabulary: where "coleslaw" is a word, the pair "cole slaw"

@@ -54,7 +54,7 @@ def fit(
         vectors: unit vectors of texts, shape (n, d).
         labels: the product of each text, shape (n,), in [0, number of products).
         config: epochs at most, learning rate, batch size, seed.
-        on_epoch: told the number of epochs that are done, after each.
+        on_epoch: called after each epoch with the number of finished epochs.
 
     Returns:
         The projection, and figures: held-out top-1 accuracy of the projection, of the nearest centroid and of the exact

@@ -59,7 +59,7 @@ class CosineScale:
 
     @classmethod
     def measure(cls, encoder: Encoder, projection: Projection) -> CosineScale:
-        """Encode the fixed pairs once. Raises InputError where the encoder gives no numbers, or tells nothing apart."""
+        """Encode the fixed pairs once. Raises InputError if the encoder returns NaN or one vector for everything."""
         vectors = check(encoder.encode([text for pair in RULER for text in pair]), encoder.dimension)
         name = _scale(vectors)
         if not name.related - name.unrelated >= LEAST:
