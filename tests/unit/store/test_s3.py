@@ -263,6 +263,13 @@ def test_the_error_code_determines_the_error_class(code: str, status: int, expec
     assert type(raised.value) is expected
 
 
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 507, 509])
+def test_a_transient_status_is_retryable_whatever_the_error_code(status: int) -> None:
+    answer: Any = {"Error": {"Code": "Unheard"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    with pytest.raises(RetryableError), translate_s3_errors("read", "s3://b/k", "b", "http://s3"):
+        raise ClientError(answer, "GetObject")
+
+
 def test_other_exceptions_are_not_translated() -> None:
     with pytest.raises(ZeroDivisionError), translate_s3_errors("write", "s3://bucket/a", "bucket", "https://s3"):
         raise ZeroDivisionError
