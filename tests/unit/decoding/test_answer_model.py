@@ -79,4 +79,4 @@ def test_a_kept_trie_is_taken_where_it_fits_the_tokenizer_and_else_built_again(
     kept = hostile_trie if fits else replace(hostile_trie, vocabulary_digest="another")
     loaded = AnswerModel.load(model_folder, None, HOSTILE[:2], device="cpu", trie=kept)
     assert len(loaded.trie.ids) == (len(HOSTILE) if fits else 2)
-    assert ("of another tokenizer; building it again" in caplog.text) != fits
+    assert ("belongs to another tokenizer; rebuilding it" in caplog.text) != fits
