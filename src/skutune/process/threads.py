@@ -3,7 +3,7 @@
 PyTorch's CPU builds ship GNU's OpenMP, whose threads wait at the end of every operation by spinning. When another
 process takes a core, the thread that is done burns the rest of its time slice while the one it waits for wants to run:
 on two cores with two busy processes a small model fell from hundreds of tokens a second to one or two. Threads that
-sleep instead cost such a machine its share and an idle one a few percent.
+sleep instead cost such a machine its share and an idle one about a tenth.
 
 Runtimes read these variables once, when PyTorch is loaded. What a user has set himself stays.
 """
