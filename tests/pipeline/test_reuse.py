@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from scripted_run import Pipeline
 
 from skutune.pipeline import graph, runs
+from skutune.records import Answer
+from skutune.serving.finished_run import inputs_of
 from skutune.store import open_store
 
 UP_TO_COMPOSE = [stage.name for stage in graph.selected("compose")]
@@ -68,6 +71,24 @@ def test_a_changed_product_regenerates_only_its_own_rows(pipeline: Pipeline) -> 
             assert generated == {"describe": 1, "paraphrase": 2, "question": 1}[event["stage"]], event
 
 
+def test_a_reused_answer_recommends_the_products_that_its_names_link_to_now(pipeline: Pipeline, tmp_path: Path) -> None:
+    """Another id for a product changes no prompt of an answer that recommends it, only the id that it gets."""
+    assert pipeline.run("--until", "answer")[0] == 0
+    before = _answers(pipeline, tmp_path / "before")
+    old, new = "25407", "99999"
+    recommending = [row for row in before.values() if old in row.products and row.product_id != old]
+    assert recommending
+    catalog = pipeline.folder / "grocery.csv"
+    catalog.write_text(catalog.read_text().replace(f"{old},", f"{new},"))
+    code, stderr = pipeline.run("--until", "answer")
+    assert code == 0, stderr
+    after = _answers(pipeline, tmp_path / "after")
+    for row in recommending:
+        same = after[row.question_id]
+        assert (same.key, same.introduction, same.paragraphs) == (row.key, row.introduction, row.paragraphs)
+        assert same.products == [new if each == old else each for each in row.products]
+
+
 def test_an_additional_variant_keeps_the_existing_ones(pipeline: Pipeline) -> None:
     assert pipeline.run("--until", "paraphrase")[0] == 0
     pipeline.write(stages__paraphrase__variants=3)
@@ -103,6 +124,13 @@ def test_starting_at_a_stage_requires_its_dependencies(pipeline: Pipeline) -> No
     assert "ingest" in stderr
     assert pipeline.run("--until", "recommend")[0] == 0
     assert pipeline.run("--from", "distinct")[0] == 0
+
+
+def _answers(pipeline: Pipeline, scratch: Path) -> dict[str, Answer]:
+    """The accepted answers by question."""
+    store = open_store(pipeline.store)
+    tables = inputs_of(store, runs.require_run(store, "sample"), ("answer",), scratch)
+    return {row.question_id: row for row in tables.rows("answer", Answer) if row.rejected is None}
 
 
 def _events(stderr: str) -> list[dict[str, object]]:
