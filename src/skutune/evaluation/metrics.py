@@ -109,21 +109,23 @@ class Gain:
 
 def results(rows: Sequence[EvaluatedAnswer], systems: Sequence[str], catalog: Mapping[str, str]) -> list[SystemResult]:
     """Each system on each split, splits in alphabetical order."""
-    found = []
+    system_results = []
     for split, by_system in _grouped(rows).items():
-        found += [_result(split, system, by_system[system], catalog) for system in systems if system in by_system]
-    return found
+        system_results += [
+            _result(split, system, by_system[system], catalog) for system in systems if system in by_system
+        ]
+    return system_results
 
 
 def gains(rows: Sequence[EvaluatedAnswer]) -> list[Gain]:
     """Tuned minus base, for each way of answering that both were asked in."""
-    found = []
+    gained = []
     for split, by_system in _grouped(rows).items():
         for base, before in by_system.items():
             tuned = base.replace("base", "tuned")
             if base.startswith("base") and tuned in by_system:
-                found.append(Gain(split, base, tuned, _differences(before, by_system[tuned])))
-    return found
+                gained.append(Gain(split, base, tuned, _differences(before, by_system[tuned])))
+    return gained
 
 
 def gini(counts: Sequence[int]) -> float | None:
@@ -136,10 +138,10 @@ def gini(counts: Sequence[int]) -> float | None:
 
 
 def _grouped(rows: Sequence[EvaluatedAnswer]) -> dict[str, dict[str, list[EvaluatedAnswer]]]:
-    found: dict[str, dict[str, list[EvaluatedAnswer]]] = {split: {} for split in sorted({row.split for row in rows})}
+    grouped: dict[str, dict[str, list[EvaluatedAnswer]]] = {split: {} for split in sorted({row.split for row in rows})}
     for row in rows:
-        found[row.split].setdefault(row.system, []).append(row)
-    return found
+        grouped[row.split].setdefault(row.system, []).append(row)
+    return grouped
 
 
 def _result(split: str, system: str, rows: list[EvaluatedAnswer], catalog: Mapping[str, str]) -> SystemResult:
@@ -181,11 +183,11 @@ def _differences(before: list[EvaluatedAnswer], after: list[EvaluatedAnswer]) ->
 
 def _by_product(rows: Iterable[EvaluatedAnswer], counts: Counting) -> list[tuple[int, int]]:
     """The counts of each product's questions together, products as they come: they share what went right or wrong."""
-    found: dict[str, tuple[int, int]] = {}
+    totals: dict[str, tuple[int, int]] = {}
     for row in rows:
-        (hits, trials), (more_hits, more_trials) = found.get(row.product_id, (0, 0)), counts(row)
-        found[row.product_id] = hits + more_hits, trials + more_trials
-    return list(found.values())
+        (hits, trials), (more_hits, more_trials) = totals.get(row.product_id, (0, 0)), counts(row)
+        totals[row.product_id] = hits + more_hits, trials + more_trials
+    return list(totals.values())
 
 
 def _share_of(product_id: str | None, row: EvaluatedAnswer, catalog: Mapping[str, str]) -> tuple[int, int]:

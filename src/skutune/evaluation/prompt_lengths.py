@@ -21,10 +21,10 @@ def drop_long_prompts(base: Path, examples: Sequence[Example], max_tokens: int) 
     if context is None:
         return list(examples)
     lengths = [len(prompt_tokens(tokenizer, question_messages(example.prompt))) for example in examples]
-    found = [each for each, length in zip(examples, lengths, strict=True) if length + max_tokens <= context]
-    if examples and not found:
+    fitting = [each for each, length in zip(examples, lengths, strict=True) if length + max_tokens <= context]
+    if examples and not fitting:
         raise InputError(
             f"stages.evaluate.max_tokens: prompts of {min(lengths)} or more tokens and answers of {max_tokens} "
             f"tokens exceed the base model's context of {context} tokens; lower it"
         )
-    return found
+    return fitting

@@ -54,19 +54,19 @@ class Identities:
         size = len(written)
         at = bisect_left(self._lines, written)
         end = bisect_left(self._lines, (*written[:-1], written[-1] + 1)) if written else len(self._lines)
-        found = sorted({line[size] for line in self._lines[at:end] if len(line) > size})
+        next_tokens = sorted({line[size] for line in self._lines[at:end] if len(line) > size})
         is_whole = at < end and self._lines[at] == written
-        return found + self._ends if is_whole or not found else found
+        return next_tokens + self._ends if is_whole or not next_tokens else next_tokens
 
 
 class IdentityMask:
-    """A logits processor of transformers that lets each row of a batch write a product's line and nothing else."""
+    """A transformers logits processor that restricts each row of a batch to the lines of the products."""
 
     def __init__(self, identities: Identities) -> None:
         self._identities, self._begin = identities, -1
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """The scores, shape (rows, tokens), with -inf for what is no line's next token."""
+        """The scores, shape (rows, tokens), with -inf for every token that continues no product's line."""
         if self._begin < 0:
             self._begin = input_ids.shape[1]
         allowed = scores.new_full(scores.shape, float("-inf"))
@@ -84,13 +84,13 @@ def recalled(product_id: str, split: str, system: str, text: str) -> RecallResul
 
 def recalls(rows: Sequence[RecallResult], systems: Sequence[str]) -> list[Recall]:
     """Each system on each split, splits in alphabetical order."""
-    found = []
+    results = []
     for split in sorted({row.split for row in rows}):
         for system in systems:
             own = [row for row in rows if (row.split, row.system) == (split, system)]
             if own:
-                found.append(Recall(split, system, len(own), rate_of(list(_by_product(own).values()))))
-    return found
+                results.append(Recall(split, system, len(own), rate_of(list(_by_product(own).values()))))
+    return results
 
 
 def _by_product(rows: Iterable[RecallResult]) -> Mapping[str, tuple[int, int]]:

@@ -75,11 +75,11 @@ def document(product: Product, description: str | None) -> str:
 
 
 def render_found(products: Sequence[Reference]) -> str:
-    """What was found as an answer; nothing found is a recommendation without a close product."""
-    found: list[Reference | None] = list(products) or [None]
+    """The products as an answer; without any, a recommendation that names no close product."""
+    references: list[Reference | None] = list(products) or [None]
     items = tuple(
         AnswerItem(f"Result {place}", "It matches the words of the question.", product)
-        for place, product in enumerate(found, start=1)
+        for place, product in enumerate(references, start=1)
     )
     return render(AnswerText("These products were found for the question:", items, "They are listed best first."))
 

@@ -55,13 +55,13 @@ def faults_of(row: EvaluatedAnswer, catalog: Mapping[str, str]) -> list[str]:
 
 
 def _wrong_references(answer: str, catalog: Mapping[str, str]) -> list[str]:
-    found = []
+    faults = []
     for reference in references_of(answer)[1]:
         if reference is None or agrees(reference, catalog):
             continue
         whose = f"is {catalog[reference.id]}" if reference.id in catalog else "is unknown"
-        found.append(f"{reference.name[:80]!r}: id {reference.id[:40]} {whose}")
-    return list(dict.fromkeys(found))
+        faults.append(f"{reference.name[:80]!r}: id {reference.id[:40]} {whose}")
+    return list(dict.fromkeys(faults))
 
 
 def _rank(row: EvaluatedAnswer) -> tuple[float, ...]:

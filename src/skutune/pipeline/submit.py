@@ -34,9 +34,10 @@ def open_run(store: ObjectStore, config: Config, base: str | None) -> RunInfo:
             config; or the record is of another version.
     """
     earlier = runs.load_run(store, config.run)
+    base_run: RunInfo | None
     if base is not None:
-        base_run: RunInfo | None = runs.require_run(store, base)
-        if base_run is None or base_run.buckets is None:
+        base_run = runs.require_run(store, base)
+        if base_run.buckets is None:
             raise InputError(f"base run {base!r}: ingest is not complete; let it finish, or choose another run")
     else:  # the recorded base may have been deleted since
         base = earlier.base if earlier else None

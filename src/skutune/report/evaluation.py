@@ -106,8 +106,8 @@ def _compared(split: str, document: Mapping[str, Any], names: Mapping[str, str])
     for name, measure in document["measures"].items():
         cells = [Rate(**result["rates"][name]) for result in results]
         if any(cell.trials for cell in cells):
-            found = {system: Difference(**differences[name]) for system, differences in gains.items()}
-            lines.append(MetricRow(measure["title"], measure["better"], cells, found))
+            row_gains = {system: Difference(**differences[name]) for system, differences in gains.items()}
+            lines.append(MetricRow(measure["title"], measure["better"], cells, row_gains))
     tops = [Rate(**result["variety"]["top"]) for result in results]
     lines.append(MetricRow("share of the most recommended product", "", tops, {}))
     return Compared(
@@ -134,19 +134,19 @@ def _figures(results: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> 
 
 
 def _recall(recalls: Sequence[Mapping[str, Any]]) -> list[Compared]:
-    found = []
+    compared = []
     for split in sorted({recall["split"] for recall in recalls}, reverse=True):
         own = [recall for recall in recalls if recall["split"] == split]
         line = MetricRow(
             "descriptions identified by the right id", "more", [Rate(**recall["right"]) for recall in own], {}
         )
-        found.append(Compared(split, [recall["system"] for recall in own], own[0]["descriptions"], [line], []))
-    return found
+        compared.append(Compared(split, [recall["system"] for recall in own], own[0]["descriptions"], [line], []))
+    return compared
 
 
 def _verdict(split: str, results: Sequence[Mapping[str, Any]]) -> Verdict:
-    found = {result["system"]: Rate(**result["rates"][_VERDICT]) for result in results if result["split"] == split}
-    return Verdict(split, found.get("base"), found.get("tuned"))
+    rates = {result["system"]: Rate(**result["rates"][_VERDICT]) for result in results if result["split"] == split}
+    return Verdict(split, rates.get("base"), rates.get("tuned"))
 
 
 def _rounded(number: float | None, digits: int = 2) -> float | None:

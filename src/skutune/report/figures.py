@@ -37,16 +37,16 @@ def unit_bins(values: Iterable[tuple[float, bool]], bins: int = 20) -> list[Bin]
 
 
 def count_bins(counts: Mapping[int, int], marked: Callable[[int], bool], bins: int = 24) -> list[Bin]:
-    """A histogram of whole numbers from 0 on: `counts[n]` things have the number n; `marked(n)`: they stand out."""
+    """A histogram of integers from 0: `counts[n]` items have the value n, and are highlighted if `marked(n)`."""
     if not counts:
         return []
     width = max(1, math.ceil((max(counts) + 1) / bins))
-    found = []
+    histogram = []
     for low in range(0, max(counts) + 1, width):
         numbers = range(low, low + width)
         standing_out = sum(counts.get(number, 0) for number in numbers if marked(number))
-        found.append(Bin(low, low + width, sum(counts.get(number, 0) for number in numbers), standing_out))
-    return found
+        histogram.append(Bin(low, low + width, sum(counts.get(number, 0) for number in numbers), standing_out))
+    return histogram
 
 
 def sample(rows: Iterable[Row], size: int, identity: Callable[[Row], str]) -> list[Row]:

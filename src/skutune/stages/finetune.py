@@ -125,13 +125,15 @@ def finish_model_folder(context: Context, figures: FinetuneMetrics, work: Path) 
         InputError: the adapter cannot be merged into its base.
     """
     folder, config = work / figures.model, context.config.stages.finetune
-    found = _provenance(context)
+    provenance = _provenance(context)
     if config.trains_adapter:
-        note_base(folder, context.base(), found.base)
+        note_base(folder, context.base(), provenance.base)
         if config.merge:
             merge(context.base(), folder, work / MERGED, context.config.models.base.dtype)
-            (work / MERGED / CARD).write_text(render_card(found, config, figures, is_adapter=False), encoding="utf-8")
-    card = render_card(found, config, figures, is_adapter=config.trains_adapter)
+            (work / MERGED / CARD).write_text(
+                render_card(provenance, config, figures, is_adapter=False), encoding="utf-8"
+            )
+    card = render_card(provenance, config, figures, is_adapter=config.trains_adapter)
     (folder / CARD).write_text(card, encoding="utf-8")
     write_events(read_points(work / "metrics.jsonl"), work / EVENTS)
 
@@ -149,10 +151,10 @@ def base_name(name: str, identity: str) -> str:
 
 def _provenance(context: Context) -> Provenance:
     models, identity = context.config.models, context.identity("base")
-    made = context.inputs.manifest("compose").figures
-    data = {"products": made.get("products", 0), "of these held out wholly": made.get("held_out_products", 0)}
+    figures = context.inputs.manifest("compose").figures
+    data = {"products": figures.get("products", 0), "of these held out wholly": figures.get("held_out_products", 0)}
     kinds = {
-        f"examples, {name.replace('/', ', ').replace('_', ' ')}": n for name, n in made.get("examples", {}).items()
+        f"examples, {name.replace('/', ', ').replace('_', ' ')}": n for name, n in figures.get("examples", {}).items()
     }
     scripted = model_name.is_scripted(models.generator)
     return Provenance(

@@ -40,15 +40,17 @@ def micro_batches(
     return [share + [[] for _ in range(most - len(share))] for share in shares]
 
 
-def deal(things: Sequence[Each], costs: Sequence[int], hands: int, most: int) -> list[list[Each]]:
-    """Greedy balancing: items of falling cost go to the worker with the least load that has fewer than `most`."""
-    dealt: list[list[Each]] = [[] for _ in range(hands)]
-    work = [0] * hands
-    for thing, cost in zip(things, costs, strict=True):
-        hand = min((each for each in range(hands) if len(dealt[each]) < most), key=lambda each: (work[each], each))
-        dealt[hand].append(thing)
-        work[hand] += cost
-    return dealt
+def deal(items: Sequence[Each], costs: Sequence[int], workers: int, max_items: int) -> list[list[Each]]:
+    """Greedy balancing: items of falling cost go to the worker with the least load that has fewer than `max_items`."""
+    shares: list[list[Each]] = [[] for _ in range(workers)]
+    loads = [0] * workers
+    for item, cost in zip(items, costs, strict=True):
+        worker = min(
+            (each for each in range(workers) if len(shares[each]) < max_items), key=lambda each: (loads[each], each)
+        )
+        shares[worker].append(item)
+        loads[worker] += cost
+    return shares
 
 
 def pack(indices: Sequence[int], lengths: Sequence[int], max_tokens: int) -> list[MicroBatch]:

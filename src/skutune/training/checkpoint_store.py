@@ -43,10 +43,10 @@ class Checkpoints:
 
         `name` ends in its step: `checkpoint-40`.
         """
-        for found in sorted(path.rglob("*")):
-            if found.is_file():
-                key = f"{self._prefix}{name}/{self._rank}/{found.relative_to(path).as_posix()}"
-                self._store.put_file(key, found)
+        for file in sorted(path.rglob("*")):
+            if file.is_file():
+                key = f"{self._prefix}{name}/{self._rank}/{file.relative_to(path).as_posix()}"
+                self._store.put_file(key, file)
         self._store.put(f"{self._prefix}{name}/{_STORED}{self._rank}-of-{self._ranks}", b"")
         if self._rank == 0:
             self._remove_older()
@@ -90,8 +90,8 @@ class Checkpoints:
             name, _, marker = info.key.removeprefix(self._prefix).partition("/")
             if marker.startswith(_STORED):
                 stored[name, marker.rpartition("-")[2]] += 1
-        whole = [name for (name, ranks), found in stored.items() if found == int(ranks)]
-        return max(whole, key=_step, default=None)
+        complete = [name for (name, ranks), uploaded in stored.items() if uploaded == int(ranks)]
+        return max(complete, key=_step, default=None)
 
     def _remove_older(self) -> None:
         newest = self._newest()

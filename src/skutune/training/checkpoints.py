@@ -58,8 +58,8 @@ def restore_side_files(checkpoint: Path, folder: Path) -> None:
 
 def newest_checkpoint(folder: Path) -> Path | None:
     """The latest complete checkpoint in a folder of checkpoints, or None."""
-    found = [path for path in folder.glob(f"{_PREFIX}*") if (path / _MARKER).is_file()]
-    return max(found, key=step_of, default=None)
+    complete = [path for path in folder.glob(f"{_PREFIX}*") if (path / _MARKER).is_file()]
+    return max(complete, key=step_of, default=None)
 
 
 def write_split(folder: Path, split: Split) -> Path:

@@ -33,7 +33,7 @@ class Collate:
         if self.packed:
             weights[0] = torch.cat(each)
         else:
-            for row, found in zip(weights, each, strict=True):
-                row[: len(found)] = found
+            for row, row_weights in zip(weights, each, strict=True):
+                row[: len(row_weights)] = row_weights
         batch["loss_weights"] = weights.masked_fill(labels == IGNORED, 0.0)
         return batch

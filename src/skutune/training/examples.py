@@ -87,15 +87,15 @@ def load_examples(
     limit: int | None = None,
     waits: bool = False,
 ) -> Examples:
-    """Encode a file of examples, or take what was encoded before with the same settings.
+    """Encode a file of examples, or open the cached encoding of the same file and settings.
 
     Args:
         path: JSON lines in the chat format.
         tokenizer: see `encoding.Encoder`, as for `max_length` and `reference_weight`.
-        cache: a folder for the encoded files, each in a folder that is named by all that it is made from.
-        limit: only so many of the first lines.
-        waits: another process encodes the same into the same `cache`; wait for it. Waiting is a sign of life: what
-            hangs is the other's, and ends with it.
+        cache: a folder for the encoded files, each in a subfolder named by a hash of its inputs.
+        limit: encode only this many lines, from the start of the file.
+        waits: another process encodes the same file into the same `cache`; wait for it. Waiting counts as progress for
+            the watchdog: if the other process hangs, its own watchdog ends both.
 
     Raises:
         InputError: the file is missing, empty, not JSON lines in the chat format, or all examples are too long.
@@ -120,17 +120,17 @@ def messages_of(row: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _key(path: Path, encoder: ExampleEncoder, limit: int | None) -> str:
-    """A hash of all that the encoded examples are made from."""
+    """A hash of everything that determines the encoded examples."""
     tokenizer = encoder.tokenizer
     words = [tokenizer.backend_tokenizer.to_str(), tokenizer.chat_template, tokenizer.special_tokens_map]
     return content_key([file_digest(path), words, encoder.max_length, encoder.reference_weight, limit])
 
 
 def _encode(path: Path, encoder: ExampleEncoder, limit: int | None, folder: Path) -> None:
-    with atomic_folder(folder, "encoding") as made:
-        made.mkdir()
-        counts = _write_table(made / _TABLE, _encoded(path, encoder, limit))
-        (made / _COUNTS).write_text(json.dumps(asdict(counts)), encoding="utf-8")
+    with atomic_folder(folder, "encoding") as temporary:
+        temporary.mkdir()
+        counts = _write_table(temporary / _TABLE, _encoded(path, encoder, limit))
+        (temporary / _COUNTS).write_text(json.dumps(asdict(counts)), encoding="utf-8")
 
 
 def _write_table(path: Path, batches: Iterator[list[Encoded | None]]) -> _Counts:

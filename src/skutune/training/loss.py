@@ -61,20 +61,20 @@ def mean_loss(
     share = micro_batches(range(len(rows)), lengths, processes, batch_size)[rank]
     training = model.training
     model.eval()
-    found = np.zeros(3)  # loss, weight, tokens
+    totals = np.zeros(3)  # loss, weight, tokens
     with torch.no_grad():
         for indices in share:
             heartbeat()
             batch = collate([rows[index] for index in indices])
             batch = {name: value.to(model.device) for name, value in batch.items() if torch.is_tensor(value)}
             weight, tokens = batch["loss_weights"][:, 1:].sum(), (batch["labels"][:, 1:] != IGNORED).sum()
-            found += (summed_loss(model, batch, fused=fused).item(), weight.item(), tokens.item())
+            totals += (summed_loss(model, batch, fused=fused).item(), weight.item(), tokens.item())
     model.train(training)
     if processes > 1:
-        together = torch.from_numpy(found).to(model.device)
-        torch.distributed.all_reduce(together)
-        found = together.cpu().numpy()
-    return float(found[0] / max(found[1], 1e-9)), int(found[2])
+        reduced = torch.from_numpy(totals).to(model.device)
+        torch.distributed.all_reduce(reduced)
+        totals = reduced.cpu().numpy()
+    return float(totals[0] / max(totals[1], 1e-9)), int(totals[2])
 
 
 def held_out_losses(

@@ -134,8 +134,8 @@ def _four_bits(dtype: torch.dtype) -> Any:
 
 def _converted(weights: dict[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """Weights in another type; what two layers share stays shared, and is written once."""
-    made: dict[int, torch.Tensor] = {}
-    return {name: made.setdefault(each.data_ptr(), each.to(dtype)) for name, each in weights.items()}
+    converted: dict[int, torch.Tensor] = {}
+    return {name: converted.setdefault(each.data_ptr(), each.to(dtype)) for name, each in weights.items()}
 
 
 def _note(config: Path, **values: str) -> None:

@@ -40,7 +40,7 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def fitting_length(folder: Path, max_length: int) -> int:
-    """The longest example, in tokens, that is asked for and that the model of a folder was made for.
+    """The smaller of `max_length` and the context of the model in a folder, in tokens.
 
     Raises:
         InputError: the model's config cannot be read, or is of a kind that transformers do not know.
@@ -56,7 +56,7 @@ def fitting_length(folder: Path, max_length: int) -> int:
 
 
 def context_of(folder: Path) -> int | None:
-    """The tokens that the model of a folder was made for; None where its config does not say.
+    """The context length of the model in a folder, in tokens; None if its config does not state it.
 
     Raises:
         InputError: the config cannot be read, or is of a kind that transformers do not know.

@@ -54,9 +54,9 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         step = next(epoch_iterator)
         weight = sum(float(batch["loss_weights"][:, 1:].sum()) for batch in step)
         tokens = sum(_tokens(batch) for batch in step)
-        found = self.accelerator.reduce(torch.tensor([weight, tokens], dtype=torch.float64, device=device), "sum")
-        self.state.num_input_tokens_seen += int(found[1])
-        return [step], found[0]
+        totals = self.accelerator.reduce(torch.tensor([weight, tokens], dtype=torch.float64, device=device), "sum")
+        self.state.num_input_tokens_seen += int(totals[1])
+        return [step], totals[0]
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The batch on the device; the weights exact, as they were summed, where DeepSpeed has numbers of 16 bits."""

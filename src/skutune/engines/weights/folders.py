@@ -18,29 +18,29 @@ def atomic_folder(folder: Path, doing: str) -> Iterator[Path]:
     once nothing in them has changed for a day.
 
     Args:
-        folder: the name that the finished folder gets; its parents are made.
-        doing: what is done, for the name of the unfinished folder, as in "downloading".
+        folder: the final path; parent folders are created.
+        doing: the activity that names the temporary folder, such as "downloading".
 
     Raises:
         RetryableError: the disk of the cache is full.
         InputError: the cache cannot be written.
     """
-    start = f".{doing}-"
-    # Only what is done here: the block knows better what its own errors mean.
+    prefix = f".{doing}-"
+    # Errors of the block itself are not translated: the caller knows better what they mean.
     with translate_os_errors("write", folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(folder.parent, start)
-        unfinished = tempfile.TemporaryDirectory(dir=folder.parent, prefix=start)
-    with unfinished:
-        made = Path(unfinished.name) / folder.name
-        yield made
+        remove_leftovers(folder.parent, prefix)
+        parent = tempfile.TemporaryDirectory(dir=folder.parent, prefix=prefix)
+    with parent:
+        temporary = Path(parent.name) / folder.name
+        yield temporary
         with translate_os_errors("write", folder):
-            _move(made, folder)
+            _move(temporary, folder)
 
 
-def _move(made: Path, folder: Path) -> None:
+def _move(temporary: Path, folder: Path) -> None:
     try:
-        made.rename(folder)
+        temporary.rename(folder)
     except OSError:
         if not folder.is_dir():
             raise

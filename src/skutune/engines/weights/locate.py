@@ -169,9 +169,9 @@ def _download_prefix(uri: str, cache: Path) -> Path:
     folder = cache / "models" / f"s3-{content_key([uri, state])}"
     if folder.is_dir():
         return folder
-    with atomic_folder(folder, "downloading") as made:
+    with atomic_folder(folder, "downloading") as temporary:
         for item in listing:
-            store.get_file(item.key, made / item.key)
+            store.get_file(item.key, temporary / item.key)
             heartbeat()
     return folder
 
