@@ -16,6 +16,16 @@ def fold(text: str) -> str:
     return " ".join(normal.split())
 
 
+def cut_text(text: str, characters: int) -> str:
+    """The text of at most this many characters: cut after a sentence in its second half, else after a word with "…"."""
+    if len(text) <= characters:
+        return text
+    start = text[:characters]
+    if (end := max(start.rfind(mark) for mark in (". ", "! ", "? ", "。"))) >= characters // 2:
+        return start[: end + 1]
+    return start[: max(start.rfind(" "), 0) or characters - 1].rstrip(" ,;:-–—")[: characters - 1] + "…"
+
+
 def normalise_name(name: str) -> str:
     """The form in which names are compared: NFKC, case-folded, without extra white space or outer punctuation."""
     folded = unicodedata.normalize("NFKC", fold(name)).casefold()

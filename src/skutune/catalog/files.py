@@ -1,28 +1,26 @@
 """Lines of a text file: compression and encoding.
 
-Catalogs come from spreadsheets and exports, so common mistakes have their own error: another encoding, a workbook or an
-archive with the wrong suffix, a truncated gzip file.
+Catalogs come from spreadsheets and exports, so common mistakes have their own error: a workbook or an archive with the
+wrong suffix, a truncated gzip file, bytes that are no text.
 """
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import zlib
 from collections.abc import Iterator
-from itertools import takewhile
 from pathlib import Path
 from typing import IO, cast
 
+from skutune.catalog.encoding import DamagedUtf8Error, Encoding, detect_encoding
 from skutune.errors import InputError
 
 LINE_CHARACTERS = 4 * 1024 * 1024
 """A longer line is refused: such a file is not a table, and the line would be read into memory."""
 
-_SNIFFED_BYTES = 8
 _MAGIC = {
-    b"\xff\xfe": "UTF-16 text; save it as UTF-8",
-    b"\xfe\xff": "UTF-16 text; save it as UTF-8",
     b"PK\x03\x04": "a zip archive or an Excel workbook; export the sheet as csv",
     b"PAR1": "a parquet file; name it .parquet",
     b"\x1f\x8b": "compressed; add .gz to its name",
@@ -43,24 +41,84 @@ def require_file(path: Path) -> None:
         raise InputError(f"catalog {path}: is empty; it must have a header and products")
 
 
-def text_lines(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 file, plain or .gz, with their line endings, without a byte order mark.
+class TextFile:
+    """A text file, plain or .gz, in the configured encoding or the detected one.
+
+    Attributes:
+        encoding: the codec, and whether it was guessed.
 
     Raises:
-        InputError: not UTF-8 (with the line), not text, not readable, or a line of more than LINE_CHARACTERS.
+        InputError: not text, not readable, an unknown encoding, or UTF-8 with damaged lines.
     """
-    try:
-        _refuse_other_formats(path)
-        with _open(path) as binary:
-            yield from _decoded(path, binary)
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"catalog {path}, line {_line_that_is_not_utf8(path)}: not UTF-8 text ({error.reason}); save it as UTF-8"
-        ) from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"catalog {path}: not a complete gzip file ({error}); compress it again") from None
-    except OSError as error:
-        raise InputError(f"catalog {path}: cannot be read: {error.strerror or error}") from None
+
+    def __init__(self, path: Path, encoding: str = "auto") -> None:
+        self.path = path
+        try:
+            self._refuse_other_formats()
+            self.encoding = detect_encoding(self._open) if encoding == "auto" else Encoding(_bom_aware(encoding))
+        except DamagedUtf8Error as error:
+            raise self._not_text(error.line, "UTF-8") from None
+        except (EOFError, zlib.error, gzip.BadGzipFile, OSError) as error:
+            raise self._unreadable(error) from None
+
+    def lines(self) -> Iterator[str]:
+        """The lines with their line endings, without a byte order mark.
+
+        Raises:
+            InputError: not in this encoding (with the line), no text, not readable, or a line of more than
+                LINE_CHARACTERS.
+        """
+        number = 0
+        try:
+            with self._open() as binary:
+                # newline="" keeps the line ends: inside quotes they belong to the field.
+                text = io.TextIOWrapper(binary, encoding=self.encoding.name, newline="")
+                while line := text.readline(LINE_CHARACTERS):
+                    number += 1
+                    self._check_length(number, line)
+                    yield line
+        except UnicodeDecodeError:
+            raise self._not_text(self._undecodable_line(), self.encoding.name) from None
+        except (EOFError, zlib.error, gzip.BadGzipFile, OSError) as error:
+            raise self._unreadable(error) from None
+
+    def _open(self) -> IO[bytes]:
+        return cast(IO[bytes], gzip.open(self.path, "rb")) if is_compressed(self.path) else self.path.open("rb")
+
+    def _check_length(self, number: int, line: str) -> None:
+        if len(line) == LINE_CHARACTERS and not line.endswith(("\n", "\r")):
+            raise InputError(
+                f"catalog {self.path}, line {number}: longer than {LINE_CHARACTERS:,} characters; "
+                "write one product per line"
+            )
+
+    def _refuse_other_formats(self) -> None:
+        with self._open() as binary:
+            start = binary.read(max(map(len, _MAGIC)))
+        for magic, what in _MAGIC.items():
+            if start.startswith(magic):
+                raise InputError(f"catalog {self.path}: is {what}")
+
+    def _undecodable_line(self) -> int:
+        """The first line, from 1, with an undecodable character: the decoder reads ahead and knows no lines."""
+        with self._open() as binary:
+            text = io.TextIOWrapper(binary, encoding=self.encoding.name, errors="replace", newline="")
+            number = 0
+            while line := text.readline(LINE_CHARACTERS):
+                number += 1
+                if "\ufffd" in line:
+                    break
+            return number
+
+    def _not_text(self, line: int, encoding: str) -> InputError:
+        return InputError(
+            f"catalog {self.path}, line {line}: not {encoding} text; save the file as UTF-8, or set catalog.encoding"
+        )
+
+    def _unreadable(self, error: Exception) -> InputError:
+        if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
+            return InputError(f"catalog {self.path}: cannot be read: {error.strerror or error}")
+        return InputError(f"catalog {self.path}: not a complete gzip file ({error}); compress it again")
 
 
 def is_compressed(path: Path) -> bool:
@@ -68,43 +126,6 @@ def is_compressed(path: Path) -> bool:
     return path.suffix.lower() == ".gz"
 
 
-def _open(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path, "rb")) if is_compressed(path) else path.open("rb")
-
-
-def _decoded(path: Path, binary: IO[bytes]) -> Iterator[str]:
-    # newline="" keeps the line ends: inside quotes they belong to the field.
-    text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
-    number = 0
-    while line := text.readline(LINE_CHARACTERS):
-        number += 1
-        if len(line) == LINE_CHARACTERS and not line.endswith(("\n", "\r")):
-            raise InputError(
-                f"catalog {path}, line {number}: longer than {LINE_CHARACTERS:,} characters; write one product per line"
-            )
-        yield line
-
-
-def _refuse_other_formats(path: Path) -> None:
-    with _open(path) as binary:
-        start = binary.read(_SNIFFED_BYTES)
-    for magic, what in _MAGIC.items():
-        if start.startswith(magic):
-            raise InputError(f"catalog {path}: is {what}")
-    # Latin text in UTF-16 without a byte order mark: every second byte is zero.
-    if len(start) >= 8 and not (any(start[0:8:2]) and any(start[1:8:2])):
-        raise InputError(f"catalog {path}: looks like UTF-16 text; save it as UTF-8")
-
-
-def _line_that_is_not_utf8(path: Path) -> int:
-    """The first such line, from 1. Needs a second pass, because the decoder reads ahead and knows no lines."""
-    with _open(path) as binary:
-        return 1 + sum(1 for _ in takewhile(_is_utf8, binary))
-
-
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
+def _bom_aware(encoding: str) -> str:
+    """A codec that also drops a UTF-8 byte order mark."""
+    return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding

@@ -9,24 +9,28 @@ from pathlib import Path
 from skutune.catalog.delimited import read_delimited
 from skutune.catalog.files import is_compressed, require_file
 from skutune.catalog.jsonlines import read_jsonlines
+from skutune.catalog.notes import Notes
 from skutune.catalog.records import Table
-from skutune.config.schema import Columns
+from skutune.config.schema import CatalogConfig, Columns
 from skutune.errors import InputError, Problem
 
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_JSON_LINES = (".jsonl", ".ndjson")
+_DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
+_JSON_LINES = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet", ".pq")
 
 
-def open_table(path: Path, columns: Columns) -> Table:
+def open_table(path: Path, config: CatalogConfig, notes: Notes) -> Table:
     """The table of a catalog file, checked to have each required column once.
+
+    Args:
+        notes: counts what the reader changes or skips.
 
     Raises:
         InputError: no such file, an unknown format, a file that does not match its suffix, or missing columns.
     """
     require_file(path)
-    table = _table(path)
-    _check_columns(path, table, columns)
+    table = _table(path, config, notes)
+    _check_columns(path, table, config.columns)
     return table
 
 
@@ -38,38 +42,37 @@ def attribute_columns(table: Table, columns: Columns) -> tuple[str, ...]:
     return tuple(column for column in table.columns if column not in used)
 
 
-def is_parquet(path: Path) -> bool:
-    """Whether the file name ends in .parquet; parquet has rows instead of lines."""
-    return path.suffix.lower() in _PARQUET
+def row_unit(path: Path) -> str:
+    """What a row's number counts: "row" in parquet, else "line"."""
+    return "row" if path.suffix.lower() in _PARQUET else "line"
 
 
-def _table(path: Path) -> Table:
+def _table(path: Path, config: CatalogConfig, notes: Notes) -> Table:
     suffix = Path(path.stem).suffix.lower() if is_compressed(path) else path.suffix.lower()
     if suffix in _DELIMITERS:
-        return read_delimited(path, _DELIMITERS[suffix])
+        return read_delimited(path, _DELIMITERS[suffix], config, notes)
     if suffix in _JSON_LINES:
-        return read_jsonlines(path)
-    if is_parquet(path):
+        return read_jsonlines(path, config.encoding)
+    if path.suffix.lower() in _PARQUET:
         from skutune.catalog.parquet import read_parquet  # imports pyarrow
 
         return read_parquet(path)
     raise InputError(
         f"catalog {path}: unknown format {suffix or 'without suffix'!r}; "
-        "supported are .csv, .tsv, .jsonl, .ndjson (each also with .gz) and .parquet"
+        "supported are .csv, .tsv, .txt, .jsonl, .ndjson, .json (each also with .gz) and .parquet"
     )
 
 
 def _check_columns(path: Path, table: Table, columns: Columns) -> None:
-    wanted = tuple(dict.fromkeys((columns.id, *columns.name_fields, *(columns.attributes or ()))))
     problems = [
         *_doubled(table.columns),
-        *(_missing(column, table.columns) for column in wanted if table.columns and column not in table.columns),
+        *(_missing(name, table.columns) for name in columns.required if table.columns and name not in table.columns),
     ]
     if columns.attributes is None:
         problems += _unnamed(table.columns)
     if problems:
         here = ", ".join(table.columns)
-        raise InputError(f"catalog {path}: {table.columns_from} has the columns {here}", problems)
+        raise InputError(f"catalog {path} ({table.dialect}): {table.columns_from} has the columns {here}", problems)
 
 
 def _missing(column: str, present: Sequence[str]) -> Problem:

@@ -1,4 +1,4 @@
-"""jsonl: one JSON object per line.
+"""jsonl, ndjson and json: one JSON object per line.
 
 Objects may lack keys, so the columns are the union of the keys of the first objects.
 """
@@ -11,7 +11,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from skutune.catalog.files import text_lines
+from skutune.catalog.files import TextFile
 from skutune.catalog.records import Record, Table, excerpt
 from skutune.errors import InputError
 from skutune.records import Reject
@@ -20,22 +20,24 @@ LOOKED_AT = 1000
 """Lines that are read ahead to find the columns."""
 
 
-def read_jsonlines(path: Path) -> Table:
-    """The table of a jsonl file.
+def read_jsonlines(path: Path, encoding: str) -> Table:
+    """The table of a file of JSON objects.
 
     Raises:
         InputError: a line is JSON but not an object (after the first LOOKED_AT lines: raised while the rows are read).
     """
-    rows = _rows(path)
+    file = TextFile(path, encoding)
+    rows = _rows(path, file.lines())
     first = list(islice(rows, LOOKED_AT))
     columns = dict.fromkeys(key for row in first if isinstance(row, Record) for key in row.values)
     if first and not columns and all(isinstance(row, Record) for row in first):
         raise InputError(f"catalog {path}: its objects are empty")
-    return Table(tuple(columns), f"the first {LOOKED_AT:,} lines", chain(first, rows))
+    dialect = f"{file.encoding}, a JSON object a line"
+    return Table(tuple(columns), f"the first {LOOKED_AT:,} lines", chain(first, rows), dialect)
 
 
-def _rows(path: Path) -> Iterator[Record | Reject]:
-    for number, line in enumerate(text_lines(path), start=1):
+def _rows(path: Path, lines: Iterator[str]) -> Iterator[Record | Reject]:
+    for number, line in enumerate(lines, start=1):
         if line.strip():
             yield _row(path, number, line)
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Callable
 
-from skutune.catalog.records import Record
-from skutune.catalog.values import value_text
-from skutune.config.schema import Columns
+from skutune.config.schema import Columns, parse_name_template
 from skutune.text import fold
 
 _EMPTY_BRACKETS = re.compile(r"\(\s*\)|\[\s*\]")
@@ -16,21 +13,21 @@ _SEPARATORS = re.compile(r"\s*([,;:|/]|\s[-–—])(?:\s*[,;:|/]|\s+[-–—](?=
 _OUTER = " ,;:|/-–—"
 
 
-def build_name(columns: Columns) -> Callable[[Record], str]:
-    """A function from a record to its name, on one line; "" where all of its parts are empty."""
-    parts = [(literal, field) for literal, field, _, _ in string.Formatter().parse(columns.name)]
-    if all(field is None for _, field in parts):
-        return lambda record: value_text(record.values.get(columns.name))
-    return lambda record: _filled(parts, record)
+def build_name(columns: Columns) -> Callable[[Callable[[str], str]], str]:
+    """A function that builds a name, on one line, from the text of each column; "" where all parts are empty."""
+    parts = parse_name_template(columns.name)
+    if all(column is None for _, column in parts):
+        return lambda text_of: text_of(columns.name)
+    return lambda text_of: _filled(parts, text_of)
 
 
-def _filled(parts: list[tuple[str, str | None]], record: Record) -> str:
-    values = [value_text(record.values.get(field)) if field is not None else "" for _, field in parts]
+def _filled(parts: list[tuple[str, str | None]], text_of: Callable[[str], str]) -> str:
+    values = [text_of(column) if column is not None else "" for _, column in parts]
     if not any(values):
         return ""
     name = "".join(literal + value for (literal, _), value in zip(parts, values, strict=True))
-    whole = all(value for (_, field), value in zip(parts, values, strict=True) if field is not None)
-    return fold(name) if whole else _tidied(name)
+    complete = all(value for (_, column), value in zip(parts, values, strict=True) if column is not None)
+    return fold(name) if complete else _tidied(name)
 
 
 def _tidied(name: str) -> str:

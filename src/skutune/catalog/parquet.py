@@ -27,7 +27,7 @@ def read_parquet(path: Path) -> Table:
         file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, error) from None
-    return Table(tuple(file.schema_arrow.names), "the file's schema", _records(path, file))
+    return Table(tuple(file.schema_arrow.names), "the file's schema", _records(path, file), "parquet")
 
 
 def _records(path: Path, file: Any) -> Iterator[Record]:

@@ -26,12 +26,17 @@ class Record:
 class Table:
     """A file's columns, in order, and its rows, which are read lazily.
 
-    `columns_from` describes where the columns were found. An unnamed column is "".
+    Attributes:
+        columns: the names; "" for an unnamed column.
+        columns_from: where the names stand, for errors.
+        rows: the rows, once.
+        dialect: how the file is read: its encoding and delimiter, or its format.
     """
 
     columns: tuple[str, ...]
     columns_from: str
     rows: Iterator[Record | Reject]
+    dialect: str
 
 
 def excerpt(content: str) -> str:

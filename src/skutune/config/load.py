@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from skutune.config.model_name import is_folder
-from skutune.config.schema import Columns, Config
+from skutune.config.schema import CatalogConfig, Config
 from skutune.config.yaml_file import apply_overrides, read_document
 from skutune.errors import InputError, Problem
 
@@ -41,16 +41,24 @@ def parse_config(document: Mapping[str, Any], origin: str) -> Config:
         raise InputError(f"{origin}: {many}", problems) from None
 
 
-def parse_columns(id_column: str, name: str, attributes: Sequence[str] | None) -> Columns:
-    """The column mapping of a command line. Raises InputError."""
-    document = {"id": id_column, "name": name, "attributes": tuple(attributes) if attributes else None}
+def parse_catalog_options(options: Mapping[str, Any]) -> CatalogConfig:
+    """The catalog settings of a command line; the names are those of the options, None is the default.
+
+    Raises:
+        InputError: values are invalid; lists all problems.
+    """
+    columns = {name: options[name] for name in ("id", "name", "attribute") if options.get(name) is not None}
+    document = {name: value for name, value in options.items() if name not in columns and value is not None}
+    if "attribute" in columns:
+        columns["attributes"] = tuple(columns.pop("attribute"))
     try:
-        return Columns.model_validate(document)
+        return CatalogConfig.model_validate({**document, "columns": columns})
     except ValidationError as error:
         problems = [
-            Problem(f"--{item['loc'][0]}", item["msg"].removeprefix("Value error, ")) for item in error.errors()
+            Problem(f"--{str(item['loc'][-1]).replace('_', '-')}", item["msg"].removeprefix("Value error, "))
+            for item in error.errors()
         ]
-        raise InputError("invalid columns", problems) from None
+        raise InputError("invalid options", problems) from None
 
 
 def json_schema() -> dict[str, Any]:

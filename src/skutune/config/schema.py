@@ -6,7 +6,9 @@ sections that the stage depends on, so every setting belongs in the section of t
 
 from __future__ import annotations
 
-import string
+import codecs
+import math
+import re
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -41,21 +43,43 @@ class Columns(Section):
     @field_validator("name")
     @classmethod
     def _template_parses(cls, name: str) -> str:
-        try:
-            parts = list(string.Formatter().parse(name))
-        except ValueError as error:
-            raise ValueError(f"not a template: {error}") from error
-        if any(field == "" for _, field, _, _ in parts):
-            raise ValueError("name a column between the braces: {brand}")
-        if any(form or conversion for _, _, form, conversion in parts):
-            raise ValueError("only a column name may stand between the braces, no format: {brand}")
+        parse_name_template(name)
         return name
 
     @property
     def name_fields(self) -> tuple[str, ...]:
-        """The columns that the name is made from: one, or those of the template."""
-        fields = tuple(field for _, field, _, _ in string.Formatter().parse(self.name) if field is not None)
+        """The columns of the name: one, or those of the template."""
+        fields = tuple(field for _, field in parse_name_template(self.name) if field is not None)
         return fields or (self.name,)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The columns that a catalog must have, each once."""
+        return tuple(dict.fromkeys((self.id, *self.name_fields, *(self.attributes or ()))))
+
+
+_TEMPLATE_PART = re.compile(r"((?:[^{}]|\{\{|\}\})*)(?:\{([^{}]*)\})?")
+
+
+def parse_name_template(template: str) -> list[tuple[str, str | None]]:
+    """The literals of a name template, each with the column that follows it or None; a doubled brace is a literal one.
+
+    A column is named as it stands in the file, colons and blanks included.
+
+    Raises:
+        ValueError: an unmatched brace, or braces without a column.
+    """
+    parts, place = [], 0
+    while place < len(template):
+        match = _TEMPLATE_PART.match(template, place)
+        if match is None or match.end() == place:
+            raise ValueError("not a template: unmatched brace; double a brace that is part of the name")
+        literal, column = match.groups()
+        if column is not None and not column.strip():
+            raise ValueError("name a column between the braces: {brand}")
+        parts.append((literal.replace("{{", "{").replace("}}", "}"), column))
+        place = match.end()
+    return parts
 
 
 class CatalogConfig(Section):
@@ -69,7 +93,57 @@ class CatalogConfig(Section):
         le=4096,
         description="Parts of every table; fixed when a run first ingests. Default: square root of the products.",
     )
-    max_rejects: int = Field(0, ge=0, description="Maximum number of rejected lines; more stop the run.")
+    max_rejects: int | float = Field(
+        0,
+        ge=0,
+        description="Maximum number of rejected rows, or their maximum share if below 1 (0.01); more stop the run.",
+    )
+    delimiter: str = Field(
+        "auto", description='Delimiter of a text table: one character, or auto ("," ";" "|" and tab are detected).'
+    )
+    encoding: str = Field("auto", description="Encoding of a text file, such as cp1252; auto: UTF-8, else detected.")
+    quoting: Literal["auto", "standard", "none"] = Field(
+        "auto",
+        description="Quotes of a text table. standard: RFC 4180. none: quotes are characters. auto: standard, except "
+        "for rows whose quotes do not follow it.",
+    )
+    inherit: str = Field(
+        "auto",
+        min_length=1,
+        description="Column whose value the rows of one product's variants share; they inherit the empty cells from "
+        "the first. auto: detected. none: no row inherits.",
+    )
+    duplicates: Literal["reject", "merge"] = Field(
+        "reject",
+        description="Rows that repeat an id. reject: an error. merge: one product, whose attributes list all values.",
+    )
+    markup: Literal["remove", "keep"] = Field(
+        "remove", description="HTML, links, placeholders (NULL) and nested JSON in cells. remove: only text is kept."
+    )
+    attribute_characters: int = Field(
+        1000, ge=20, description="Maximum length of an attribute in characters; a longer one is cut after a sentence."
+    )
+
+    @field_validator("delimiter")
+    @classmethod
+    def _delimiter_is_a_character(cls, delimiter: str) -> str:
+        if delimiter != "auto" and (len(delimiter) != 1 or delimiter in '"\r\n'):
+            raise ValueError('must be auto or one character; write a tab as "\\t"')
+        return delimiter
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_known(cls, encoding: str) -> str:
+        if encoding != "auto":
+            try:
+                codecs.lookup(encoding)
+            except LookupError:
+                raise ValueError("unknown encoding; use a name that Python knows, such as utf-8 or cp1252") from None
+        return encoding
+
+    def allowed_rejects(self, rows: int) -> int:
+        """The maximum number of rejects among this many rows."""
+        return math.floor(self.max_rejects * rows) if self.max_rejects < 1 else math.floor(self.max_rejects)
 
 
 class ModelConfig(Section):

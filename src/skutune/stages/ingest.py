@@ -30,7 +30,8 @@ class Ingest:
         path = self.source()
         products, rejects = Partitioner(Product), []
         count = rejected = 0
-        for row in catalog.read(path, self.config.columns):
+        reader = catalog.read(path, self.config)
+        for row in reader:
             if isinstance(row, Reject):
                 rejected += 1
                 if rejected <= _MAX_REJECTS_STORED:
@@ -40,14 +41,15 @@ class Ingest:
             count += 1
             if count % 1000 == 0:
                 self.report("products", count, 0)
-        catalog.raise_if_rejected(rejects, self.config.max_rejects, path, rejected)
+        catalog.raise_if_rejected(rejects, rejected, count + rejected, self.config, path)
         if count == 0:
             raise InputError(f"{path}: contains no products")
         outputs.buckets = self.buckets or self.config.buckets or default_buckets(count)
         for part, table in products.parts(outputs.buckets):
             outputs.arrow_part(part, table)
         outputs.part(Reject, 0, rejects, "rejects")
-        outputs.figures.update(products=count, rejected=rejected, buckets=outputs.buckets)
+        outputs.figures.update(products=count, rejected=rejected, buckets=outputs.buckets, dialect=reader.dialect)
+        outputs.figures["changes"] = {note.value: rows for note, rows in reader.notes.counts.items()}
 
 
 def default_buckets(products: int) -> int:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from skutune.catalog import read
-from skutune.config.schema import Columns
+from skutune.config.schema import CatalogConfig
 from skutune.records import Product, Reject
+from tests.catalog_settings import catalog_config
 
 
 @pytest.fixture(scope="session")
@@ -42,9 +43,9 @@ def instacart_csv(instacart: list[tuple[str, str, str, str]], tmp_path_factory: 
 class Catalog:
     """A catalog file with the given content, and what is read from it."""
 
-    def __init__(self, path: Path, columns: Columns) -> None:
-        self.path, self.columns = path, columns
-        self.rows = list(read(path, columns))
+    def __init__(self, path: Path, config: CatalogConfig) -> None:
+        self.reader = read(path, config)
+        self.rows = list(self.reader)
 
     @property
     def products(self) -> list[Product]:
@@ -59,9 +60,11 @@ class Catalog:
 def catalog(tmp_path: Path) -> Callable[..., Catalog]:
     """Write text or bytes to a file of this name, and read it."""
 
-    def build(content: str | bytes, name: str = "products.csv", **columns: object) -> Catalog:
-        path = tmp_path / name
+    def build(
+        content: str | bytes, file: str = "products.csv", settings: dict[str, object] | None = None, **columns: object
+    ) -> Catalog:
+        path = tmp_path / file
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return Catalog(path, Columns.model_validate(columns))
+        return Catalog(path, catalog_config(settings, **columns))
 
     return build

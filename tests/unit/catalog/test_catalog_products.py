@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skutune.catalog import read
-from skutune.config.schema import Columns
 from skutune.hashing import content_key
 from skutune.records import Product
 from skutune.text import fold, words
+from tests.catalog_settings import catalog_config
 
 
 def test_the_key_is_made_of_id_name_and_attributes(catalog) -> None:
@@ -75,7 +75,8 @@ def test_an_id_of_any_type_becomes_text(catalog, value: object, text: str) -> No
     ("value", "text"),
     [
         (["a", "b\nc", None], "a, b c"),
-        ({"unit": "g", "amount": 5}, '{"unit":"g","amount":5}'),
+        ({"unit": "g", "amount": 5}, "unit: g; amount: 5"),
+        ([("unit", "g")], "unit, g"),
         (True, "true"),
         (3.0, "3"),
         (2.5, "2.5"),
@@ -101,7 +102,7 @@ def test_json_objects_may_leave_keys_out(catalog) -> None:
 def test_integers_that_parquet_holds_as_floats_are_integers_again(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"id": [123.0, 4.0], "name": ["Tea", "Corn"], "size": [2.0, None]}), path)
-    products = list(read(path, Columns()))
+    products = list(read(path, catalog_config()))
     assert [(product.id, product.attributes) for product in products] == [("123", {"size": "2"}), ("4", {})]
 
 
@@ -109,7 +110,7 @@ def test_parquet_lists_dates_and_dotted_columns_are_read(tmp_path: Path) -> None
     path = tmp_path / "a.parquet"
     day = pa.array([0], pa.date32())
     pq.write_table(pa.table({"id": ["1"], "name": ["Tea"], "tags": [["a", "b"]], "day.of": day}), path)
-    (product,) = read(path, Columns())
+    (product,) = read(path, catalog_config())
     assert product.attributes == {"tags": "a, b", "day.of": "1970-01-01"}
 
 
@@ -129,7 +130,7 @@ def test_parquet_lists_dates_and_dotted_columns_are_read(tmp_path: Path) -> None
 def test_a_name_template_folds_empty_parts_away(tmp_path: Path, template: str, row: str, name: str) -> None:
     path = tmp_path / "a.csv"
     path.write_text(f"id,brand,type,size\n1,{row}\n", encoding="utf-8")
-    assert [product.name for product in read(path, Columns(name=template))] == [name]
+    assert [product.name for product in read(path, catalog_config(name=template))] == [name]
 
 
 def test_only_who_reads_parquet_loads_pyarrow() -> None:
@@ -139,7 +140,8 @@ def test_only_who_reads_parquet_loads_pyarrow() -> None:
 
 # Whatever a shop writes, except what the files themselves cannot hold (lone surrogates).
 _text = st.text(st.characters(codec="utf-8"), max_size=30)
-_ids = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S"]), min_size=1, max_size=12)
+# Without the marks of spreadsheets (="7", '7) and exponents, which are not part of an id.
+_ids = st.text(st.characters(codec="utf-8", categories=["L", "N"], include_characters="-_.#/"), min_size=1, max_size=12)
 _rows = st.lists(
     st.tuples(_ids, _text.filter(words), _text, _text), min_size=1, max_size=8, unique_by=lambda row: row[0]
 )
@@ -182,5 +184,6 @@ def test_the_same_catalog_in_every_format_is_the_same_products(rows: list[tuple[
         for name, content in contents.items():
             path = Path(folder) / name
             path.write_bytes(content)
-            found = [(row.id, row.name, row.attributes) for row in read(path, Columns()) if isinstance(row, Product)]
+            rows_read = read(path, catalog_config({"markup": "keep", "quoting": "standard"}))
+            found = [(row.id, row.name, row.attributes) for row in rows_read if isinstance(row, Product)]
             assert found == expected, name

@@ -113,8 +113,8 @@ def test_a_value_out_of_range_is_named_with_its_path(write: Write, override: str
     [
         ("{brand", "not a template"),
         ("{} x", "name a column"),
-        ("{price:.2f}", "only a column"),
-        ("{brand!r}", "only a column"),
+        ("brand}", "not a template"),
+        ("{a{b}}", "not a template"),
     ],
 )
 def test_a_name_template_that_cannot_be_filled_is_refused(write: Write, template: str, what: str) -> None:
@@ -126,6 +126,21 @@ def test_a_name_template_that_cannot_be_filled_is_refused(write: Write, template
 def test_a_name_template_names_its_columns() -> None:
     assert Columns(name="{brand} {type}").name_fields == ("brand", "type")
     assert Columns(name="title").name_fields == ("title",)
+    assert Columns(name="{title} {{x}} {shipping (country:price)}").name_fields == ("title", "shipping (country:price)")
+
+
+@pytest.mark.parametrize(
+    ("override", "what"),
+    [
+        ("catalog.delimiter=ab", "must be auto or one character"),
+        ("catalog.encoding=utf-9", "unknown encoding"),
+        ("catalog.quoting=never", "Input should be"),
+    ],
+)
+def test_an_unknown_dialect_is_refused(write: Write, override: str, what: str) -> None:
+    message = refusal(write(), override)
+    assert override.split("=")[0] in message
+    assert what in message
 
 
 def test_an_override_replaces_and_adds_and_is_yaml(write: Write) -> None:

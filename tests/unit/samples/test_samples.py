@@ -11,15 +11,15 @@ import pytest
 from skutune import samples
 from skutune.catalog import check, read
 from skutune.config.load import load_config
-from skutune.config.schema import Columns
 from skutune.errors import InputError
 from skutune.records import Product
+from tests.catalog_settings import catalog_config
 
-COLUMNS = Columns(id="product_id", name="product_name")
+CATALOG = catalog_config(id="product_id", name="product_name")
 
 
 def products(path: Path) -> list[Product]:
-    return [row for row in read(path, COLUMNS) if isinstance(row, Product)]
+    return [row for row in read(path, CATALOG) if isinstance(row, Product)]
 
 
 def test_the_sample_holds_sixteen_real_products_with_their_own_ids(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_the_demos_config_loads_and_fits_the_sample(tmp_path: Path) -> None:
     (tmp_path / "demo.yaml").write_text(samples.demo_config(), encoding="utf-8")
     samples.write_sample(tmp_path / "grocery.csv")
     demo = load_config(tmp_path / "demo.yaml")
-    report = check(Path(demo.catalog.source), demo.catalog.columns, demo.catalog.max_rejects)
+    report = check(Path(demo.catalog.source), demo.catalog)
     assert report.usable
     assert all(attribute.filled == 16 for attribute in report.attributes.values())
     assert Path(demo.store) == tmp_path / "runs"
