@@ -1,14 +1,14 @@
 """Examples are read and encoded once; what is wrong with them is said with its line."""
 
 import json
+import queue
 import re
-from concurrent.futures import ThreadPoolExecutor
+import threading
 from pathlib import Path
 
 import pytest
 
 from skutune.errors import InputError, RetryableError
-from skutune.process.watchdog import WATCHDOG
 from skutune.prompts.chat_template import DEFAULT_TEMPLATE
 from skutune.training.encoding import Encoded
 from skutune.training.examples import _write_table, load_examples
@@ -67,16 +67,19 @@ def test_a_file_is_encoded_once_and_again_when_anything_of_it_is_another(base, c
     assert len(list(cache.iterdir())) == 4
 
 
-def test_a_process_that_waits_takes_what_another_encoded_and_lives_meanwhile(base, chat_file, tmp_path):
-    path, tokenizer = chat_file([("q", "a")]), load_tokenizer(base)
-    with ThreadPoolExecutor(1) as pool:
-        WATCHDOG.restart()
-        waiting = pool.submit(load_examples, path, tokenizer, 128, tmp_path / "cache", waits=True)
-        while not (beaten := WATCHDOG._begun):
-            assert not waiting.done()
-        assert beaten
-        load_examples(path, load_tokenizer(base), 128, tmp_path / "cache")
-        assert len(waiting.result(timeout=60).rows) == 1
+def test_a_waiting_process_sends_heartbeats_and_opens_what_another_encoded(base, chat_file, tmp_path, monkeypatch):
+    path, tokenizer, cache = chat_file([("q", "a")]), load_tokenizer(base), tmp_path / "cache"
+    waits, opened = threading.Event(), queue.Queue()
+    monkeypatch.setattr("skutune.training.examples.heartbeat", waits.set)
+
+    def wait() -> None:
+        opened.put(load_examples(path, tokenizer, 128, cache, waits=True))
+
+    threading.Thread(target=wait, daemon=True).start()
+    assert waits.wait(timeout=60)
+    assert opened.empty()
+    load_examples(path, load_tokenizer(base), 128, cache)
+    assert len(opened.get(timeout=60).rows) == 1
 
 
 def test_only_the_first_lines_may_be_asked_for(base, chat_file, tmp_path):
