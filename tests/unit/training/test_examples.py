@@ -100,9 +100,9 @@ def test_a_file_that_is_not_there_is_named(base, tmp_path):
         ('{"text": "a"}', "neither `messages` nor"),
         ('{"messages": [{"role": "user"}, {"role": "assistant", "content": "a"}]}', "`role` and `content`"),
         ('{"messages": ["q", "a"]}', "`role` and `content`"),
-        ('{"messages": []}', "does not end with an answer"),
-        ('{"messages": [{"role": "assistant", "content": "a"}]}', "does not end with an answer"),
-        (json.dumps({"messages": [{"role": "user", "content": "q"}] * 2}), "does not end with an answer"),
+        ('{"messages": []}', "does not end with an assistant message"),
+        ('{"messages": [{"role": "assistant", "content": "a"}]}', "does not end with an assistant message"),
+        (json.dumps({"messages": [{"role": "user", "content": "q"}] * 2}), "does not end with an assistant message"),
     ],
 )
 def test_a_line_that_is_no_example_is_named(base, tmp_path, line, wrong):
