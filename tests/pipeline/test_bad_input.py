@@ -37,7 +37,7 @@ CATALOGS = {
     "no such file": (None, "no such file"),
     "empty": (b"", "empty"),
     "header only": (HEADER.encode(), "no products"),
-    "not utf-8": (HEADER.encode() + b"1,Caf\xe9,a,b\n", "line 2"),
+    "damaged utf-8": (HEADER.encode() + "1,Thé,a,b\n".encode() + b"2,Caf\xe9,a,b\n", "line 3"),
     "noise": (bytes(range(256)) * 40, "grocery.csv"),
     "missing column": (b"product_id,title\n1,Beans\n", "product_name"),
     "doubled column": (b"product_id,product_name,product_name\n1,Beans,Beans\n", "product_name"),
@@ -225,3 +225,20 @@ def test_catalog_check_prints_each_problem_with_its_line(
     assert "line 3" in printed
     assert "line 4" in printed
     assert _run([*arguments, "--max-rejects", "2"]) == 0
+
+
+def test_a_stage_that_keeps_no_row_ends_the_run_and_a_lower_limit_resumes_it(pipeline: Pipeline) -> None:
+    pipeline.write(models__generator={"name": "none", "engine": "scripted", "malformed_rate": 1.0})
+    for _ in range(2):  # a resumed run ends for the same reason
+        code, stderr = pipeline.run("--until", "compose")
+        assert code == 10
+        assert "recommend kept 0 of" in stderr
+        assert "stages.recommend.min_kept (50%)" in stderr
+        assert '"stage": "link"' not in stderr
+    pipeline.write(models__generator={"name": "none", "engine": "scripted", "malformed_rate": 0.3})
+    code, stderr = pipeline.run("--until", "recommend", "--set", "stages.recommend.min_kept=1.0")
+    assert code == 10
+    assert "stages.recommend.min_kept (100%)" in stderr
+    code, stderr = pipeline.run("--until", "recommend")
+    assert code == 0, stderr
+    assert '"resumed": true' in stderr.splitlines()[-2]

@@ -21,7 +21,8 @@ class StageView:
         attempt: number of the latest task in its folder, 0 if there is none.
         is_open: whether that task belongs to this controller and has no outcome yet.
         pods: number of pods of the open attempt, or of the next one.
-        outcomes: outcomes of this controller's attempts, oldest first.
+        outcomes: outcomes of this controller's attempts, oldest first; of a stage that is done, only one that ends the
+            run because too few rows were kept.
         progressed_at: time when progress in the store last changed.
     """
 
@@ -39,7 +40,7 @@ class StageView:
     @property
     def failed(self) -> AttemptOutcome | None:
         """The outcome that made the stage fail, or None while it may be retried."""
-        if self.state == "done" or not self.outcomes:
+        if not self.outcomes:
             return None
         last = self.outcomes[-1]
         return last if last.final or len(self.outcomes) >= self.plan.attempts else None

@@ -13,9 +13,11 @@ from skutune.cluster.outcomes import AttemptOutcome, read_outcomes, write_outcom
 from skutune.cluster.plan import ClusterPlan, selected_stages
 from skutune.cluster.snapshot import StageView
 from skutune.config.schema import Config
+from skutune.errors import InputError
 from skutune.pipeline import manifests, submit
 from skutune.pipeline.graph import CLUSTER_STAGES, Stage, models_of
 from skutune.pipeline.manifests import Manifest, Task
+from skutune.pipeline.rejections import too_few_rows
 from skutune.pipeline.runs import RunInfo
 from skutune.pipeline.stage_folder import StageFolder
 from skutune.pipeline.user_files import labels_digest, source_digest
@@ -155,7 +157,7 @@ class StageTracker:
     def _view(self, name: str) -> StageView:
         plan = self.plan.stages[name]
         if name in self.done:
-            return StageView(name, plan, "done", fingerprint=self.done[name].fingerprint)
+            return self._done_view(name)
         entry = self._entries.get(name)
         if entry is None:
             waits_for = [other for other in self._reads(CLUSTER_STAGES[name]) if other not in self.done]
@@ -172,6 +174,13 @@ class StageTracker:
             tuple(entry.outcomes),
             self.progressed_at.get(name),
         )
+
+    def _done_view(self, name: str) -> StageView:
+        """A completed stage; it fails the run if it kept too few rows for the stages that read it."""
+        manifest = self.done[name]
+        reason = too_few_rows(name, self.config, manifest)
+        failures = () if reason is None else (AttemptOutcome(1, InputError.exit_code, reason, True, (), self.uid, 0.0),)
+        return StageView(name, self.plan.stages[name], "done", fingerprint=manifest.fingerprint, outcomes=failures)
 
     def _pods(self, name: str, entry: _Entry) -> int:
         plan = self.plan.stages[name]

@@ -212,6 +212,9 @@ class GenerationConfig(Section):
 
     sampling: SamplingConfig = SamplingConfig()
     attempts: int = Field(3, ge=1, le=10, description="Maximum number of attempts before an item is rejected.")
+    min_kept: float = Field(
+        0.5, ge=0, le=1, description="Minimum share of rows that are not rejected; below it the run ends."
+    )
 
 
 class DescribeConfig(GenerationConfig):

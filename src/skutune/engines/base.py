@@ -41,7 +41,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The text for the request of the same id. `finish_reason` is `stop`, or `length` if it was truncated."""
+    """The text for the request of the same id.
+
+    `finish_reason` is `stop`, `length` if the text was truncated at the request's `max_tokens`, or `context` if the
+    context left less room than that and the text filled it; without any room the text is empty.
+    """
 
     id: str
     text: str
@@ -50,8 +54,18 @@ class Result:
     completion_tokens: int
 
 
+def truncation(request: Request, room: int) -> str:
+    """The `finish_reason` of a truncated text for which the context left this many tokens."""
+    return "context" if room < request.sampling.max_tokens else "length"
+
+
 class TextEngine(Protocol):
     """A language model."""
+
+    @property
+    def context(self) -> int | None:
+        """The maximum length of prompt and completion together, in tokens; None without a limit."""
+        ...
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Result]:
         """Yield one result for each request, in any order, pulling requests lazily.

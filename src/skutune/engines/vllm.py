@@ -18,7 +18,7 @@ from vllm.sampling_params import StructuredOutputsParams
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
 from skutune.config.schema import GeneratorConfig
-from skutune.engines.base import Request, Result
+from skutune.engines.base import Request, Result, truncation
 from skutune.engines.chat import ChatTokens
 from skutune.errors import DeviceError, InputError
 from skutune.process.watchdog import heartbeat
@@ -94,7 +94,7 @@ class VllmEngine:
                     heartbeat()
                 for output in outputs:
                     if output.finished:
-                        yield _result(self.chat, running.pop(output.request_id), output)
+                        yield self._result(running.pop(output.request_id), output)
         finally:
             # A caller that stops reading leaves requests behind; they must not show up in the next stream. A dead
             # engine holds none, and to hear of its death here would hide the error that already tells of it.
@@ -113,7 +113,7 @@ class VllmEngine:
             prompt = self.chat.encode(request.messages)
             room = self.context - len(prompt)
             if room <= 0:
-                yield Result(request.id, "", "length", len(prompt), 0)
+                yield Result(request.id, "", "context", len(prompt), 0)
                 continue
             self._add(request, prompt, room)
             running[request.id] = request
@@ -126,6 +126,18 @@ class VllmEngine:
             raise InputError(
                 f"request {request.id!r}: vLLM refuses its schema, its sampling or its prompt: {error}"
             ) from error
+
+    def _result(self, request: Request, output: Any) -> Result:
+        written = output.outputs[0]
+        tokens, prompt_tokens = list(written.token_ids), len(output.prompt_token_ids)
+        is_complete = written.finish_reason == "stop"
+        return Result(
+            id=request.id,
+            text=self.chat.decode(tokens),
+            finish_reason="stop" if is_complete else truncation(request, self.context - prompt_tokens),
+            prompt_tokens=prompt_tokens,
+            completion_tokens=len(tokens),
+        )
 
     def _step(self) -> list[Any]:
         with _translate_engine_death():
@@ -150,16 +162,4 @@ def _parameters(request: Request, room: int) -> Any:
         top_p=sampling.top_p,
         max_tokens=min(sampling.max_tokens, room),
         structured_outputs=None if request.schema is None else StructuredOutputsParams(json=request.schema),
-    )
-
-
-def _result(chat: ChatTokens, request: Request, output: Any) -> Result:
-    written = output.outputs[0]
-    tokens = list(written.token_ids)
-    return Result(
-        id=request.id,
-        text=chat.decode(tokens),
-        finish_reason="stop" if written.finish_reason == "stop" else "length",
-        prompt_tokens=len(output.prompt_token_ids),
-        completion_tokens=len(tokens),
     )

@@ -142,6 +142,7 @@ class _Pipeline:
             page = manifest.file("report.html")
             self.store.put(f"{self.config.run}/report.html", self.store.get(f"{task.folder}/{page.name}"))
         self.observer.stage_finished(stage, manifest, time.monotonic() - started, resumed)
+        submit.check_rows(stage, self.config, manifest)
 
     def _task(self, stage: Stage) -> Task:
         models: dict[str, str] = {role: self.pool.identity(role) for role in graph.models_of(stage, self.config)}

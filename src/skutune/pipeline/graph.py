@@ -221,7 +221,7 @@ def _own_settings(name: str, config: Config) -> dict[str, Any]:
     section = getattr(config.stages, name, None)  # the models stage has no section
     if section is None:
         return {}
-    # The content of the labels file is in the fingerprint, not its path.
-    excluded: Any = {"judge": {"labels"}} if name == "evaluate" else None
+    # The content of the labels file is in the fingerprint, not its path; `min_kept` changes no row.
+    excluded: Any = {"judge": {"labels"}} if name == "evaluate" else {"min_kept"}
     settings: dict[str, Any] = section.model_dump(mode="json", exclude=excluded)
     return settings

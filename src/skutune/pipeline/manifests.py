@@ -9,6 +9,7 @@ manifest exist for readers. This module does not read tables, so that the contro
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -24,7 +25,10 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One object of a stage: part `part` of a table, or a file (part -1). `name` is relative to the stage's folder."""
+    """One object of a stage: part `part` of a table, or a file (part -1). `name` is relative to the stage's folder.
+
+    `reasons` counts the rejected rows by kind of reason; rare kinds are missing.
+    """
 
     table: str
     part: int
@@ -33,6 +37,7 @@ class Entry:
     rejected: int
     bytes: int
     digest: str
+    reasons: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,13 @@ class Manifest:
     def rejected(self, table: str = "") -> int:
         """Rejected rows of a table."""
         return sum(entry.rejected for entry in self.parts(table).values())
+
+    def reasons(self, table: str = "") -> Counter[str]:
+        """Rejected rows of a table by kind of reason."""
+        counts: Counter[str] = Counter()
+        for entry in self.parts(table).values():
+            counts.update(entry.reasons)
+        return counts
 
     def digests(self) -> list[str]:
         """The name and digest of every object in a fixed order, for the fingerprints of dependent stages."""

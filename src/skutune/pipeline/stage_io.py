@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -97,7 +98,7 @@ class Outputs:
     def arrow_part(self, part: int, table: Any, name: str = "") -> None:
         """Write one part from an Arrow table."""
         data = tables.encode_arrow(table)
-        self.entries.append(tables.put_part(self.store, self._folder, part, data, table.num_rows, 0, name))
+        self.entries.append(tables.put_part(self.store, self._folder, part, data, table.num_rows, Counter(), name))
 
     def file(self, name: str, path: Path) -> None:
         """Write one file under this name."""

@@ -17,6 +17,7 @@ from skutune.pipeline import graph, manifests, runs
 from skutune.pipeline.code_version import prompts_digest
 from skutune.pipeline.graph import Stage
 from skutune.pipeline.manifests import Manifest, Task
+from skutune.pipeline.rejections import too_few_rows
 from skutune.pipeline.runs import RunInfo
 from skutune.pipeline.stage_folder import StageFolder
 from skutune.store import open_store
@@ -136,6 +137,12 @@ def record_done(store: ObjectStore, info: RunInfo, stage: Stage, task: Task, man
     info = runs.with_stage(info, stage.name, task.fingerprint, buckets)
     runs.save_run(store, info)
     return info
+
+
+def check_rows(stage: Stage, config: Config, manifest: Manifest) -> None:
+    """Raise InputError if a completed stage kept too few rows to go on (see `rejections.too_few_rows`)."""
+    if (reason := too_few_rows(stage.name, config, manifest)) is not None:
+        raise InputError(reason)
 
 
 def with_mirrored_models(config: Config, models: Manifest) -> tuple[Config, dict[str, str]]:

@@ -10,6 +10,7 @@ import io
 import logging
 import types
 import typing
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from skutune.errors import SkutuneError
 from skutune.hashing import bytes_digest
 from skutune.pipeline.manifests import Entry, Manifest
+from skutune.pipeline.rejections import KEPT_REASONS, count_reasons
 from skutune.process.watchdog import heartbeat
 from skutune.store.base import ObjectStore
 
@@ -78,18 +80,19 @@ def part_name(part: int, data: bytes, table: str = "") -> tuple[str, str]:
 
 def write_part(store: ObjectStore, folder: str, record: type, part: int, rows: Sequence[Any], table: str = "") -> Entry:
     """Write one part and return its manifest entry."""
-    rejected = sum(1 for row in rows if getattr(row, "rejected", None) is not None)
-    return put_part(store, folder, part, encode(record, rows), len(rows), rejected, table)
+    reasons = count_reasons(getattr(row, "rejected", None) for row in rows)
+    return put_part(store, folder, part, encode(record, rows), len(rows), reasons, table)
 
 
 def put_part(
-    store: ObjectStore, folder: str, part: int, data: bytes, rows: int, rejected: int, table: str = ""
+    store: ObjectStore, folder: str, part: int, data: bytes, rows: int, reasons: Counter[str], table: str = ""
 ) -> Entry:
     """Write the Parquet bytes of one part and return its manifest entry."""
     name, digest = part_name(part, data, table)
     store.put(f"{folder}/{name}", data)
     heartbeat()
-    return Entry(table, part, name, rows, rejected, len(data), digest)
+    common = dict(reasons.most_common(KEPT_REASONS))
+    return Entry(table, part, name, rows, reasons.total(), len(data), digest, common)
 
 
 def read_part(store: ObjectStore, folder: str, record: Callable[..., Row], entry: Entry) -> Iterator[Row]:

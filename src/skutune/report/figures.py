@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,7 +11,6 @@ from typing import Any, TypeVar
 from skutune.hashing import unit_hash
 
 Row = TypeVar("Row")
-_QUOTED = re.compile(r"(?<!\w)(['\"]).*?\1(?!\w)", re.DOTALL)  # not the apostrophe in a word
 _LISTED = 6  # longer lists show only their ends
 
 
@@ -52,11 +50,6 @@ def count_bins(counts: Mapping[int, int], marked: Callable[[int], bool], bins: i
 def sample(rows: Iterable[Row], size: int, identity: Callable[[Row], str]) -> list[Row]:
     """A sample of rows, chosen by a hash of their identity: the same in every report."""
     return heapq.nsmallest(size, rows, key=lambda row: unit_hash("report", identity(row)))
-
-
-def reason_kind(reason: str) -> str:
-    """A reason without its quoted parts, which belong to one row."""
-    return _QUOTED.sub("…", reason)[:120]
 
 
 def flatten(figures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

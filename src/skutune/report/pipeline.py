@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from skutune.pipeline.graph import Stage
 from skutune.pipeline.manifests import Manifest
-from skutune.report.figures import reason_kind
+from skutune.pipeline.rejections import reason_kind
 
 _REASONS = 3
 

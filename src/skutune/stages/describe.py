@@ -29,7 +29,7 @@ class Describe(LlmStage):
             yield ItemPrompt(product.id, product, Prompt(describe(product, self.min_sentences, self.max_sentences)))
 
     def accept(self, item: WorkItem, result: Result, attempt: int) -> list[Description]:
-        text = clean_prose(result.text, cut=result.finish_reason == "length", max_sentences=self.max_sentences)
+        text = clean_prose(result.text, cut=result.finish_reason != "stop", max_sentences=self.max_sentences)
         if reason := rejection_reason(text, min_sentences=self.min_sentences):
             raise MalformedError(reason)
         return [Description(item.content.id, text, result.finish_reason, attempt, None, item.key)]

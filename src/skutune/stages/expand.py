@@ -24,7 +24,7 @@ class Expand(LlmStage):
             yield ItemPrompt(name.normalised, name, Prompt(expand(name.text)))
 
     def accept(self, item: WorkItem, result: Result, attempt: int) -> list[Expansion]:
-        text = clean_prose(result.text, cut=result.finish_reason == "length", max_sentences=_MAX_SENTENCES)
+        text = clean_prose(result.text, cut=result.finish_reason != "stop", max_sentences=_MAX_SENTENCES)
         if reason := rejection_reason(text):
             raise MalformedError(reason)
         return [self._row(item, text, result, attempt, None)]

@@ -60,7 +60,7 @@ class LlmStage(MapStage):
 
     @abstractmethod
     def reject(self, item: WorkItem, reason: str, result: Result, attempt: int) -> list[Any]:
-        """The rows of an item whose last attempt failed; attempt 0: it was rejected without a request."""
+        """The rows of an item that is rejected; attempt 0: without a request, or because its prompt is too long."""
 
     def items(self, part: int) -> Iterator[WorkItem]:
         """The items of one part, each with its prompt and a key that hashes all inputs of its rows."""
@@ -141,15 +141,26 @@ def generate_rows(engine: TextEngine, stage: LlmStage, items: Iterable[WorkItem]
             try:
                 rows = stage.accept(attempt.item, result, attempt.attempt)
             except MalformedError as error:
-                if attempt.attempt < stage.attempts:
+                if result.finish_reason == "context":  # another attempt has no more room
+                    rows = stage.reject(attempt.item, _no_room(engine, stage, result), result, 0)
+                elif attempt.attempt < stage.attempts:
                     attempt.attempt += 1
                     stream.retries.append(attempt)
                     continue
-                rows = stage.reject(attempt.item, str(error), result, attempt.attempt)
+                else:
+                    rows = stage.reject(attempt.item, str(error), result, attempt.attempt)
             yield ItemResult(attempt.item, rows, attempt.prompt_tokens, attempt.completion_tokens)
         yield from _reject_without_prompt(stage, stream)
         if not stream.retries:
             return
+
+
+def _no_room(engine: TextEngine, stage: LlmStage, result: Result) -> str:
+    return (
+        f"the prompt has {result.prompt_tokens:,} tokens; with stages.{stage.name}.sampling.max_tokens "
+        f"{stage.sampling.max_tokens:,} that exceeds the context of {engine.context or 0:,} tokens "
+        "(models.generator.context)"
+    )
 
 
 def _reject_without_prompt(stage: LlmStage, stream: _RequestStream) -> Iterator[ItemResult]:

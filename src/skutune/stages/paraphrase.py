@@ -41,7 +41,7 @@ class Paraphrase(LlmStage):
                 yield ItemPrompt(f"{product.id}/{number}", source, prompt)
 
     def accept(self, item: WorkItem, result: Result, attempt: int) -> list[Variant]:
-        text = clean_prose(result.text, cut=result.finish_reason == "length", max_sentences=_MAX_SENTENCES)
+        text = clean_prose(result.text, cut=result.finish_reason != "stop", max_sentences=_MAX_SENTENCES)
         if reason := rejection_reason(text):
             raise MalformedError(reason)
         if normalise_name(text) == normalise_name(item.content.description):

@@ -78,8 +78,8 @@ def make_tracker(store: LocalStore, folder: Path, uid: str = "me", **changes: An
     return StageTracker(store, run_config, plan(**changes), submit.open_run(store, run_config, None), uid)
 
 
-def complete_shards(store: LocalStore, task: Task, shards: range | None = None) -> None:
-    """Write the output of a task's shards."""
+def complete_shards(store: LocalStore, task: Task, shards: range | None = None, rejected: int = 0) -> None:
+    """Write the output of a task's shards: one row a part, rejected or not."""
     stage = CLUSTER_STAGES[task.stage]
     figures: dict[str, Any] = {}
     if task.stage == "models":
@@ -88,7 +88,7 @@ def complete_shards(store: LocalStore, task: Task, shards: range | None = None) 
         entries = []
         for part in task.shards[shard] if stage.kind == "map" else (0,):
             store.put(f"{task.folder}/part-{part}", b"x")
-            entries.append(Entry("", part, f"part-{part}", 1, 0, 1, "d"))
+            entries.append(Entry("", part, f"part-{part}", 1, rejected, 1, "d", {"empty text": rejected}))
         manifest = Manifest(task.stage, task.fingerprint, BUCKETS, tuple(entries), figures=figures)
         manifests.write_shard_manifest(store, task, shard, manifest)
 
@@ -164,6 +164,27 @@ def _manifests(store: LocalStore) -> dict[str, Manifest]:
     record = runs.require_run(store, "r")
     assert record.buckets == BUCKETS
     return {name: runs.stage_output(store, record, name)[1] for name in selected_stages(plan())}
+
+
+def test_a_stage_that_keeps_no_row_fails_the_run_after_a_restart_too(tmp_path: Path) -> None:
+    store = FailingStore(tmp_path / "store")
+    tracker = make_tracker(store, tmp_path)
+    for name in ("models", "ingest", "question"):
+        tracker.read()
+        task = tracker.begin(name)
+        assert task is not None
+        complete_shards(store, task, rejected=int(name == "question"))
+        tracker.close(name, task.attempt, END, 0.0)
+    for reader in (tracker, make_tracker(store, tmp_path)):
+        reader.read()
+        reader.read()
+        reader.read()
+        view = reader.views()["question"]
+        assert view.state == "done"
+        assert view.failed is not None
+        assert view.failed.code == 10
+        assert f"question kept 0 of {BUCKETS} rows" in view.failed.reason
+        assert f"{BUCKETS} × empty text" in view.failed.reason
 
 
 def test_a_second_attempt_covers_only_the_missing_parts(tmp_path: Path) -> None:

@@ -84,9 +84,9 @@ def test_a_cache_that_grows_keeps_what_it_holds(folder: Path) -> None:
     assert {result.id: (result.completion_tokens, result.text) for result in results} == reference(folder, requests)
 
 
-def test_writing_stops_where_the_context_ends(folder: Path) -> None:
+def test_generation_stops_where_the_context_ends(folder: Path) -> None:
     (result,) = engine(folder, context=256).generate([greedy(0, "x" * 200, 500)])
-    assert result.finish_reason == "length"
+    assert result.finish_reason == "context"
     assert result.prompt_tokens + result.completion_tokens == 256
 
 

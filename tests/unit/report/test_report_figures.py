@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from skutune.report.figures import count_bins, flatten, reason_kind, sample, unit_bins
+from skutune.pipeline.rejections import reason_kind
+from skutune.report.figures import count_bins, flatten, sample, unit_bins
 
 
 def test_every_value_between_0_and_1_falls_into_exactly_one_bin_and_1_into_the_last() -> None:

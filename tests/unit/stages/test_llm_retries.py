@@ -32,7 +32,20 @@ class Echo:
         return
 
 
+class FullContext(Echo):
+    """An engine whose context is filled by every prompt."""
+
+    context = 256
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Result]:
+        for request in requests:
+            self.asked.append(request.id)
+            yield Result(request.id, "", "context", 3412, 0)
+
+
 class Picky:
+    name = "describe"
+
     def __init__(self, attempts: int, temperature: float = 0.5) -> None:
         self.attempts, self.sampling = attempts, Sampling(8, temperature)
 
@@ -103,6 +116,17 @@ def test_an_item_without_a_prompt_is_rejected_for_its_reason_and_never_asked() -
     rows = [row for result in generate_rows(engine, Picky(3), items) for row in result.rows]
     assert sorted(rows) == [("a1", 0, "link: no product"), ("b1", 1, None), ("c1", 0, "x")]
     assert engine.asked == ["b1#1"]
+
+
+def test_a_prompt_that_exceeds_the_context_is_rejected_with_the_numbers_and_not_tried_again() -> None:
+    engine = FullContext()
+    ((row,),) = (result.rows for result in generate_rows(engine, Picky(3), _items("a1")))
+    assert row[:2] == ("a1", 0)
+    assert row[2] == (
+        "the prompt has 3,412 tokens; with stages.describe.sampling.max_tokens 8 that exceeds the context of 256 "
+        "tokens (models.generator.context)"
+    )
+    assert engine.asked == ["a1#1"]
 
 
 def test_a_key_changes_with_everything_that_a_row_is_made_from() -> None:

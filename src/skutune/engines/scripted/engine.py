@@ -32,6 +32,8 @@ class ScriptedEngine:
         malformed_rate: the share, in [0, 1], of answers that are made malformed.
     """
 
+    context: int | None = None
+
     def __init__(self, names: Sequence[str], malformed_rate: float = 0.0, seed: int = 0) -> None:
         self._names = list(names) or ["Store Brand"]
         self._malformed_rate = malformed_rate

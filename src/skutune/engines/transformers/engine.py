@@ -12,7 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from skutune.config.schema import GeneratorConfig
-from skutune.engines.base import Request, Result
+from skutune.engines.base import Request, Result, truncation
 from skutune.engines.chat import ChatTokens, stop_tokens
 from skutune.engines.transformers.batch import Batch, RunningSequence
 from skutune.engines.transformers.json_grammar import Grammars
@@ -45,7 +45,7 @@ class TransformersEngine:
         self.batch_size, self.seed = config.batch_size, seed
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Result]:
-        """See `TextEngine`. A prompt that leaves no room gives an empty text with finish_reason `length`.
+        """See `TextEngine`.
 
         A stream that is dry is asked again after each result, so that it may hold what a result brought up.
         """
@@ -87,10 +87,14 @@ class TransformersEngine:
         return Result(
             id=writing.request.id,
             text=self.chat.decode(writing.written),
-            finish_reason=writing.finish_reason or "length",
+            finish_reason=_finish_reason(writing),
             prompt_tokens=len(writing.prompt),
             completion_tokens=len(writing.written),
         )
+
+
+def _finish_reason(sequence: RunningSequence) -> str:
+    return "stop" if sequence.finish_reason == "stop" else truncation(sequence.request, sequence.limit)
 
 
 def check_model(folder: Path) -> None:
