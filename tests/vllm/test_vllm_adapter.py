@@ -91,8 +91,8 @@ def served(adapter: Path) -> Iterator[str]:
     ]
     # What `vllm serve` runs; the command itself asks for the metadata of a package that is named otherwise for CPUs.
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(FOLDER), *settings]
-    command += ["--lora-modules", "catalog=.", "--chat-template", "chat_template.jinja", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=adapter)
+    command += ["--lora-modules", "catalog=.", "--tokenizer", ".", "--chat-template", "chat_template.jinja"]
+    process = subprocess.Popen([*command, "--port", str(port)], cwd=adapter)
     address = f"http://127.0.0.1:{port}"
     try:
         wait_for(f"{address}/health", process)

@@ -2,29 +2,54 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from skutune.errors import InputError
 from skutune.prompts.chat_template import TEMPLATE_SETTINGS, Messages
+from skutune.prompts.chat_tokenizer import check_embeddings, prepare_chat_tokenizer
+
+
+def load_chat_tokenizer(folder: Path, default_template: str | None = None) -> Any:
+    """The tokenizer of a model folder, prepared for chats (see `prompts.chat_tokenizer`).
+
+    Args:
+        folder: of a model, or of an adapter with its tokenizer.
+        default_template: for a model without a chat template; None refuses such a model.
+
+    Raises:
+        InputError: the tokenizer cannot be read, has tokens without an embedding, or cannot be used for chats.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"model {folder}: its tokenizer cannot be read: {error}") from error
+    check_embeddings(tokenizer, _embeddings(folder), str(folder))
+    return prepare_chat_tokenizer(tokenizer, str(folder), default_template)
+
+
+def _embeddings(folder: Path) -> int | None:
+    """The vocabulary size in a model's config; None without a config, as in the folder of an adapter."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # an invalid config is reported where the model is loaded
+        return None
+    size = (config.get("text_config") or config).get("vocab_size")
+    return size if isinstance(size, int) else None
 
 
 class ChatTokens:
     """A chat model's tokenizer.
 
     Raises:
-        InputError: the folder's tokenizer cannot be read or has no chat template.
+        InputError: as `load_chat_tokenizer`; a model without a chat template is refused.
     """
 
     def __init__(self, folder: Path) -> None:
-        from transformers import AutoTokenizer
-
-        try:
-            self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"model {folder}: its tokenizer cannot be read: {error}") from error
-        if not self.tokenizer.chat_template:
-            raise InputError(f"model {folder}: has no chat template; use an instruct or chat model")
+        self.tokenizer = load_chat_tokenizer(folder)
         self.folder = folder
 
     def encode(self, messages: Messages) -> list[int]:

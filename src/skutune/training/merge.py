@@ -7,7 +7,7 @@ from pathlib import Path
 from skutune.errors import InputError
 from skutune.process.number_format import number_format
 from skutune.process.watchdog import extended
-from skutune.training.models import load_tuned
+from skutune.training.models import load_tuned, stop_at_turn_end
 
 
 def merge(base: Path, adapter: Path, folder: Path, dtype: str) -> None:
@@ -33,5 +33,7 @@ def merge(base: Path, adapter: Path, folder: Path, dtype: str) -> None:
             model = tuned.merge_and_unload(safe_merge=True)
         except ValueError as error:
             raise InputError(f"adapter {adapter}: cannot be merged into its base: {error}") from error
+        tokenizer = AutoTokenizer.from_pretrained(adapter, local_files_only=True)
+        stop_at_turn_end(model, tokenizer)
         model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(adapter, local_files_only=True).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)

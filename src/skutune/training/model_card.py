@@ -35,7 +35,7 @@ Asked what goes well with a dish or suits an occasion, it answers with products 
 vLLM, beside the base model, from the folder that holds this file:
 
     vllm serve {{ base }} --enable-lora --max-lora-rank {{ served_rank }} --lora-modules {{ run }}=. \\
-      --chat-template chat_template.jinja
+      --tokenizer . --chat-template chat_template.jinja
 
 and ask for the model `{{ run }}` at `/v1/chat/completions`. In Python:
 

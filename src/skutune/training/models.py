@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from skutune.config.schema import FinetuneConfig
+from skutune.engines.chat import stop_tokens
 from skutune.errors import InputError
 from skutune.process.watchdog import extended
 from skutune.prompts.chat_template import with_settings
@@ -116,12 +117,19 @@ def save_model(
         model.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)
         _note(folder / "adapter_config.json", base_model_name_or_path=base_name)
     else:
+        stop_at_turn_end(model, tokenizer)
         model.save_pretrained(folder, state_dict=_converted(weights or model.state_dict(), dtype))
         # The config tells the type of the model in memory; the weights were written in another.
         _note(folder / "config.json", dtype=str(dtype).removeprefix("torch."))
     served = copy.copy(tokenizer)
     served.chat_template = with_settings(tokenizer.chat_template)
     served.save_pretrained(folder)
+
+
+def stop_at_turn_end(model: Any, tokenizer: Any) -> None:
+    """Add the tokenizer's end token to the stop tokens of the model's generation config, which servers read."""
+    stops = sorted(stop_tokens(tokenizer, model.generation_config))
+    model.generation_config.eos_token_id = stops[0] if len(stops) == 1 else stops
 
 
 def _four_bits(dtype: torch.dtype) -> Any:

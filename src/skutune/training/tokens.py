@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from skutune.engines.chat import load_chat_tokenizer
 from skutune.errors import InputError
 from skutune.prompts.chat_template import DEFAULT_TEMPLATE, TEMPLATE_SETTINGS
 
@@ -16,27 +17,14 @@ IGNORED = -100
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a model folder, with a chat template and a pad token.
+    """The tokenizer of a base model or an adapter, prepared for chats; `DEFAULT_TEMPLATE` if it has no chat template.
 
-    Without a chat template it gets `DEFAULT_TEMPLATE`. Without a pad token the end token pads: attention mask and
-    labels leave padding out whatever it is.
+    Attention mask and labels leave padding out, whatever its token.
 
     Raises:
-        InputError: there is no readable tokenizer, or it has no end token.
+        InputError: as `load_chat_tokenizer`.
     """
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"base model {folder}: its tokenizer cannot be read: {error}") from error
-    if tokenizer.eos_token is None:
-        raise InputError(f"base model {folder}: its tokenizer has no end-of-sequence token, so no answer would end")
-    if not tokenizer.chat_template:
-        tokenizer.chat_template = DEFAULT_TEMPLATE
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
+    return load_chat_tokenizer(folder, DEFAULT_TEMPLATE)
 
 
 def fitting_length(folder: Path, max_length: int) -> int:
