@@ -227,6 +227,17 @@ def test_catalog_check_prints_each_problem_with_its_line(
     assert _run([*arguments, "--max-rejects", "2"]) == 0
 
 
+def test_a_base_model_that_cannot_chat_is_refused_before_anything_is_generated(pipeline: Pipeline) -> None:
+    from tests.chat_families import Family
+
+    unfit = Family(("<s>",), "<s>", "<s>", "{% for message in messages %}{{ message.content }}\n{% endfor %}")
+    pipeline.write(models__base={"name": str(unfit.save(pipeline.folder / "unfit"))})
+    code, stderr = pipeline.run("--until", "finetune")
+    assert code == 10
+    assert "no special token, so no answer would end" in stderr
+    assert '"stage": "describe"' not in stderr
+
+
 def test_a_stage_that_keeps_no_row_ends_the_run_and_a_lower_limit_resumes_it(pipeline: Pipeline) -> None:
     pipeline.write(models__generator={"name": "none", "engine": "scripted", "malformed_rate": 1.0})
     for _ in range(2):  # a resumed run ends for the same reason

@@ -23,7 +23,6 @@ from skutune.decoding.masks import Grammar
 from skutune.decoding.trie import TokenTrie
 from skutune.decoding.vocabulary import load_vocabulary
 from skutune.errors import InputError, SkutuneError
-from skutune.prompts.chat_template import DEFAULT_TEMPLATE
 from skutune.prompts.chat_tokenizer import prepare_chat_tokenizer
 
 SWITCH = "skutune"
@@ -153,7 +152,7 @@ def build_matcher_factory(vllm_config: Any) -> MatcherFactory:
         raise InputError(f"the trie of the catalog is not configured; set {TRIE} in additional_config")
     ends = (model.try_get_generation_config() or {}).get("eos_token_id") or ()
     tokenizer = AutoTokenizer.from_pretrained(model.tokenizer, revision=model.tokenizer_revision)
-    prepare_chat_tokenizer(tokenizer, str(model.tokenizer), DEFAULT_TEMPLATE)
+    prepare_chat_tokenizer(tokenizer, str(model.tokenizer), is_base=True)
     return MatcherFactory(
         tokenizer, Path(folder), model.max_model_len, (ends,) if isinstance(ends, int) else tuple(ends)
     )

@@ -19,6 +19,7 @@ __all__ = [
     "SCRIPTED_IDENTITY",
     "build_encoder",
     "build_text_engine",
+    "check_chat_model",
     "check_text_engine",
     "engine_identity",
     "is_vllm_installed",
@@ -64,6 +65,18 @@ def check_text_engine(config: GeneratorConfig, weights: Weights | None) -> None:
         from skutune.engines.transformers.engine import check_model
 
         check_model(folder)
+
+
+def check_chat_model(folder: Path, *, is_base: bool) -> None:
+    """Check a chat model's tokenizer and config; a base model may lack a chat template.
+
+    Raises:
+        InputError: as `chat.load_chat_tokenizer`.
+    """
+    _require("transformers", "skutune[generate]", "models")
+    from skutune.engines.chat import load_chat_tokenizer
+
+    load_chat_tokenizer(folder, is_base=is_base)
 
 
 def is_vllm_installed() -> bool:

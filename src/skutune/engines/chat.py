@@ -11,12 +11,12 @@ from skutune.prompts.chat_template import TEMPLATE_SETTINGS, Messages
 from skutune.prompts.chat_tokenizer import check_embeddings, prepare_chat_tokenizer
 
 
-def load_chat_tokenizer(folder: Path, default_template: str | None = None) -> Any:
+def load_chat_tokenizer(folder: Path, *, is_base: bool) -> Any:
     """The tokenizer of a model folder, prepared for chats (see `prompts.chat_tokenizer`).
 
     Args:
         folder: of a model, or of an adapter with its tokenizer.
-        default_template: for a model without a chat template; None refuses such a model.
+        is_base: the model is fine-tuned, or was; see `prepare_chat_tokenizer`.
 
     Raises:
         InputError: the tokenizer cannot be read, has tokens without an embedding, or cannot be used for chats.
@@ -28,7 +28,7 @@ def load_chat_tokenizer(folder: Path, default_template: str | None = None) -> An
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"model {folder}: its tokenizer cannot be read: {error}") from error
     check_embeddings(tokenizer, _embeddings(folder), str(folder))
-    return prepare_chat_tokenizer(tokenizer, str(folder), default_template)
+    return prepare_chat_tokenizer(tokenizer, str(folder), is_base=is_base)
 
 
 def _embeddings(folder: Path) -> int | None:
@@ -49,7 +49,7 @@ class ChatTokens:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.tokenizer = load_chat_tokenizer(folder)
+        self.tokenizer = load_chat_tokenizer(folder, is_base=False)
         self.folder = folder
 
     def encode(self, messages: Messages) -> list[int]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from skutune import engines
 from skutune.config import model_name
 from skutune.config.schema import EncoderConfig, GeneratorConfig, ModelConfig, ModelsConfig
 from skutune.engines.base import Encoder, TextEngine
-from skutune.engines.weights.locate import Weights, resolve
+from skutune.engines.weights.locate import Weights, resolve, tokenizer_folder
 from skutune.errors import InputError
 from skutune.pipeline.graph import Role
 from skutune.process import watchdog
@@ -65,6 +65,26 @@ class ModelPool:
         weights = None if config.engine == "scripted" else self.weights(role)
         engines.check_text_engine(_anywhere(config), weights)
 
+    def check_chat_models(self, roles: Iterable[str] = ("generator", "judge", "base")) -> None:
+        """Check that these models can be used for chats, from tokenizers and configs alone.
+
+        A base model that cannot be trained would otherwise be found after the data has been generated.
+
+        Raises:
+            InputError: as `load_chat_tokenizer`.
+        """
+        for role in roles:
+            if role == "encoder":
+                continue
+            config = getattr(self.models, role)
+            folder = None if config is None else self._tokenizer_folder(config)
+            if folder is not None:
+                engines.check_chat_model(folder, is_base=role == "base")
+
+    def _tokenizer_folder(self, config: ModelConfig) -> Path | None:
+        resolved = self._weights.get(f"{config.name}@{config.revision}")
+        return resolved.path if resolved is not None else tokenizer_folder(config, self.cache)
+
     def _built(self, names: Callable[[], Sequence[str]], role: Role, config: GeneratorConfig) -> TextEngine:
         if config.engine == "scripted":
             return engines.build_text_engine(config, None, names=names)
@@ -72,6 +92,7 @@ class ModelPool:
             self._engine[1].close()
             self._engine = None
         if self._engine is None:
+            self.check_chat_models()
             weights = self.weights(role)
             with watchdog.extended():
                 self._engine = role, engines.build_text_engine(config, weights, names=names)

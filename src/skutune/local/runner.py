@@ -123,6 +123,7 @@ class _Pipeline:
         roles = {role for stage in selected for role in graph.models_of(stage, self.config)}
         for role in sorted(roles, key=lambda role: (self.pool.is_remote(role), role)):
             self.pool.identity(role)
+        self.pool.check_chat_models(roles)
 
     def run(self, stage: Stage, may_run: bool) -> None:
         """Complete one stage."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from skutune.errors import InputError
-from skutune.prompts.chat_template import TEMPLATE_SETTINGS
+from skutune.prompts.chat_template import DEFAULT_TEMPLATE, TEMPLATE_SETTINGS
 
 _SYSTEM, _USER, _ANSWER = "Zsystemz", "Zuserz", "Zanswerz"
 
@@ -27,21 +27,22 @@ _PREPEND_SYSTEM = (
 )
 
 
-def prepare_chat_tokenizer(tokenizer: Any, model: str, default_template: str | None = None) -> Any:
+def prepare_chat_tokenizer(tokenizer: Any, model: str, *, is_base: bool) -> Any:
     """Change a transformers tokenizer to the form described above, and return it. Idempotent.
 
     Args:
         model: names the model in errors.
-        default_template: for a model without a chat template; None refuses such a model.
+        is_base: the model is fine-tuned, or was. Without a chat template it gets `DEFAULT_TEMPLATE`; a template whose
+            assistant's turn ends without a special token teaches answers without an end and is refused.
 
     Raises:
         InputError: there is no chat template or no default one, it refuses a chat of user and assistant messages, or no
-            special token ends the assistant's turn.
+            special token ends an answer.
     """
-    tokenizer.chat_template = _template(tokenizer, model, default_template)
+    tokenizer.chat_template = _template(tokenizer, model, is_base)
     if not _has_system_role(tokenizer):
         tokenizer.chat_template = _PREPEND_SYSTEM + tokenizer.chat_template
-    tokenizer.eos_token = _turn_end(tokenizer, model)
+    tokenizer.eos_token = _turn_end(tokenizer, model, is_base)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -56,7 +57,7 @@ def check_embeddings(tokenizer: Any, vocabulary: int | None, model: str) -> None
         )
 
 
-def _template(tokenizer: Any, model: str, default: str | None) -> str:
+def _template(tokenizer: Any, model: str, is_base: bool) -> str:
     template = tokenizer.chat_template
     if isinstance(template, dict):
         if "default" not in template:
@@ -64,11 +65,11 @@ def _template(tokenizer: Any, model: str, default: str | None) -> str:
         template = template["default"]
     if template:
         return str(template)
-    if default is None:
+    if not is_base:
         raise InputError(f"model {model}: has no chat template; use an instruct or chat model")
     if tokenizer.eos_token is None:
         raise InputError(f"model {model}: its tokenizer has no end-of-sequence token, so no answer would end")
-    return default
+    return DEFAULT_TEMPLATE
 
 
 def _has_system_role(tokenizer: Any) -> bool:
@@ -81,8 +82,8 @@ def _has_system_role(tokenizer: Any) -> bool:
     return _SYSTEM in text
 
 
-def _turn_end(tokenizer: Any, model: str) -> str:
-    """The first special token behind an assistant message."""
+def _turn_end(tokenizer: Any, model: str, is_base: bool) -> str:
+    """The first special token behind an assistant message; without one, of a generator the end of a text."""
     from jinja2 import TemplateError
 
     chat = [{"role": "user", "content": _USER}, {"role": "assistant", "content": _ANSWER}]
@@ -97,6 +98,8 @@ def _turn_end(tokenizer: Any, model: str) -> str:
     for token in tokenizer(behind, add_special_tokens=False)["input_ids"]:
         if token in special:
             return str(tokenizer.convert_ids_to_tokens(token))
+    if not is_base and tokenizer.eos_token is not None:
+        return str(tokenizer.eos_token)
     raise InputError(
         f"model {model}: its chat template ends the assistant's turn with {behind[:40]!r}, which has no special token, "
         "so no answer would end; use a template that ends it with the end-of-sequence token"

@@ -9,7 +9,7 @@ from typing import Any
 
 from skutune.engines.chat import load_chat_tokenizer
 from skutune.errors import InputError
-from skutune.prompts.chat_template import DEFAULT_TEMPLATE, TEMPLATE_SETTINGS
+from skutune.prompts.chat_template import TEMPLATE_SETTINGS
 
 _log = logging.getLogger(__name__)
 IGNORED = -100
@@ -24,7 +24,7 @@ def load_tokenizer(folder: Path) -> Any:
     Raises:
         InputError: as `load_chat_tokenizer`.
     """
-    return load_chat_tokenizer(folder, DEFAULT_TEMPLATE)
+    return load_chat_tokenizer(folder, is_base=True)
 
 
 def fitting_length(folder: Path, max_length: int) -> int:

@@ -21,7 +21,7 @@ SYSTEM, USER, ASSISTANT = (
 
 
 def prepared(name: str) -> Any:
-    return prepare_chat_tokenizer(FAMILIES[name].tokenizer(), name, DEFAULT_TEMPLATE)
+    return prepare_chat_tokenizer(FAMILIES[name].tokenizer(), name, is_base=True)
 
 
 def rendered(tokenizer: Any, *messages: dict[str, str], generation: bool = True) -> str:
@@ -66,7 +66,7 @@ def test_a_saved_tokenizer_needs_no_preparation_and_stays_as_it_is(name: str, tm
     saved = AutoTokenizer.from_pretrained(tmp_path)
     text = rendered(saved, SYSTEM, USER)
     template, end = saved.chat_template, saved.eos_token
-    prepare_chat_tokenizer(saved, name)
+    prepare_chat_tokenizer(saved, name, is_base=True)
     assert (saved.chat_template, saved.eos_token) == (template, end)
     assert rendered(saved, SYSTEM, USER) == text
 
@@ -78,7 +78,6 @@ def test_a_system_message_alone_becomes_a_user_message() -> None:
 @pytest.mark.parametrize(
     ("template", "reason"),
     [
-        (None, "has no chat template"),
         ({"tool_use": "x", "rag": "y"}, "has the chat templates tool_use, rag, but none named default"),
         (
             "{% for message in messages %}{{ message.content }}\n{% endfor %}",
@@ -91,14 +90,25 @@ def test_a_system_message_alone_becomes_a_user_message() -> None:
 def test_a_template_that_cannot_be_used_is_refused(template: Any, reason: str) -> None:
     tokenizer = Family(("<s>",), "<s>", "<s>", template).tokenizer()
     with pytest.raises(InputError, match=f"model a/b: .*{reason}"):
-        prepare_chat_tokenizer(tokenizer, "a/b")
+        prepare_chat_tokenizer(tokenizer, "a/b", is_base=True)
 
 
 def test_the_default_template_needs_an_end_token() -> None:
     tokenizer = FAMILIES["GPT-2"].tokenizer()
     tokenizer.eos_token = None
     with pytest.raises(InputError, match="no end-of-sequence token"):
-        prepare_chat_tokenizer(tokenizer, "a/b", DEFAULT_TEMPLATE)
+        prepare_chat_tokenizer(tokenizer, "a/b", is_base=True)
+
+
+def test_a_generator_needs_a_chat_template() -> None:
+    with pytest.raises(InputError, match="model a/b: has no chat template"):
+        prepare_chat_tokenizer(FAMILIES["GPT-2"].tokenizer(), "a/b", is_base=False)
+
+
+def test_a_generator_without_an_end_of_turn_stops_at_the_end_of_a_text() -> None:
+    template = "{% for message in messages %}{{ message.content }}\n{% endfor %}"
+    tokenizer = Family(("<s>",), "<s>", "<s>", template).tokenizer()
+    assert prepare_chat_tokenizer(tokenizer, "a/b", is_base=False).eos_token == "<s>"
 
 
 def test_tokens_without_an_embedding_are_refused() -> None:

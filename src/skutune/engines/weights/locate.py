@@ -24,6 +24,7 @@ from skutune.process.watchdog import heartbeat
 from skutune.store import ObjectInfo, ObjectStore, open_store
 
 _SENTENCE = "modules.json"
+_TOKENIZER_SUFFIXES = (".json", ".jinja", ".txt", ".model")
 SCRIPTED_IDENTITY = "scripted"
 """The identity where no model is used."""
 
@@ -80,6 +81,31 @@ def locate(model: ModelConfig, scratch: Path) -> Located:
         return Located(identity, _SENTENCE in [item.key for item in listing])
     folder = _check_folder(Path(model.name).expanduser(), model.name)
     return Located(_folder_identity(folder, scratch), is_sentence_encoder(folder))
+
+
+def tokenizer_folder(model: ModelConfig, cache: Path) -> Path | None:
+    """A folder with a model's tokenizer and config, without downloading its weights.
+
+    None for a hub model, which a run resolves before it generates, for a folder that does not exist, and without a
+    model.
+
+    Raises:
+        InputError, RetryableError: as `resolve`.
+    """
+    if model_name.is_scripted(model) or model_name.is_hub(model.name):
+        return None
+    if model_name.is_folder(model.name):
+        folder = Path(model.name).expanduser()
+        return folder if folder.is_dir() else None
+    store = open_store(model.name)
+    small = [item for item in _listing(store) if "/" not in item.key and item.key.endswith(_TOKENIZER_SUFFIXES)]
+    folder = cache / "tokenizers" / content_key([store.uri, *([item.key, item.size, item.version] for item in small)])
+    if not folder.is_dir():
+        with atomic_folder(folder, "tokenizer") as temporary:
+            temporary.mkdir()
+            for item in small:
+                store.get_file(item.key, temporary / item.key)
+    return folder
 
 
 def is_sentence_encoder(folder: Path) -> bool:
