@@ -88,7 +88,7 @@ def rejection_reason(text: str, product: Product) -> str | None:
     tokens = words(text)
     if not _MIN_WORDS <= len(tokens) <= _MAX_WORDS:
         return f"not {_MIN_WORDS} to {_MAX_WORDS} words long"
-    if not text.endswith("?"):
+    if not text.endswith(("?", "？")):
         return "no question mark at the end"
     if contains_marker(text):
         return "contains a reserved phrase (closest product, no close product)"
