@@ -305,3 +305,24 @@ def test_extra_volumes_and_annotations_apply_to_all_pods_or_one_stage() -> None:
     assert embed["metadata"]["annotations"]["team"] == "vectors"
     assert embed["spec"]["priorityClassName"] == "high"
     assert {"/data", "/more"} <= {mount["mountPath"] for mount in rendered.worker("embed")["volumeMounts"]}
+
+
+def test_the_settings_that_a_bucket_demands_reach_every_pod() -> None:
+    changes = {
+        "store": {
+            "encryption": {"algorithm": "aws:kms", "kmsKeyId": "key/1"},
+            "requestPayer": "requester",
+            "checksumAlgorithm": "SHA256",
+        }
+    }
+    expected = {
+        "SKUTUNE_S3_ENCRYPTION": "aws:kms",
+        "SKUTUNE_S3_KMS_KEY_ID": "key/1",
+        "SKUTUNE_S3_REQUEST_PAYER": "requester",
+        "SKUTUNE_S3_CHECKSUM_ALGORITHM": "SHA256",
+    }
+    pods = list(render(changes=changes).pods())
+    assert pods
+    for name, pod in pods:
+        assert expected.items() <= environment(pod["spec"]["containers"][0]).items(), name
+    assert not any(set(expected) & set(environment(pod["spec"]["containers"][0])) for _, pod in render().pods())

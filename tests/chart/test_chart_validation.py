@@ -54,6 +54,18 @@ def render_error(changes: Values, example: str = ONE_NODE, helm: str = "helm 4")
         ({"cache": {"type": "image"}}, "cache.image.reference"),
         ({"cache": {"image": {"reference": "r/m:1"}}}, "cache.image.reference is set, but cache.type is emptyDir"),
         ({"extraEnv": [{"name": "SKUTUNE_TASK", "value": "x"}]}, "extraEnv sets SKUTUNE_TASK"),
+        (
+            {"extraVolumes": [{"name": "shm", "emptyDir": {"medium": "Memory"}}]},
+            "extraVolumes names shm, which the chart defines; set shm.size",
+        ),
+        (
+            {"stages": {"describe": {"extraVolumes": [{"name": "cache", "emptyDir": {}}]}}},
+            "stages.describe.extraVolumes names cache, which the chart defines; set cache.type and cache.size",
+        ),
+        (
+            {"defaults": {"extraVolumeMounts": [{"name": "mine", "mountPath": "/tmp/"}]}},
+            "defaults.extraVolumeMounts mounts /tmp, which the chart mounts; its pods have a writable /tmp",
+        ),
         ({"stages": {"link": {"extraEnv": [{"name": "SKUTUNE_JOB", "value": "x"}]}}}, "stages.link.extraEnv sets"),
         ({"defaults": {"resources": {"limits": {"nvidia.com/gpu": 1}}}}, "set devices instead"),
     ],

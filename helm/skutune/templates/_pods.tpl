@@ -31,6 +31,18 @@ a list of lists.
 - {name: AWS_REGION, value: {{ . | quote }}}
 - {name: AWS_DEFAULT_REGION, value: {{ . | quote }}}
 {{- end }}
+{{- with $store.encryption.algorithm }}
+- {name: SKUTUNE_S3_ENCRYPTION, value: {{ . | quote }}}
+{{- end }}
+{{- with $store.encryption.kmsKeyId }}
+- {name: SKUTUNE_S3_KMS_KEY_ID, value: {{ . | quote }}}
+{{- end }}
+{{- with $store.requestPayer }}
+- {name: SKUTUNE_S3_REQUEST_PAYER, value: {{ . | quote }}}
+{{- end }}
+{{- with $store.checksumAlgorithm }}
+- {name: SKUTUNE_S3_CHECKSUM_ALGORITHM, value: {{ . | quote }}}
+{{- end }}
 {{- if include "skutune.ca" . }}
 - {name: AWS_CA_BUNDLE, value: /etc/skutune-ca/ca.crt}
 {{- end }}

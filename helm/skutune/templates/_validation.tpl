@@ -117,10 +117,34 @@
     {{- end -}}
   {{- end -}}
 {{- end -}}
+{{- $problems = concat $problems (include "skutune.validation.volumes" . | fromJsonArray) -}}
 {{- range $path, $section := $resources -}}
   {{- range $kind, $quantities := $section -}}
     {{- if hasKey ($quantities | default dict) $.Values.gpu.resource -}}
       {{- $problems = append $problems (printf "%s.resources.%s sets %s; set devices instead, which count towards the budget" $path $kind $.Values.gpu.resource) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- $problems | toJson -}}
+{{- end -}}
+
+{{/* JSON list: additional volumes and mounts that the chart defines itself, which the API server would refuse. */}}
+{{- define "skutune.validation.volumes" -}}
+{{- $problems := list -}}
+{{- $volumes := dict "home" "its pods have a writable HOME" "tmp" "its pods have a writable /tmp" "config" "choose another name" "store-ca" "set store.caBundle" "cache" "set cache.type and cache.size" "models" "set cache.image" "shm" "set shm.size" -}}
+{{- $paths := dict "/home/skutune" "home" "/tmp" "tmp" "/etc/skutune" "config" "/etc/skutune-ca" "store-ca" "/cache" "cache" "/dev/shm" "shm" -}}
+{{- $sections := dict "" .Values "defaults." .Values.defaults -}}
+{{- range $name, $stage := .Values.stages -}}{{- $_ := set $sections (printf "stages.%s." $name) ($stage | default dict) -}}{{- end -}}
+{{- range $path, $section := $sections -}}
+  {{- range $volume := $section.extraVolumes -}}
+    {{- if hasKey $volumes $volume.name -}}
+      {{- $problems = append $problems (printf "%sextraVolumes names %s, which the chart defines; %s" $path $volume.name (get $volumes $volume.name)) -}}
+    {{- end -}}
+  {{- end -}}
+  {{- range $mount := $section.extraVolumeMounts -}}
+    {{- $target := $mount.mountPath | default "" | trimSuffix "/" -}}
+    {{- if hasKey $paths $target -}}
+      {{- $problems = append $problems (printf "%sextraVolumeMounts mounts %s, which the chart mounts; %s" $path $target (get $volumes (get $paths $target))) -}}
     {{- end -}}
   {{- end -}}
 {{- end -}}

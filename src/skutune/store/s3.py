@@ -2,10 +2,12 @@
 
 It relies only on operations that all servers implement alike: whole objects, multipart uploads and paginated listings.
 boto3 resolves endpoint and credentials (environment, profile, workload identity); the config contains neither.
+`s3_settings` has the parameters that a bucket's policy may demand.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
@@ -24,6 +26,7 @@ from skutune.store.atomic_files import atomic_write, translate_os_errors
 from skutune.store.base import NotFoundError, ObjectInfo
 from skutune.store.keys import check_key, check_prefix, is_key
 from skutune.store.s3_errors import BROKEN_BODIES, is_missing_key, translate_s3_errors
+from skutune.store.s3_settings import request_settings
 
 CONNECT_TIMEOUT_SECONDS = 3
 READ_TIMEOUT_SECONDS = 30
@@ -45,7 +48,8 @@ class S3Store:
         prefix: prepended to all keys; leading and trailing slashes are ignored.
 
     Raises:
-        InputError: bucket or prefix is invalid, or the environment does not configure a client.
+        InputError: bucket or prefix is invalid, or the environment does not configure a client or holds an unknown
+            request setting.
     """
 
     def __init__(self, bucket: str, prefix: str = "") -> None:
@@ -55,6 +59,8 @@ class S3Store:
             raise InputError(f"store {self.uri}: {bucket!r} is not a valid bucket name; use s3://bucket/prefix")
         self._root = check_key(self.prefix) + "/" if self.prefix else ""
         self._bucket_exists = False
+        settings = request_settings(os.environ)
+        self._write, self._read = dict(settings.write), dict(settings.read)
         try:
             self._client = _build_client()
         except (BotoCoreError, ValueError) as error:
@@ -71,12 +77,14 @@ class S3Store:
     def put(self, key: str, data: bytes) -> None:
         """Write an object in one request."""
         with self._translate_errors("write", key):
-            self._client.put_object(Bucket=self.bucket, Key=self._name(key), Body=data)
+            self._client.put_object(Bucket=self.bucket, Key=self._name(key), Body=data, **self._write)
 
     def put_file(self, key: str, path: Path) -> None:
         """Write an object from a file, as a multipart upload if it is large."""
         with open(path, "rb") as source, self._translate_errors("write", key):
-            self._client.upload_fileobj(source, self.bucket, self._name(key), Config=_TRANSFER, Callback=_on_transfer)
+            self._client.upload_fileobj(
+                source, self.bucket, self._name(key), ExtraArgs=self._write, Config=_TRANSFER, Callback=_on_transfer
+            )
 
     def get(self, key: str) -> bytes:
         """The content of an object. Raises NotFoundError."""
@@ -106,7 +114,7 @@ class S3Store:
         name = self._name(key)
         with self._translate_errors("read", key):
             try:
-                response = self._client.head_object(Bucket=self.bucket, Key=name)
+                response = self._client.head_object(Bucket=self.bucket, Key=name, **self._read)
             except ClientError as error:
                 if not is_missing_key(error):
                     raise
@@ -117,13 +125,14 @@ class S3Store:
     def delete(self, key: str) -> None:
         """Delete an object; a missing key is not an error."""
         with self._translate_errors("delete", key):
-            self._client.delete_object(Bucket=self.bucket, Key=self._name(key))
+            self._client.delete_object(Bucket=self.bucket, Key=self._name(key), **self._read)
 
     def _open(self, key: str) -> StreamingBody:
         name = self._name(key)
         with self._translate_errors("read", key):
             try:
-                body: StreamingBody = self._client.get_object(Bucket=self.bucket, Key=name)["Body"]
+                response = self._client.get_object(Bucket=self.bucket, Key=name, **self._read)
+                body: StreamingBody = response["Body"]
                 return body
             except ClientError as error:
                 if not is_missing_key(error):
@@ -134,7 +143,9 @@ class S3Store:
         name = self._name(key)
         with self._translate_errors("read", key):
             try:
-                self._client.download_fileobj(self.bucket, name, target, Config=_TRANSFER, Callback=_on_transfer)
+                self._client.download_fileobj(
+                    self.bucket, name, target, ExtraArgs=self._read, Config=_TRANSFER, Callback=_on_transfer
+                )
             except ClientError as error:
                 if not is_missing_key(error):
                     raise
@@ -166,14 +177,15 @@ class S3Store:
 
     def _pages(self, **arguments: str) -> Iterable[dict[str, Any]]:
         pages: Iterable[dict[str, Any]] = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, **arguments
+            Bucket=self.bucket, **arguments, **self._read
         )
         return pages
 
     def _check_bucket(self) -> None:
         """Raise the client's error if the bucket does not exist: HEAD returns 404 for bucket and key alike."""
         if not self._bucket_exists:
-            self._client.head_bucket(Bucket=self.bucket)
+            # Not HEAD, which takes no request settings.
+            self._client.list_objects_v2(Bucket=self.bucket, MaxKeys=1, **self._read)
             self._bucket_exists = True
 
     def _name(self, key: str) -> str:

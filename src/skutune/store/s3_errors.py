@@ -25,6 +25,7 @@ from botocore.exceptions import (
 from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 
 from skutune.errors import InputError, RetryableError, SkutuneError
+from skutune.store.s3_settings import CHECKSUM, ENCRYPTION, REQUEST_PAYER
 
 BROKEN_BODIES = (HTTPClientError, IncompleteReadError, ResponseStreamingError)
 """Raised when a response body ends early."""
@@ -102,12 +103,23 @@ def _from_server(error: ClientError, context: str, action: str, bucket: str) -> 
     if code in _FORBIDDEN or status in {401, 403}:
         return InputError(
             f"{context}these credentials are not allowed to {action} ({details}); grant s3:ListBucket, s3:GetObject, "
-            f"s3:PutObject and s3:DeleteObject on {bucket!r}, or use other credentials"
+            f"s3:PutObject and s3:DeleteObject on {bucket!r}, or use other credentials{_policy_hint(action)}"
         )
     return InputError(
         f"{context}the server rejected the request ({details}); check bucket, prefix, AWS_DEFAULT_REGION "
         "and AWS_ENDPOINT_URL_S3"
     )
+
+
+def _policy_hint(action: str) -> str:
+    """What a bucket's policy may demand of a request that is refused with valid credentials."""
+    chart = "store.encryption, store.requestPayer and store.checksumAlgorithm in the chart"
+    if action == "write":
+        return (
+            f"; if the bucket's policy demands encryption, requester pays or a checksum, set {ENCRYPTION}, "
+            f"{REQUEST_PAYER} or {CHECKSUM} ({chart})"
+        )
+    return f"; if requesters pay for the bucket, set {REQUEST_PAYER} (store.requestPayer in the chart)"
 
 
 def _from_client(error: Exception, context: str) -> SkutuneError:

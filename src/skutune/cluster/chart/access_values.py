@@ -46,6 +46,15 @@ class CaBundle(ValuesModel):
     key: str = Field("ca.crt", description="Key in the object.")
 
 
+class Encryption(ValuesModel):
+    """Server-side encryption that is requested for each object."""
+
+    algorithm: Literal["", "AES256", "aws:kms", "aws:kms:dsse"] = Field(
+        "", description="Algorithm. Empty: the bucket's default."
+    )
+    kms_key_id: str = Field("", description="KMS key ID or ARN, for aws:kms. Empty: the account's key.")
+
+
 class StoreAccess(ValuesModel):
     """Access to the store in `config.store`."""
 
@@ -59,6 +68,15 @@ class StoreAccess(ValuesModel):
         "", description="Secret with the access key. Empty: workload identity, see serviceAccounts.*.annotations."
     )
     secret_keys: SecretKeys = Field(SecretKeys(), description="Keys in that Secret.")
+    encryption: Encryption = Field(
+        Encryption(), description="Server-side encryption of objects, where the bucket's policy demands it."
+    )
+    request_payer: Literal["", "requester"] = Field(
+        "", description="requester: confirm that requests are paid by the requester."
+    )
+    checksum_algorithm: Literal["", "CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"] = Field(
+        "", description="Checksum to send with each object. Empty: only where S3 requires one."
+    )
     ca_bundle: CaBundle = Field(CaBundle(), description="CA bundle to verify the store's certificate.")
 
 
