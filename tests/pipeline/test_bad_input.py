@@ -123,7 +123,7 @@ def test_a_faulty_config_is_refused_with_every_path(command: Command, pipeline: 
 
 def test_an_unknown_model_is_refused_before_any_work(command: Command, pipeline: Pipeline) -> None:
     pipeline.write(models__generator={"name": "./no-such-model", "engine": "transformers"})
-    code, message = command("run", "-c", str(pipeline.config))
+    code, message = command("run", "-c", str(pipeline.config), "--until", "describe")
     assert code == 10
     assert "no-such-model" in message
 
@@ -163,6 +163,8 @@ def test_a_run_asked_too_early_says_how_far_it_is(command: Command, pipeline: Pi
         code, message = command(*arguments, "--store", pipeline.store, "--run", "sample")
         assert code == 10, arguments
         assert "skutune" in message, arguments
+    _, message = command("report", "--store", pipeline.store, "--run", "sample")
+    assert "has no report: it is until ingest, 1 of 15 stages are complete (ingest)" in message
     _, message = command("ask", "--linked", "What?", "--store", pipeline.store, "--run", "sample")
     assert "--linked needs the linker of the run and its encoder: " in message
     assert "classify" in message
@@ -225,6 +227,12 @@ def test_catalog_check_prints_each_problem_with_its_line(
     assert "line 3" in printed
     assert "line 4" in printed
     assert _run([*arguments, "--max-rejects", "2"]) == 0
+
+
+def test_a_run_that_needs_a_model_named_none_asks_no_hub(command: Command, pipeline: Pipeline) -> None:
+    code, message = command("run", "-c", str(pipeline.config))
+    assert code == 10
+    assert "models.base.name: is none, but a stage of this run needs it" in message
 
 
 def test_a_base_model_that_cannot_chat_is_refused_before_anything_is_generated(pipeline: Pipeline) -> None:

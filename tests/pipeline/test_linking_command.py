@@ -46,7 +46,7 @@ def link(linkable: Pipeline, capsys: pytest.CaptureFixture[str], monkeypatch: py
 
     def run(*arguments: str, stdin: bytes = b"") -> tuple[int, list[dict[str, Any]], str]:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        code = _run(["link", "--store", linkable.store, "--run", "sample", *arguments])
+        code = _run(["link", "--json", "--store", linkable.store, "--run", "sample", *arguments])
         captured = capsys.readouterr()
         assert "Traceback" not in captured.err
         errors = [json.loads(line)["message"] for line in captured.err.splitlines()]
@@ -179,7 +179,7 @@ def test_a_line_without_an_end_is_given_up_before_it_fills_the_memory(link: Link
 
 
 def test_an_argument_that_is_not_utf_8_is_refused_by_its_number(linkable: Pipeline) -> None:
-    done = subprocess.run([*command(linkable, "beans"), b"Caf\xe9"], capture_output=True, check=False)
+    done = subprocess.run([*command(linkable, "--json", "beans"), b"Caf\xe9"], capture_output=True, check=False)
     assert done.returncode == 10
     assert b"text 2: not UTF-8" in done.stderr
     assert done.stdout == b""
@@ -188,7 +188,7 @@ def test_an_argument_that_is_not_utf_8_is_refused_by_its_number(linkable: Pipeli
 def test_a_reader_that_has_enough_ends_the_linking_without_a_word(linkable: Pipeline) -> None:
     names = linkable.folder / "names.txt"
     names.write_text("".join(f"beans number {number}\n" for number in range(5000)))
-    quoted = " ".join(f"'{part}'" for part in command(linkable))
+    quoted = " ".join(f"'{part}'" for part in command(linkable, "--json"))
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", f"{quoted} < '{names}' | head -1"], capture_output=True, text=True, check=False
     )
@@ -197,7 +197,9 @@ def test_a_reader_that_has_enough_ends_the_linking_without_a_word(linkable: Pipe
 
 
 def test_a_line_is_answered_before_the_next_one_is_written(linkable: Pipeline) -> None:
-    with subprocess.Popen(command(linkable), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command(linkable, "--json"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         for name in ("baked beans", "coleslaw"):
@@ -208,18 +210,28 @@ def test_a_line_is_answered_before_the_next_one_is_written(linkable: Pipeline) -
         assert process.wait(timeout=60) == 0
 
 
-def test_a_person_at_a_terminal_reads_words_and_no_control_characters(linkable: Pipeline) -> None:
-    ours, theirs = pty.openpty()
+def test_without_json_a_table_is_printed_also_into_a_pipe(linkable: Pipeline) -> None:
     texts = ["baked beans", "\x1b[31ma car battery", "x" * 500]
-    with subprocess.Popen(command(linkable, *texts), stdout=theirs, stderr=subprocess.PIPE) as process:
+    done = subprocess.run(command(linkable, *texts), capture_output=True, text=True, check=True)
+    header, linked, best, *rest = done.stdout.splitlines()
+    assert header.split() == ["name", "p", "product", "id", "evidence"]
+    assert linked.split()[:2] == ["baked", "beans"]
+    assert linked.split()[-3:] == ["Baked", "Beans", "32717"]
+    assert "exact name, similarity: name " in best
+    (battery,) = (line for line in rest if "car battery" in line)
+    assert battery.split()[-3:] == ["no", "close", "product"]
+    assert "\x1b" not in done.stdout
+    assert done.stdout.count("x") < 100
+
+
+def test_a_terminal_gets_the_table_without_the_control_characters_of_texts(linkable: Pipeline) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command(linkable, "\x1b[31mred beans"), stdout=theirs, stderr=subprocess.PIPE) as process:
         os.close(theirs)
-        lines = _read_all(ours).decode().splitlines()
+        shown = _read_all(ours).decode()
         assert process.wait(timeout=60) == 0
-    assert lines[0].startswith("baked beans → Baked Beans: id 32717 (p ")
-    assert "Baked Beans: id 32717  (exact name, " in lines[1]
-    assert "[31ma car battery → " in lines[4]
-    assert "\x1b" not in lines[4]
-    assert lines[8].startswith("x" * 79 + "… → ")
+    assert "[31mred beans" in shown
+    assert "\x1b[31m" not in shown
 
 
 def test_a_run_without_a_classifier_yet_says_what_to_do(pipeline: Pipeline, capsys: pytest.CaptureFixture[str]) -> None:
@@ -237,7 +249,7 @@ def test_a_real_encoder_links_without_an_llm_until_it_is_another_one(
     encoder = shutil.copytree(prepare_encoder(), pipeline.folder / "encoder")
     pipeline.write(**WITHOUT_LLM, models__encoder={"name": str(encoder)}, stages__classify={"epochs": 1})
     assert _run(["run", "-c", str(pipeline.config), "--until", "classify"]) == 0
-    where = ("link", "--store", pipeline.store, "--run", "sample")
+    where = ("link", "--json", "--store", pipeline.store, "--run", "sample")
     capsys.readouterr()
     assert _run([*where, "Beans, Baked", "cole slaw", "a haircut", "<b>spaceship</b>", "🚀"]) == 0
     found = [json.loads(line)["product"] for line in capsys.readouterr().out.splitlines()]

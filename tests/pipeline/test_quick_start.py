@@ -96,7 +96,7 @@ def test_the_training_set_and_the_adapter_load_with_the_tools_of_the_field(
     finished: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     from datasets import load_dataset
-    from peft import PeftModel
+    from peft import AutoPeftModelForCausalLM, PeftModel
     from transformers import AutoModelForCausalLM
 
     folder, _ = finished
@@ -110,6 +110,7 @@ def test_the_training_set_and_the_adapter_load_with_the_tools_of_the_field(
     assert any(float(weights.abs().max()) > 0 for name, weights in tuned.named_parameters() if "lora_B" in name), (
         "the adapter was never trained"
     )
+    assert AutoPeftModelForCausalLM.from_pretrained(adapter).peft_config, "PEFT finds the base model by itself"
 
 
 def test_a_second_demo_resumes(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -120,6 +121,7 @@ def test_a_second_demo_resumes(finished: tuple[Path, subprocess.CompletedProcess
     ended = [json.loads(line) for line in again.stderr.splitlines() if '"stage_finished"' in line]
     assert len(ended) == 15
     assert all(event["resumed"] for event in ended)
+    assert not any(event["completion_tokens"] for event in ended), "nothing was generated again"
 
 
 def test_a_finished_run_answers_links_and_explains(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

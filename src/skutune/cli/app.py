@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -47,9 +48,18 @@ config_app.command("show")(catalog.config_show)
 _UsageError: Any = typer.BadParameter.__mro__[1]  # typer vendors click and exports only the subclass
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"skutune {version('skutune')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     context: typer.Context,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
     cache: Annotated[
         Path | None,
         typer.Option(envvar="SKUTUNE_CACHE", help="Cache folder for model weights. Default: ~/.cache/skutune."),

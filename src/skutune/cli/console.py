@@ -101,7 +101,7 @@ class EventObserver:
         )
 
     def stage_finished(self, stage: Stage, manifest: Manifest, seconds: float, resumed: bool) -> None:
-        event("stage_finished", **summary(stage, manifest, seconds), resumed=resumed)
+        event("stage_finished", **summary(stage, manifest, seconds, resumed), resumed=resumed)
 
 
 class TerminalObserver:
@@ -161,15 +161,15 @@ class TerminalObserver:
         )
 
 
-def summary(stage: Stage, manifest: Manifest, seconds: float) -> dict[str, Any]:
-    """The statistics of a finished stage, for its event."""
+def summary(stage: Stage, manifest: Manifest, seconds: float, resumed: bool) -> dict[str, Any]:
+    """The statistics of a finished stage, for its event; one that was complete before cost no tokens."""
     return {
         "stage": stage.name,
         "rows": manifest.rows(),
         "rejected": manifest.rejected(),
         "items": manifest.stats.items,
         "reused": manifest.stats.reused,
-        "completion_tokens": manifest.stats.completion_tokens,
+        "completion_tokens": 0 if resumed else manifest.stats.completion_tokens,
         "seconds": round(seconds, 2),
         "peak_memory_mib": round(manifest.stats.peak_memory_bytes / 2**20),
     }

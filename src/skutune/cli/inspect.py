@@ -51,7 +51,7 @@ def status(
         if as_json:
             print(json.dumps(_status_document(info, state, stages), indent=None if watch else 1), flush=True)
         else:
-            console = Console() if sys.stdout.isatty() else Console(width=_PIPE_COLUMNS)
+            console = _console()
             console.print(_status_table(info, state, stages))
             for line in (*waiting_reasons(opened, info.run), state.message):
                 if line:
@@ -63,18 +63,33 @@ def status(
 
 
 def runs(store: StoreOption = "./runs", as_json: JsonOption = False) -> None:
-    """List the runs in a store."""
+    """List the runs in a store: how far they are, when they last changed, and how good their models are.
+
+    The last column is the share of the references in the tuned model's free answers whose name and id agree.
+    """
     from skutune.pipeline import runs as records
+    from skutune.pipeline.run_summary import summarize_run
     from skutune.store import open_store
 
     opened = open_store(store)
     latest = records.latest(opened)
-    names = records.list_runs(opened)
+    summaries = [summarize_run(opened, name) for name in records.list_runs(opened)]
     if as_json:
-        print(json.dumps([{"run": name, "latest": name == latest} for name in names]))
+        print(json.dumps([{**asdict(each), "latest": each.run == latest} for each in summaries]))
         return
-    for name in names:
-        print(f"{name} (latest)" if name == latest else name)
+    table = Table(box=None)
+    for column in ("run", "state", "stages", "last change", "name = id"):
+        table.add_column(column, no_wrap=True)
+    for each in summaries:
+        working = f", {', '.join(each.working)}" if each.state == "running" and each.working else ""
+        table.add_row(
+            f"{each.run} (latest)" if each.run == latest else each.run,
+            each.state,
+            f"{each.done}/{each.stages}{working}",
+            "" if each.time is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(each.time)),
+            "" if each.name_agrees is None else f"{each.name_agrees:.0%}",
+        )
+    _console().print(table)
 
 
 def ask(
@@ -140,6 +155,8 @@ def report(
     from skutune.pipeline import runs as records
 
     opened, info = open_run(store, run)
+    if info.fingerprint("report") is None:
+        raise InputError(_no_report(opened, info))
     folder, manifest = records.stage_output(opened, info, "report")
     key = f"{folder}/{manifest.file('report.html').name}"
     if output is None:
@@ -152,6 +169,18 @@ def report(
     say(f"Wrote {output}")
 
 
+def _no_report(store: ObjectStore, info: RunInfo) -> str:
+    """What there is of a run without a report."""
+    from skutune.pipeline.run_summary import summarize_run
+
+    summary = summarize_run(store, info.run)
+    done = ", ".join(info.stages or {}) or "none"
+    return (
+        f"run {info.run!r} has no report: it is {summary.state}, {summary.done} of {summary.stages} stages are "
+        f"complete ({done}). The last stage writes the report; until then see `skutune status` and `skutune explain`"
+    )
+
+
 def open_run(store: str, run: str | None) -> tuple[ObjectStore, RunInfo]:
     """The store, and the named run or the last one that finished. Raises InputError."""
     from skutune.pipeline import runs as records
@@ -160,6 +189,10 @@ def open_run(store: str, run: str | None) -> tuple[ObjectStore, RunInfo]:
     opened = open_store(store)
     name = run or records.latest(opened) or _only_run(records.list_runs(opened), opened.uri)
     return opened, records.require_run(opened, name)
+
+
+def _console() -> Console:
+    return Console() if sys.stdout.isatty() else Console(width=_PIPE_COLUMNS)
 
 
 def _only_run(names: list[str], uri: str) -> str:

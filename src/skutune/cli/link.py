@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, BinaryIO
 
 import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from skutune.cli.console import say
 from skutune.cli.inspect import JsonOption, RunOption, StoreOption, open_run
@@ -21,7 +24,9 @@ from skutune.text import fold
 _BATCH = 1000
 _READ_BYTES = 1 << 16
 _LINE_BYTES = 1 << 20  # bounds the quadratic cost of joining the chunks of a line
-_MAX_SHOWN_CHARACTERS = 80  # of a text, on a terminal
+_MAX_SHOWN_CHARACTERS = 80  # of a text, in a table
+_NAME_COLUMNS = 40
+_PIPE_COLUMNS = 160
 _LEXICAL_MATCHES = {
     "literal": "exact name",
     "same_words": "same words",
@@ -31,7 +36,7 @@ _LEXICAL_MATCHES = {
 }
 """Lexical features of a candidate, strongest first; only the first match is shown."""
 _OTHER_FEATURES = {"attribute_coverage": "words in its attributes", "constraint_extra": "additional constraint"}
-_COSINES = ("name_cosine", "text_cosine")
+_SIMILARITIES = ("name_similarity", "text_similarity")
 
 
 def link(
@@ -46,7 +51,7 @@ def link(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Link names to the closest product or to none. Prints one JSON object per line, or text on a terminal."""
+    """Link names to the closest product or to none. Prints a table, or one JSON object per line with --json."""
     if precision is not None and not 0 < precision < 1:
         raise InputError(
             f"--precision {precision:g}: must be between 0 and 1; 0.9 means that 9 of 10 links are correct"
@@ -58,10 +63,14 @@ def link(
 
     opened, info = open_run(store, run)
     linker = linker_of(opened, info, context.obj, precision)
-    show = _format_json if as_json or not sys.stdout.isatty() else _format_text
-    for batch in batches:
-        for linked in link_texts(linker, batch, top):
-            print(show(linked))
+    console = Console() if sys.stdout.isatty() else Console(width=_PIPE_COLUMNS)
+    for number, batch in enumerate(batches):
+        linked = link_texts(linker, batch, top)
+        if as_json:
+            for each in linked:
+                print(json.dumps(each, ensure_ascii=False))
+        else:
+            console.print(_table(linked, show_header=number == 0))
         sys.stdout.flush()
 
 
@@ -99,25 +108,29 @@ def _text(line: bytes, number: int) -> str:
         ) from None
 
 
-def _format_json(linked: Mapping[str, Any]) -> str:
-    return json.dumps(linked, ensure_ascii=False)
-
-
-def _format_text(linked: Mapping[str, Any]) -> str:
-    product = linked["product"]
-    target = f"{product['name']}: id {product['id']} (p {product['p']:.2f})" if product else "no close product"
-    text = fold(linked["text"])  # removes control characters, which the terminal would interpret
-    shown = text if len(text) <= _MAX_SHOWN_CHARACTERS else text[: _MAX_SHOWN_CHARACTERS - 1] + "…"
-    candidates = [
-        f"    {candidate['p']:.2f}  {candidate['name']}: id {candidate['id']}  ({_reasons(candidate['evidence'])})"
-        for candidate in linked["candidates"]
-    ]
-    return "\n".join([f"{shown or '(empty)'} → {target}", *candidates])
+def _table(batch: Iterable[Mapping[str, Any]], *, show_header: bool) -> Table:
+    """One block a text: the linked product, or none, and below it the candidates with their evidence."""
+    table = Table(box=None, show_header=show_header)
+    table.add_column("name", max_width=_NAME_COLUMNS)
+    table.add_column("p", justify="right")
+    for column in ("product", "id", "evidence"):
+        table.add_column(column, overflow="fold")
+    for linked in batch:
+        product = linked["product"]
+        text = fold(linked["text"])  # removes control characters, which the terminal would interpret
+        shown = text if len(text) <= _MAX_SHOWN_CHARACTERS else text[: _MAX_SHOWN_CHARACTERS - 1] + "…"
+        target = (product["name"], product["id"]) if product else ("no close product", "")
+        p = f"{product['p']:.2f}" if product else ""
+        table.add_row(*(Text(cell, "bold") for cell in (shown or "(empty)", p, *target, "")))
+        for each in linked["candidates"]:
+            cells = ("", f"{each['p']:.2f}", each["name"], each["id"], _reasons(each["evidence"]))
+            table.add_row(*(Text(cell, "dim") for cell in cells))
+    return table
 
 
 def _reasons(evidence: Mapping[str, float]) -> str:
-    """A summary of the evidence. Cosines are in units of the linker, where about 1 means paraphrases of one name."""
+    """A summary of the evidence. About 1 is the similarity of two paraphrases of one name; it may be larger."""
     lexical = next((label for name, label in _LEXICAL_MATCHES.items() if evidence.get(name)), "few words in common")
     other = [label for name, label in _OTHER_FEATURES.items() if evidence.get(name)]
-    name, text = (evidence.get(each, 0.0) for each in _COSINES)
+    name, text = (evidence.get(each, 0.0) for each in _SIMILARITIES)
     return ", ".join([lexical, *other, f"similarity: name {name:.1f}, text {text:.1f}"])

@@ -16,6 +16,11 @@ def is_scripted(model: ModelConfig) -> bool:
     return getattr(model, "engine", None) == "scripted"
 
 
+def is_none(model: ModelConfig) -> bool:
+    """Whether the config names no model, for runs that do not use this role."""
+    return model.name == "none" and not is_scripted(model)
+
+
 def is_prefix(name: str) -> bool:
     """Whether the weights are in an S3 bucket."""
     return name.startswith("s3://")
@@ -41,6 +46,11 @@ def check_pinned(config: Config, roles: Collection[str]) -> None:
         InputError: lists all unpinned models.
     """
     problems = [
+        Problem(f"models.{role}.name", "is none, but a stage of this run needs it; name a model")
+        for role, model in config.models
+        if role in roles and model is not None and is_none(model)
+    ]
+    problems += [
         Problem(
             f"models.{role}.revision",
             f"{model.name} must be pinned to a full commit hash (40 hex digits), not {model.revision!r}; "
@@ -50,6 +60,7 @@ def check_pinned(config: Config, roles: Collection[str]) -> None:
         if role in roles
         and model is not None
         and is_hub(model.name)
+        and not is_none(model)
         and not is_scripted(model)
         and not _COMMIT.fullmatch(model.revision or "")
     ]

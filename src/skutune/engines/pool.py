@@ -124,6 +124,11 @@ class ModelPool:
         config: ModelConfig | None = getattr(self.models, role)
         if config is None:
             raise InputError(f"models.{role}: is not set, but a stage needs it")
+        if model_name.is_none(config):
+            raise InputError(
+                f"models.{role}.name: is none, but a stage of this run needs it; name a model, or stop before that "
+                "stage with --until"
+            )
         return config
 
 

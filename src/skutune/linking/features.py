@@ -25,7 +25,7 @@ from skutune.linking.vectors.cosine_scale import CosineScale
 from skutune.process.watchdog import heartbeat
 from skutune.records import Product
 
-_BY_VECTOR = ("name_cosine", "text_cosine", "best_cosine", "category_gap")
+_BY_VECTOR = ("name_similarity", "text_similarity", "best_similarity", "category_gap")
 _BY_KIND = ("kind_votes", "category_support")
 FEATURES = (*_BY_VECTOR, *lexical.FEATURES, *_BY_KIND)
 """The columns of a candidate's features. The first four are in units of the ruler: the name's cosine with the product's

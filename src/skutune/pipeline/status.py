@@ -77,7 +77,7 @@ class RunState:
 
 def run_state(store: ObjectStore, run: str) -> RunState:
     """The state of a run, from its status object and whether its lease is held."""
-    document = _load_status(store, run)
+    document = load_status(store, run)
     state = str(document.get("state", "new"))
     if state == "running" and not is_held(store, lease_key(run)):
         return RunState("killed", "the runner has died; resume with `skutune run` and the same config")
@@ -86,14 +86,15 @@ def run_state(store: ObjectStore, run: str) -> RunState:
 
 def waiting_reasons(store: ObjectStore, run: str) -> list[str]:
     """Why stages are waiting or failed, according to the controller; empty for local runs."""
-    stages = _load_status(store, run).get("cluster", {}).get("stages", {})
+    stages = load_status(store, run).get("cluster", {}).get("stages", {})
     reasons = {
         name: stage["reason"] or stage["waiting"] for name, stage in stages.items() if stage["state"] != "blocked"
     }
     return [f"{name}: {reason}" for name, reason in reasons.items() if reason]
 
 
-def _load_status(store: ObjectStore, run: str) -> dict[str, Any]:
+def load_status(store: ObjectStore, run: str) -> dict[str, Any]:
+    """The status object of a run; empty before its first write."""
     try:
         document: dict[str, Any] = json.loads(store.get(f"{run}/status.json"))
     except (NotFoundError, json.JSONDecodeError):
@@ -103,7 +104,7 @@ def _load_status(store: ObjectStore, run: str) -> dict[str, Any]:
 
 def _folder_in_progress(store: ObjectStore, info: RunInfo, name: str) -> str | None:
     """The folder that the runner last wrote to, according to its status object."""
-    fingerprint = _load_status(store, info.run).get("working", {}).get(name)
+    fingerprint = load_status(store, info.run).get("working", {}).get(name)
     return f"{info.run}/{name}/{fingerprint}" if fingerprint else None
 
 

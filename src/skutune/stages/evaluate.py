@@ -202,6 +202,7 @@ class Evaluate:
         outputs.file(FILE, path)
         outputs.publish(FILE, path)
         outputs.figures["questions"] = found["questions"]
+        outputs.figures["name_agrees"] = {system: _agreement(rows, system) for system in self.config.systems}
 
     def _tell(self, unit: str = "answers") -> None:
         self._done += 1
@@ -225,6 +226,13 @@ class Evaluate:
             pad_token=tokenizer.pad_token_id,
         )
         return asdict(losses)
+
+
+def _agreement(rows: Sequence[EvaluatedAnswer], system: str) -> float | None:
+    """The share of a system's references whose name and id agree; None without references."""
+    of_system = [row for row in rows if row.system == system]
+    references = sum(len(row.ids) for row in of_system)
+    return sum(row.names_agree for row in of_system) / references if references else None
 
 
 def _evaluated(

@@ -68,7 +68,7 @@ class Finetune:
             self.context.inputs.file("compose", "validation.jsonl"),
             self.config.model_copy(update={"micro_batch_size": limit.micro_batch_size}),
             work,
-            base_name=base_name(models.base.name, self.context.identity("base")),
+            base_name=base_reference(models.base.name, self.context.identity("base")),
             dtype=models.base.dtype,
             resume=earlier,
             checkpointing=limit.checkpointing,
@@ -138,15 +138,19 @@ def finish_model_folder(context: Context, figures: FinetuneMetrics, work: Path) 
     write_events(read_points(work / "metrics.jsonl"), work / EVENTS)
 
 
-def base_name(name: str, identity: str) -> str:
-    """What an adapter says that its base is: the hub name, or a folder's last part (paths differ between machines).
+def base_reference(name: str, identity: str) -> str:
+    """The base model in an adapter's config, from which PEFT and servers load it: a hub name, path or prefix.
 
     A hub model's identity begins with its name, also where pods read the model from a mirror.
     """
     hub_name, at, _ = identity.rpartition("@")
-    if at:
-        return hub_name
-    return Path(name).name if model_name.is_folder(name) else name
+    return hub_name if at else name
+
+
+def base_name(name: str, identity: str) -> str:
+    """The name of a base model in a model card: as its reference, but of a folder only the last part."""
+    reference = base_reference(name, identity)
+    return Path(reference).name if model_name.is_folder(reference) else reference
 
 
 def _provenance(context: Context) -> Provenance:

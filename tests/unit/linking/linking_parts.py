@@ -18,7 +18,7 @@ from skutune.linking.vectors.classifier import Projection
 from skutune.linking.vectors.cosine_scale import CosineScale
 from skutune.records import Embedding, Product
 
-_WEIGHTS = {"name_cosine": 3.0, "query_coverage": 4.0, "fits": 3.0, "unknown": -6.0, "category_gap": -1.0}
+_WEIGHTS = {"name_similarity": 3.0, "query_coverage": 4.0, "fits": 3.0, "unknown": -6.0, "category_gap": -1.0}
 JUDGE = Calibration(tuple(_WEIGHTS.get(feature, 0.0) for feature in FEATURES), intercept=-5.0, margin=0.25)
 """A calibration that follows the words, for tests of what is not the calibration's."""
 

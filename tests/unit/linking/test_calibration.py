@@ -49,7 +49,7 @@ def test_names_that_are_told_apart_without_a_fault_do_not_run_to_infinity() -> N
 
 
 def test_a_moved_calibration_has_moved_log_odds() -> None:
-    prior, features = calibration.prior(5000), evidence(text_cosine=1.2, best_cosine=1.3, kind_votes=1)
+    prior, features = calibration.prior(5000), evidence(text_similarity=1.2, best_similarity=1.3, kind_votes=1)
     expected = 0.5 * prior.log_odds(features) + 2
     assert prior.scaled(0.5, 2.0).log_odds(features) == pytest.approx(expected, abs=1e-5)
 
@@ -57,19 +57,19 @@ def test_a_moved_calibration_has_moved_log_odds() -> None:
 def test_no_evidence_for_a_product_lowers_p_and_none_against_it_raises_it() -> None:
     for products in (1, 20, 700, 50_000, 10_000_000):
         for feature, value in zip(FEATURES, calibration.prior(products).coefficients, strict=True):
-            if feature != "best_cosine":
+            if feature != "best_similarity":
                 assert value <= 0 if feature in AGAINST else value >= 0, (feature, products)
 
 
 def test_the_prior_is_sure_of_covered_names_and_of_strangers() -> None:
     prior = calibration.prior(5000)
     covered = evidence(
-        name_cosine=1.6, text_cosine=1.5, best_cosine=1.6, query_coverage=1, covered=1, fits=1, name_coverage=0.8,
-        head_agrees=1, kind_votes=1, category_support=0.8,
+        name_similarity=1.6, text_similarity=1.5, best_similarity=1.6, query_coverage=1, covered=1, fits=1,
+        name_coverage=0.8, head_agrees=1, kind_votes=1, category_support=0.8,
     )  # fmt: skip
     stranger = evidence(
-        name_cosine=0.8, text_cosine=0.8, best_cosine=0.8, category_gap=0.1, query_coverage=0.4, name_coverage=0.5,
-        head_agrees=1, kind_votes=1,
+        name_similarity=0.8, text_similarity=0.8, best_similarity=0.8, category_gap=0.1, query_coverage=0.4,
+        name_coverage=0.5, head_agrees=1, kind_votes=1,
     )  # fmt: skip
     assert calibration.sigmoid(prior.log_odds(covered))[0] > 0.9
     assert calibration.sigmoid(prior.log_odds(stranger))[0] < 0.2

@@ -11,7 +11,7 @@ import pytest
 from byte_model import broken_base
 from servers import non_ephemeral_port
 
-from skutune.stages.finetune import base_name
+from skutune.stages.finetune import base_name, base_reference
 from skutune.training.metrics_callback import read_points
 from skutune.training.sft import finetune
 
@@ -73,17 +73,18 @@ def test_a_loss_that_is_no_number_ends_all_processes_with_the_users_error(traini
 
 
 @pytest.mark.parametrize(
-    ("name", "identity", "expected"),
+    ("name", "identity", "reference", "shown"),
     [
-        ("owner/model", "owner/model@0123", "owner/model"),
-        ("s3://bucket/models/owner--model/0123", "owner/model@0123", "owner/model"),
-        ("/weights/owner--model/0123", "owner/model@0123", "owner/model"),
-        ("/weights/tiny", "sha256:0123", "tiny"),
-        ("s3://bucket/trained", "sha256:0123", "s3://bucket/trained"),
+        ("owner/model", "owner/model@0123", "owner/model", "owner/model"),
+        ("s3://bucket/models/owner--model/0123", "owner/model@0123", "owner/model", "owner/model"),
+        ("/weights/owner--model/0123", "owner/model@0123", "owner/model", "owner/model"),
+        ("/weights/tiny", "sha256:0123", "/weights/tiny", "tiny"),
+        ("s3://bucket/trained", "sha256:0123", "s3://bucket/trained", "s3://bucket/trained"),
     ],
 )
-def test_an_adapter_names_its_base_alike_in_a_pod_and_on_a_laptop(name, identity, expected):
-    assert base_name(name, identity) == expected
+def test_an_adapter_refers_to_its_base_and_a_card_has_no_path(name, identity, reference, shown):
+    assert base_reference(name, identity) == reference
+    assert base_name(name, identity) == shown
 
 
 def test_two_machines_meet_and_train_where_there_is_an_example_for_one_of_them_alone(training):

@@ -92,7 +92,7 @@ def tokenizer_folder(model: ModelConfig, cache: Path) -> Path | None:
     Raises:
         InputError, RetryableError: as `resolve`.
     """
-    if model_name.is_scripted(model) or model_name.is_hub(model.name):
+    if model_name.is_scripted(model) or model_name.is_hub(model.name):  # includes the name none
         return None
     if model_name.is_folder(model.name):
         folder = Path(model.name).expanduser()
