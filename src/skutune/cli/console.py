@@ -85,7 +85,7 @@ class EventObserver:
 
     def progressed(self, progress: Progress) -> None:
         name = f"{progress.stage}/{progress.shard}"
-        if time.monotonic() - self._last.get(name, 0) < _EVENT_SECONDS:
+        if not progress.activity and time.monotonic() - self._last.get(name, 0) < _EVENT_SECONDS:
             return
         self._last[name] = time.monotonic()
         event(
@@ -97,7 +97,10 @@ class EventObserver:
             unit=progress.unit,
             rows=progress.rows,
             rejected=progress.rejected,
+            tokens=progress.completion_tokens,
             tokens_per_second=round(progress.tokens_per_second, 1),
+            activity=progress.activity,
+            seconds_left=None if progress.seconds_left is None else round(progress.seconds_left),
         )
 
     def stage_finished(self, stage: Stage, manifest: Manifest, seconds: float, resumed: bool) -> None:
@@ -137,11 +140,17 @@ class TerminalObserver:
         shards[progress.shard] = progress
         done, total = sum(each.done for each in shards.values()), sum(each.total for each in shards.values())
         speed = sum(each.tokens_per_second for each in shards.values())
+        amount = f"{done:,.0f} {progress.unit}" if not total else f"{done:,.0f}/{total:,.0f} {progress.unit}"
+        tokens = sum(each.completion_tokens for each in shards.values())
+        if progress.activity:
+            amount = progress.activity
+        elif tokens:
+            amount += f", {tokens:,} tokens"
         self.bars.update(
             self._tasks[progress.stage],
             completed=min(done, total) if total else done,
             total=total or None,
-            amount=f"{done:,.0f} {progress.unit}" if not total else f"{done:,.0f}/{total:,.0f} {progress.unit}",
+            amount=amount,
             speed=f"{speed:,.0f} tokens/s" if speed else "",
         )
 

@@ -250,7 +250,7 @@ def _status_table(info: RunInfo, state: RunState, stages: list[StageStatus]) -> 
     for column in ("stage", "state", "parts", "rows", "rejected", "tokens", "tokens/s", "seconds"):
         left = column in ("stage", "state")
         table.add_column(column, justify="left" if left else "right", no_wrap=True)
-    table.add_column("waits for")
+    table.add_column("waits for, or time left")
     for each in stages:
         table.add_row(
             each.stage,
@@ -261,9 +261,15 @@ def _status_table(info: RunInfo, state: RunState, stages: list[StageStatus]) -> 
             f"{each.completion_tokens:,}",
             f"{each.tokens_per_second:,.0f}" if each.tokens_per_second else "",
             f"{each.seconds:,.1f}",
-            ", ".join(each.waits_for),
+            ", ".join(each.waits_for) or each.activity or _left(each.seconds_left),
         )
     return table
+
+
+def _left(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
 
 
 def _percent(stage: StageStatus) -> str:

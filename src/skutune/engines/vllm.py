@@ -21,6 +21,7 @@ from skutune.config.schema import GeneratorConfig
 from skutune.engines.base import Request, Result, truncation
 from skutune.engines.chat import ChatTokens
 from skutune.errors import DeviceError, InputError
+from skutune.process.progress import report_tokens
 from skutune.process.watchdog import heartbeat
 
 try:
@@ -74,7 +75,7 @@ class VllmEngine:
         self.context = self.engine.model_config.max_model_len
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Result]:
-        """See `TextEngine`. A prompt that leaves no room gives an empty text with finish_reason `length`.
+        """See `TextEngine`.
 
         A stream that is dry is asked again after each result, so that it may hold what a result brought up.
 
@@ -84,6 +85,7 @@ class VllmEngine:
         """
         stream = iter(requests)
         running: dict[str, Request] = {}
+        written: dict[str, int] = {}
         try:
             while True:
                 yield from self._fill(stream, running)
@@ -93,7 +95,11 @@ class VllmEngine:
                 if outputs:
                     heartbeat()
                 for output in outputs:
+                    tokens = len(output.outputs[0].token_ids)
+                    report_tokens(tokens - written.get(output.request_id, 0))
+                    written[output.request_id] = tokens
                     if output.finished:
+                        del written[output.request_id]
                         yield self._result(running.pop(output.request_id), output)
         finally:
             # A caller that stops reading leaves requests behind; they must not show up in the next stream. A dead

@@ -18,7 +18,11 @@ from skutune.store.lease import is_held
 
 @dataclass(frozen=True, slots=True)
 class StageStatus:
-    """The status of a stage. `state` is done, running, partial or waiting."""
+    """The status of a stage. `state` is done, running, partial or waiting.
+
+    Of a running stage, rows and tokens include those that are not written yet; `activity` is what its workers wait for,
+    and `seconds_left` an estimate for the slowest of them.
+    """
 
     stage: str
     state: str
@@ -32,6 +36,8 @@ class StageStatus:
     waits_for: tuple[str, ...]
     tokens_per_second: float | None = None
     progress: tuple[dict[str, Any], ...] = ()
+    activity: str = ""
+    seconds_left: float | None = None
 
 
 def stage_statuses(store: ObjectStore, info: RunInfo) -> list[StageStatus]:
@@ -58,8 +64,26 @@ def _stage_status(
     shards = list(folder.shard_manifests.values())
     summary = _summarize(name, "running" if is_running else "partial", shards, info.buckets or 0, waits_for)
     progress = _progress(folder)
+    if not is_running:
+        return replace(summary, progress=progress)
+    left = [each["seconds_left"] for each in progress if each.get("seconds_left") is not None]
+    return replace(
+        summary,
+        progress=progress,
+        rows=max(summary.rows, sum(each["rows"] for each in progress)),
+        rejected=max(summary.rejected, sum(each["rejected"] for each in progress)),
+        completion_tokens=max(summary.completion_tokens, sum(each["completion_tokens"] for each in progress)),
+        tokens_per_second=_current_speed(progress) or summary.tokens_per_second,
+        activity=", ".join(sorted({each.get("activity", "") for each in progress} - {""})),
+        seconds_left=max(left, default=None),
+    )
+
+
+def _current_speed(progress: tuple[dict[str, Any], ...]) -> float:
+    """The tokens per second of one worker, trained or generated."""
     trained = sum(each.get("trained_tokens_per_second", 0.0) for each in progress)
-    return replace(summary, progress=progress, tokens_per_second=trained or summary.tokens_per_second)
+    generated = [each["completion_tokens"] / each["seconds"] for each in progress if each["seconds"] > 0]
+    return trained or (sum(generated) / len(generated) if generated else 0.0)
 
 
 def _progress(folder: StageFolder) -> tuple[dict[str, Any], ...]:

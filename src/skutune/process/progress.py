@@ -1,9 +1,14 @@
-"""Progress reports of a running stage."""
+"""Progress reports of a running stage.
+
+An engine's results come minutes after its first tokens on a slow machine, so engines report tokens as they are
+generated. The listener is global, as the watchdog is, so that it need not be passed to engines.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -11,7 +16,13 @@ from dataclasses import dataclass
 class Progress:
     """The progress of one shard of a stage, in `unit`s. `total` is an estimate; 0 if unknown.
 
-    `trained_tokens_per_second` is set by training stages only.
+    Attributes:
+        done: completed units; of an LLM stage with a fraction for the texts that are being generated.
+        completion_tokens: generated tokens, including those of unfinished texts.
+        seconds: since the shard started, in all its processes.
+        activity: what the shard waits for, such as the loading of a model; "" while it produces rows.
+        seconds_left: an estimate; None if unknown.
+        trained_tokens_per_second: set by training stages only.
     """
 
     stage: str
@@ -24,6 +35,8 @@ class Progress:
     completion_tokens: int = 0
     seconds: float = 0.0
     trained_tokens_per_second: float = 0.0
+    activity: str = ""
+    seconds_left: float | None = None
 
     @property
     def tokens_per_second(self) -> float:
@@ -34,6 +47,25 @@ class Progress:
 
 
 Listener = Callable[[Progress], None]
+
+
+_token_listeners: list[Callable[[int], None]] = []
+
+
+def report_tokens(count: int) -> None:
+    """Report newly generated tokens; 0 after a pass that read prompts."""
+    for listener in _token_listeners:
+        listener(count)
+
+
+@contextmanager
+def listening_to_tokens(listener: Callable[[int], None]) -> Iterator[None]:
+    """Call the listener for each report of tokens in this process during the block."""
+    _token_listeners.append(listener)
+    try:
+        yield
+    finally:
+        _token_listeners.remove(listener)
 
 
 class Throttle:

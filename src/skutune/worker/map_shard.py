@@ -15,7 +15,9 @@ from skutune.errors import InputError, ShardError
 from skutune.pipeline import tables
 from skutune.pipeline.manifests import Manifest, Stats
 from skutune.pipeline.stage_folder import StageFolder
+from skutune.process.progress import listening_to_tokens
 from skutune.stages.base import ItemResult, MapStage, WorkItem
+from skutune.stages.llm import LlmStage
 from skutune.worker.shard import Shard
 
 _log = logging.getLogger(__name__)
@@ -56,8 +58,11 @@ class MapShard:
     def _produce(self, parts: list[int]) -> None:
         self.stage = self.build()
         self.earlier_outputs = list(_reusable(self.shard))
-        for result in self.stage.rows(self._items(parts)):
-            self._add_result(result)
+        if isinstance(self.stage, LlmStage):
+            self.shard.tokens_per_item = self.stage.sampling.max_tokens
+        with listening_to_tokens(self.shard.report_tokens):
+            for result in self.stage.rows(self._items(parts)):
+                self._add_result(result)
         if self.open_parts:
             raise ShardError(f"{self.shard.task.stage}: the stage returned no rows for {len(self.part_of)} items")
 

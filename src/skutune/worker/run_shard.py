@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from skutune import stages
 from skutune.config.load import parse_config
@@ -36,6 +37,8 @@ from skutune.worker.map_shard import MapShard
 from skutune.worker.shard import Shard
 
 PROGRESS_SECONDS = 1.0
+P = ParamSpec("P")
+Model = TypeVar("Model")
 
 
 @dataclass(frozen=True)
@@ -180,16 +183,31 @@ def _context(opened: OpenTask, pool: ModelPool, scratch: Path, work: Shard, proc
         inputs=inputs,
         models=task.models,
         scratch=scratch,
-        engine=partial(pool.text_engine, names),
-        encoder=pool.encoder,
+        engine=_reported(work, "loading the generator", partial(pool.text_engine, names)),
+        encoder=_reported(work, "loading the encoder", pool.encoder),
         base=base,
         source=partial(checked_source, config.catalog.source, task.source, scratch),
         checkpoints=Checkpoints(work.store, task.folder, process_group.rank, process_group.world_size),
-        judge=partial(pool.judge, names),
+        judge=_reported(work, "loading the judge", partial(pool.judge, names)),
         check_judge=pool.check_judge,
         report=work.report_progress,
         process_group=process_group,
     )
+
+
+def _reported(work: Shard, activity: str, load: Callable[P, Model]) -> Callable[P, Model]:
+    """The function, with a report of what the shard waits for before its first call."""
+    is_loaded = False
+
+    def load_reported(*arguments: P.args, **options: P.kwargs) -> Model:
+        nonlocal is_loaded
+        if not is_loaded:
+            work.report_activity(activity)
+        model = load(*arguments, **options)
+        is_loaded = True
+        return model
+
+    return load_reported
 
 
 def _share(work: Shard) -> float:

@@ -15,6 +15,7 @@ from skutune.engines.base import Request, Sampling
 from skutune.engines.transformers.engine import TransformersEngine
 from skutune.engines.transformers.json_grammar import allows, apply_mask
 from skutune.errors import InputError
+from skutune.process.progress import listening_to_tokens
 
 TEMPLATE = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}<assistant>"
 
@@ -180,3 +181,13 @@ def test_weights_that_cannot_be_read_are_the_users_mistake(folder: Path, tmp_pat
             (tmp_path / file.name).write_bytes(file.read_bytes())
     with pytest.raises(InputError, match="cannot be loaded"):
         engine(tmp_path)
+
+
+def test_tokens_are_reported_as_they_are_generated(folder: Path) -> None:
+    reports: list[int] = []
+    requests = [greedy(number, "tea", 20) for number in range(3)]
+    with listening_to_tokens(reports.append):
+        results = list(engine(folder).generate(requests))
+    assert reports[0] == 0, "the prompts are read"
+    assert sum(reports) == sum(result.completion_tokens for result in results)
+    assert max(reports) <= len(requests)

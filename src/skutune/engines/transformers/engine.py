@@ -20,6 +20,7 @@ from skutune.engines.transformers.kv_cache import ATTENTION
 from skutune.errors import InputError
 from skutune.process import accelerators
 from skutune.process.number_format import number_format
+from skutune.process.progress import report_tokens
 from skutune.process.watchdog import heartbeat
 
 
@@ -59,10 +60,14 @@ class TransformersEngine:
                 yield from (self._result(writing) for writing in arrived if writing.limit <= 0 or writing.finish_reason)
                 if fitting:
                     _on_device(batch.join, fitting)
+                    report_tokens(0)
                 elif not batch.active and not arrived:
                     return
             if batch.active:
-                yield from map(self._result, _on_device(batch.step))
+                generated = len(batch.active)
+                ended = _on_device(batch.step)
+                report_tokens(generated)
+                yield from map(self._result, ended)
 
     def close(self) -> None:
         """Free the model's memory; the engine is of no use afterwards."""
