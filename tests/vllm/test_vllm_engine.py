@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("vllm", reason="vLLM needs its own environment; run `make test-vllm`")
 
 import psutil
-from engine_suite import NAMES, TextEngineSuite, ask
+from engine_suite import NAMES, TextEngineSuite, chat_request
 from jsonschema import validate
 
 from skutune.config.schema import GeneratorConfig
@@ -72,23 +72,28 @@ class TestVllm(TextEngineSuite):
             validate(json.loads(result.text), schema)
 
     def test_an_unsupported_schema_raises_and_does_not_affect_other_requests(self, engine: TextEngine) -> None:
-        requests = [ask("good", "Say hello.", 8), ask("bad", "Say hello.", 8, {"type": "string", "pattern": "("})]
+        requests = [
+            chat_request("good", "Say hello.", 8),
+            chat_request("bad", "Say hello.", 8, {"type": "string", "pattern": "("}),
+        ]
         with pytest.raises(InputError, match="request 'bad': vLLM rejects its schema"):
             list(engine.generate(requests))
-        assert [result.id for result in engine.generate([ask("next", "Say hello.", 8)])] == ["next"]
+        assert [result.id for result in engine.generate([chat_request("next", "Say hello.", 8)])] == ["next"]
 
 
 @pytest.mark.vllm
 def test_a_dead_engine_raises_device_errors() -> None:
     with closing(start(context=512)) as engine:
-        results = engine.generate(ask(str(number), "Count to a hundred.", 200 if number else 1) for number in range(40))
+        results = engine.generate(
+            chat_request(str(number), "Count to a hundred.", 200 if number else 1) for number in range(40)
+        )
         assert next(results).id == "0"
         for process in device_processes():
             process.kill()
         with pytest.raises(DeviceError, match="engine died"):
             list(results)
         with pytest.raises(DeviceError, match="engine died"):
-            list(engine.generate([ask("next", "Say hello.", 8)]))
+            list(engine.generate([chat_request("next", "Say hello.", 8)]))
 
 
 def device_processes() -> list[psutil.Process]:
