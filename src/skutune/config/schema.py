@@ -158,7 +158,7 @@ class ModelConfig(Section):
 
 
 class GeneratorConfig(ModelConfig):
-    """The LLM that writes the training data."""
+    """The LLM that generates the training data."""
 
     engine: Literal["auto", "vllm", "transformers", "scripted"] = Field(
         "auto", description="auto: vllm if installed, else transformers. scripted: no model, for dry runs."
