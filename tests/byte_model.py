@@ -1,4 +1,4 @@
-"""A Llama model of a few thousand weights that reads bytes: real code, real training, milliseconds a step."""
+"""A byte-level Llama model with a few thousand weights, which trains in milliseconds per step."""
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -24,19 +24,19 @@ def byte_tokenizer(template=CHAT_TEMPLATE):
 
 def save_base(folder, template=CHAT_TEMPLATE, **sizes):
     torch.manual_seed(0)
-    # Wide random weights: what a small adapter can bend must be there before it.
-    made = {
+    # A wide initializer range, because a small adapter can only amplify existing features.
+    defaults = {
         "vocab_size": 258, "hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "max_position_embeddings": 1024, "eos_token_id": 257, "bos_token_id": None,
     }  # fmt: skip
-    config = LlamaConfig(initializer_range=0.2, **{**made, **sizes})
+    config = LlamaConfig(initializer_range=0.2, **{**defaults, **sizes})
     LlamaForCausalLM(config).save_pretrained(folder)
     byte_tokenizer(template).save_pretrained(folder)
     return folder
 
 
-def broken_base(folder):
-    """A base whose loss is no number."""
+def save_nan_base(folder):
+    """A base model whose loss is NaN."""
     model = LlamaForCausalLM.from_pretrained(save_base(folder))
     model.lm_head.weight.data[5] = float("nan")
     model.save_pretrained(folder)

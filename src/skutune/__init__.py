@@ -1,1 +1,1 @@
-"""skutune teaches an LLM a product catalog."""
+"""skutune fine-tunes an LLM on a product catalog."""

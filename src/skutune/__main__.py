@@ -1,4 +1,4 @@
-"""`python -m skutune`: the same as the `skutune` command."""
+"""`python -m skutune`, equivalent to the command `skutune`."""
 
 from skutune.cli import main
 

@@ -1,4 +1,4 @@
-"""The answer format that the tuned model learns to write: rendering and parsing.
+"""Rendering and parsing of the answer format that the tuned model learns.
 
     <introduction>
 
@@ -13,7 +13,7 @@
     <conclusion>
 
 The round trip is exact: `parse(render(answer)) == answer` for every answer that `render` accepts, and `parse` accepts
-nothing else. A reference is split at its last `: id `, so a product name may contain anything but a line break.
+nothing else. A reference is split at its last `: id `, so a product name may contain anything except line breaks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LINE_BREAKS = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
 class FormatError(SkutuneError):
-    """A text is not in the answer format, or an answer cannot be rendered so that it parses again."""
+    """A text is not in the answer format, or a rendered answer would not parse back to itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +67,18 @@ def is_valid_id(product_id: str) -> bool:
 
 
 def contains_marker(prose: str) -> bool:
-    """Whether prose contains a phrase reserved for references, so that it could be mistaken for one."""
+    """Whether prose contains a phrase that is reserved for references."""
     lowered = prose.lower()
     return "closest product" in lowered or "no close product" in lowered
 
 
 def render_reference(product: Reference | None) -> str:
-    """`(closest product: NAME: id ID)`, or `(no close product)`."""
+    """Render `(closest product: NAME: id ID)`, or `(no close product)` for None."""
     return NO_PRODUCT if product is None else f"{MARKER} {product.name}{_ID_SEPARATOR}{product.id})"
 
 
 def render(answer: AnswerText) -> str:
-    """The answer as text. Raises FormatError where it would not parse back to the same answer."""
+    """Render an answer. Raises FormatError if the text would not parse back to the same answer."""
     if not answer.items:
         raise FormatError("an answer needs at least one recommendation")
     _check_prose("introduction", answer.introduction)
@@ -96,7 +96,7 @@ def render(answer: AnswerText) -> str:
 
 
 def parse(text: str) -> AnswerText:
-    """Parse an answer. Raises FormatError, which says what was expected and where."""
+    """Parse an answer. Raises FormatError, whose message says what was expected and where."""
     introduction, separator, rest = text.partition("\n\n")
     if not separator:
         raise FormatError("no blank line after the introduction")
@@ -109,7 +109,7 @@ def parse(text: str) -> AnswerText:
 
 
 def parse_reference(line: str) -> Reference | None:
-    """The product on a reference line; None for `(no close product)`. Raises FormatError."""
+    """Parse a reference line; None for `(no close product)`. Raises FormatError."""
     if line == NO_PRODUCT:
         return None
     if not line.startswith(MARKER + " ") or not line.endswith(")"):

@@ -1,7 +1,7 @@
 """Errors, classified by who must act.
 
-The class of an error determines the exit code of the process, and with it whether a cluster retries. The message is
-for people: what is wrong, where, and what to do. Only the command line turns errors into exit codes.
+The class of an error determines the exit code of the process, and thereby whether a cluster retries. The message says
+what is wrong, where, and what to do. Only the command line maps errors to exit codes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class InputError(SkutuneError):
 
 
 class ShardError(SkutuneError):
-    """This shard cannot succeed; others may."""
+    """The shard cannot succeed; other shards may."""
 
     exit_code = 20
 
@@ -74,6 +74,6 @@ BY_EXIT_CODE: dict[int, type[SkutuneError]] = {
 class StopSignal(BaseException):
     """Raised on SIGTERM or Ctrl-C.
 
-    It is not an `Exception`, because libraries swallow those in their callbacks; and not a `KeyboardInterrupt`,
-    because CPython kills the process with SIGINT once one has passed through `exec`, even if it is caught afterwards.
+    Not an `Exception`, because libraries suppress those in callbacks; not a `KeyboardInterrupt`, because CPython kills
+    the process with SIGINT once one has passed through `exec`, even if it is caught afterwards.
     """

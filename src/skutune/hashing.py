@@ -1,6 +1,6 @@
 """Stable hashes for row keys, file digests, bucket assignment and pseudo-random choices.
 
-Each depends on its arguments alone: it is the same on every machine, in every process and release.
+They depend only on their arguments, and are the same on every machine and in every process and release.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def content_key(value: Any) -> str:
-    """A hash of a JSON-serializable value: 32 hexadecimal digits, independent of key order."""
+    """A hash of a JSON-serializable value, independent of key order: 32 hexadecimal digits."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
@@ -29,12 +29,12 @@ def file_digest(path: Path) -> str:
 
 
 def bucket_hash(text: str) -> int:
-    """An unsigned 64-bit hash of a product id or name; modulo the number of buckets it is the bucket."""
+    """An unsigned 64-bit hash of a product id or name; its bucket is the hash modulo the number of buckets."""
     return _hash64(text)
 
 
 def unit_hash(*texts: str) -> float:
-    """A pseudo-random number in [0, 1) that depends on the texts alone; decides splits and picks."""
+    """A pseudo-random number in [0, 1) that depends only on the texts, for splits and samples."""
     return _hash64("\x1f".join(texts)) / 2**64
 
 

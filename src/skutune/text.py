@@ -1,4 +1,4 @@
-"""Text normalization: folding to one line, comparing names, and splitting into words."""
+"""Text normalization: folding to one line, truncation, normal forms of names, and words."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*%?", re.UNICODE)
 
 
 def fold(text: str) -> str:
-    """The text on one line: NFC, trimmed, control characters and runs of white space as one space each."""
+    """Fold a text to one line: NFC, trimmed, control characters and runs of white space replaced by single spaces."""
     normal = unicodedata.normalize("NFC", text)
-    if not normal.isprintable():  # one check for the whole text: a catalog has hundreds of thousands of them
+    if not normal.isprintable():  # one check per text is faster, and a catalog has hundreds of thousands of texts
         normal = "".join(character if character.isprintable() else " " for character in normal)
     return " ".join(normal.split())
 
 
 def cut_text(text: str, characters: int) -> str:
-    """The text of at most this many characters: cut after a sentence in its second half, else after a word with "…"."""
+    """Truncate a text to this length: after a sentence in its second half, else after a word, followed by "…"."""
     if len(text) <= characters:
         return text
     start = text[:characters]
@@ -27,7 +27,7 @@ def cut_text(text: str, characters: int) -> str:
 
 
 def normalise_name(name: str) -> str:
-    """The form in which names are compared: NFKC, case-folded, without extra white space or outer punctuation."""
+    """The normal form for comparing names: NFKC, case-folded, without extra white space or outer punctuation."""
     folded = unicodedata.normalize("NFKC", fold(name)).casefold()
     return " ".join(folded.split()).strip(" .,;:!?\"'`*-–—")
 

@@ -1,4 +1,4 @@
-"""The values file that the image build writes refers to images as the chart does."""
+"""The values file of the image build refers to the images that the chart uses."""
 
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""The chart and the program agree on the controller's file, the pods' commands and their environment."""
+"""The chart and the program agree on the controller's config file, the pods' commands and their environment."""
 
 from pathlib import Path
 from typing import Any
@@ -85,14 +85,14 @@ def test_a_stages_environment_matches_the_workers_options(example: str) -> None:
         assert {"SKUTUNE_CACHE", "SKUTUNE_STALL_SECONDS"} <= own <= known
 
 
-def test_a_training_has_one_process_per_device() -> None:
+def test_finetune_has_one_process_per_device() -> None:
     parsed = worker_arguments(render().worker("finetune"))
     assert (parsed["processes"], parsed["nodes"], parsed["rendezvous"]) == (8, 1, "")
     alone = render(changes={"stages": {"finetune": {"devices": 1}}})
     assert worker_arguments(alone.worker("finetune"))["processes"] == 1
 
 
-def test_a_distributed_training_uses_its_first_pod_for_rendezvous() -> None:
+def test_distributed_finetune_uses_its_first_pod_for_rendezvous() -> None:
     rendered = render("8-gpus-nodes")
     parsed = worker_arguments(rendered.worker("finetune"))
     service = rendered.one("Service")
@@ -106,8 +106,13 @@ def test_a_worker_checks_for_the_devices_of_its_pod() -> None:
         rendered = render(changes=changes)
         return {name: environment(rendered.worker(name)).get("SKUTUNE_DEVICES") for name in CLUSTER_STAGES}
 
-    found = devices({"stages": {"embed": {"devices": 0}}})
-    assert (found["finetune"], found["describe"], found["embed"], found["ingest"]) == ("8", "1", None, None)
+    devices_by_stage = devices({"stages": {"embed": {"devices": 0}}})
+    assert (
+        devices_by_stage["finetune"],
+        devices_by_stage["describe"],
+        devices_by_stage["embed"],
+        devices_by_stage["ingest"],
+    ) == ("8", "1", None, None)
     assert devices({"gpu": {"check": False}})["finetune"] == "0"
 
 
@@ -127,7 +132,7 @@ def test_the_controllers_command_and_environment_are_complete(example: str, tmp_
     assert mounts["config"] == "/etc/skutune"
 
 
-def test_settings_reach_the_controllers_plan(tmp_path: Path) -> None:
+def test_values_reach_the_controllers_plan(tmp_path: Path) -> None:
     changes = {
         "base": "latest",
         "until": "compose",

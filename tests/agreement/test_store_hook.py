@@ -1,4 +1,4 @@
-"""The `helm test` hook checks the pods' access to the store; here it runs against a real S3 server."""
+"""The `helm test` hook checks the pods' access to the store; it runs against a real S3 server."""
 
 import os
 import subprocess
@@ -23,12 +23,12 @@ def run_hook(server: S3Server, secret_key: str) -> subprocess.CompletedProcess[s
 
 
 def test_the_hook_succeeds_with_a_writable_store(seaweedfs: S3Server) -> None:
-    done = run_hook(seaweedfs, seaweedfs.secret_key)
-    assert done.returncode == 0, done.stderr
-    assert "is readable and writable" in done.stdout
+    process = run_hook(seaweedfs, seaweedfs.secret_key)
+    assert process.returncode == 0, process.stderr
+    assert "is readable and writable" in process.stdout
 
 
 def test_the_hook_fails_with_a_wrong_key_and_names_the_bucket(seaweedfs: S3Server) -> None:
-    done = run_hook(seaweedfs, "wrong")
-    assert done.returncode != 0
-    assert seaweedfs.bucket in done.stderr
+    process = run_hook(seaweedfs, "wrong")
+    assert process.returncode != 0
+    assert seaweedfs.bucket in process.stderr

@@ -31,7 +31,7 @@ from skutune.text import fold
 from tests.benchmarks.rows import Row
 from tests.grocery.catalog import catalog
 from tests.hostile_names import HOSTILE
-from tests.unit.decoding.writing import NAMED, write
+from tests.unit.decoding.writing import FAVOURED, write
 
 T = TypeVar("T")
 SUITE = "decoding"
@@ -75,8 +75,8 @@ def _trie(products: Sequence[tuple[str, str]], model: AnswerModel, folder: Path)
 class TimedMask(AnswerMask):
     """A mask that notes when its steps began, and what they took."""
 
-    def __init__(self, drafts: Sequence[AnswerMatcher]) -> None:
-        super().__init__(drafts)
+    def __init__(self, matchers: Sequence[AnswerMatcher]) -> None:
+        super().__init__(matchers)
         self.began: list[float] = []
         self.took: list[float] = []
 
@@ -123,7 +123,7 @@ def _random(model: AnswerModel, names: dict[str, str]) -> list[Row]:
         gone = _chosen(model.trie.ids, int(rng.choice(GONE)), rng)
         limits = Limits(grammar, int(rng.integers(200, 480)), gone)
         for _ in range(16):
-            tally += judged(write(AnswerMatcher(limits), model.vocabulary, rng, NAMED), names, gone)
+            tally += judged(write(AnswerMatcher(limits), model.vocabulary, rng, FAVOURED), names, gone)
     return _proof("random scores", tally, time.perf_counter() - started)
 
 

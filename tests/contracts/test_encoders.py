@@ -1,4 +1,4 @@
-"""What every encoder does alike."""
+"""Contract tests for encoders."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_no_texts_give_no_vectors(encoder: Encoder) -> None:
     assert encoder.encode([]).shape == (0, encoder.dimension)
 
 
-def test_a_vector_lies_where_its_text_lay_whatever_its_neighbours(encoder: Encoder) -> None:
+def test_vectors_keep_the_order_of_texts_and_do_not_depend_on_the_batch(encoder: Encoder) -> None:
     together = encoder.encode(TEXTS)
     alone = np.concatenate([encoder.encode([text]) for text in TEXTS])
     similarity = (together * alone).sum(axis=1)
@@ -67,9 +67,9 @@ def test_texts_that_share_words_are_closer_than_those_that_do_not(encoder: Encod
     assert beans @ sauce > beans @ soap
 
 
-def test_a_text_beyond_max_tokens_is_cut(encoder: Encoder) -> None:
+def test_a_text_beyond_max_tokens_is_truncated(encoder: Encoder) -> None:
     if encoder.dimension == 256:
-        pytest.skip("the scripted encoder reads any length")
+        pytest.skip("the scripted encoder has no maximum length")
     start = "beans and rice " * 30
     first, second = encoder.encode([start + "in a red can", start + "of green glass"])
     np.testing.assert_allclose(first, second, atol=1e-5)

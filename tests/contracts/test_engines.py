@@ -1,4 +1,4 @@
-"""What every text engine does alike, for those that run in this environment."""
+"""Contract tests for the text engines that run in this environment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_suite import NAMES, TextEngineSuite, ask
+from engine_suite import NAMES, TextEngineSuite, chat_request
 
 from skutune.config.schema import GeneratorConfig
 from skutune.engines import build_text_engine
@@ -24,7 +24,7 @@ class TestScripted(TextEngineSuite):
         engine.close()
 
     def check_too_long(self, result: Result) -> None:
-        # It has no context to overflow.
+        # The scripted engine has no context limit.
         assert result.text
 
 
@@ -39,10 +39,12 @@ class TestTransformers(TextEngineSuite):
         yield engine
         engine.close()
 
-    def test_drawn_answers_are_the_same_for_the_same_requests_in_the_same_order(self, engine: TextEngine) -> None:
-        requests = [ask(str(number), f"Product: {NAMES[number % 3]}\nDescribe it.", 12) for number in range(10)]
+    def test_sampled_texts_are_the_same_for_the_same_requests_in_the_same_order(self, engine: TextEngine) -> None:
+        requests = [
+            chat_request(str(number), f"Product: {NAMES[number % 3]}\nDescribe it.", 12) for number in range(10)
+        ]
         assert list(engine.generate(requests)) == list(engine.generate(requests))
 
-    def test_another_request_id_is_another_draw(self, engine: TextEngine) -> None:
-        requests = [ask(f"p/{attempt}", "Tell me a story.", 12, temperature=1.0) for attempt in range(4)]
+    def test_another_request_id_gives_another_sample(self, engine: TextEngine) -> None:
+        requests = [chat_request(f"p/{attempt}", "Tell me a story.", 12, temperature=1.0) for attempt in range(4)]
         assert len({result.text for result in engine.generate(requests)}) > 1

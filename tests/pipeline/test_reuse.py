@@ -10,7 +10,7 @@ from scripted_run import Pipeline
 
 from skutune.pipeline import graph, runs
 from skutune.records import Answer
-from skutune.serving.finished_run import inputs_of
+from skutune.serving.finished_run import stage_inputs
 from skutune.store import open_store
 
 UP_TO_COMPOSE = [stage.name for stage in graph.selected("compose")]
@@ -129,7 +129,7 @@ def test_starting_at_a_stage_requires_its_dependencies(pipeline: Pipeline) -> No
 def _answers(pipeline: Pipeline, scratch: Path) -> dict[str, Answer]:
     """The accepted answers by question."""
     store = open_store(pipeline.store)
-    tables = inputs_of(store, runs.require_run(store, "sample"), ("answer",), scratch)
+    tables = stage_inputs(store, runs.require_run(store, "sample"), ("answer",), scratch)
     return {row.question_id: row for row in tables.rows("answer", Answer) if row.rejected is None}
 
 

@@ -9,7 +9,7 @@ from skutune.pipeline import runs
 from skutune.pipeline.stage_io import Inputs
 from skutune.records import Example, Link, Recommendation
 from skutune.serving.explain import explain_example
-from skutune.serving.finished_run import inputs_of
+from skutune.serving.finished_run import stage_inputs
 from skutune.store import open_store
 from skutune.text import normalise_name
 
@@ -20,7 +20,7 @@ NOT_ACCEPTED = "link: the linker does not accept"
 def tables(undisturbed: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     store = open_store(undisturbed.store)
     stages = ("recommend", "link", "compose")
-    return inputs_of(store, runs.require_run(store, "sample"), stages, tmp_path_factory.mktemp("scratch"))
+    return stage_inputs(store, runs.require_run(store, "sample"), stages, tmp_path_factory.mktemp("scratch"))
 
 
 def test_an_answer_is_composed_where_its_source_was_accepted_and_nowhere_else(tables: Inputs) -> None:

@@ -9,7 +9,7 @@ from scripted_run import Pipeline
 
 from skutune.pipeline import runs
 from skutune.records import Coverage, Example, Product
-from skutune.serving.finished_run import inputs_of
+from skutune.serving.finished_run import stage_inputs
 from skutune.stages.compose import HELD_OUT_PRODUCT, HELD_OUT_QUESTION, TRAIN, how_many
 from skutune.store import open_store
 
@@ -18,7 +18,7 @@ from skutune.store import open_store
 def examples(undisturbed: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
     store = open_store(undisturbed.store)
     scratch = tmp_path_factory.mktemp("scratch")
-    tables = inputs_of(store, runs.require_run(store, "sample"), ("ingest", "compose"), scratch)
+    tables = stage_inputs(store, runs.require_run(store, "sample"), ("ingest", "compose"), scratch)
     products = list(tables.rows("ingest", Product))
     held_out = [row.product_id for row in tables.rows("compose", Coverage, "coverage") if row.held_out]
     assert len(held_out) == how_many(len(products), 0.05) == 1

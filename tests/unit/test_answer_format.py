@@ -1,4 +1,4 @@
-"""An answer reads back exactly as it was written, and nothing but an answer is read."""
+"""Rendered answers parse back to themselves, and only answers parse."""
 
 from __future__ import annotations
 
@@ -43,20 +43,22 @@ Baked beans and coleslaw go well with it.
 Enjoy your meal."""
 
 
-def test_an_answer_is_written_in_the_agreed_form() -> None:
+def test_an_answer_is_rendered_in_the_format() -> None:
     assert render(STEAK) == STEAK_TEXT
 
 
-def test_an_answer_reads_back() -> None:
+def test_a_rendered_answer_parses() -> None:
     assert parse(STEAK_TEXT) == STEAK
 
 
-# Pieces of the format itself, put together at random: what could be mistaken for its marks.
-_MARKS = [": id ", ": ", ":", "id", ")", "(", "\n\n\n", " * ", "* ", "(closest product:", "(no close product)"]
+# Random combinations of the format's own delimiters.
+_DELIMITERS = [": id ", ": ", ":", "id", ")", "(", "\n\n\n", " * ", "* ", "(closest product:", "(no close product)"]
 _SPACES = [" ", "\t", "\n", "\r", "\x0b", "\x1c", "\x85", "\u2028", "\u00a0", "\ufeff", "\u200b"]
-_shards = st.sampled_from([*_MARKS, *_SPACES, "Beans", "7", "é"])
+_fragments = st.sampled_from([*_DELIMITERS, *_SPACES, "Beans", "7", "é"])
 _adversarial = st.one_of(
-    st.lists(_shards, max_size=6).map("".join), st.text(max_size=20), st.text(st.characters(codec="ascii"), max_size=20)
+    st.lists(_fragments, max_size=6).map("".join),
+    st.text(max_size=20),
+    st.text(st.characters(codec="ascii"), max_size=20),
 )
 _references = st.none() | st.builds(Reference, id=_adversarial, name=_adversarial)
 _items = st.builds(AnswerItem, name=_adversarial, paragraph=_adversarial, product=_references)
@@ -64,14 +66,14 @@ _answers = st.builds(
     AnswerText, introduction=_adversarial, items=st.lists(_items, max_size=3).map(tuple), conclusion=_adversarial
 )
 
-# The same, brought to one line without a marker: all of this can be written.
+# The same on one line and without markers, all of which can be rendered.
 _line = _adversarial.map(fold).map(lambda text: "x" if not text or contains_marker(text) else text)
 _name = _line.map(lambda text: fold(text.replace(":", " ")) or "x").map(
     lambda text: "x" if contains_marker(text) else text
 )
 _id = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=8)
 _product_name = _adversarial.map(lambda text: fold(text) or "x")
-_writable = st.builds(
+_renderable = st.builds(
     AnswerText,
     introduction=_line,
     items=st.lists(
@@ -88,14 +90,14 @@ _writable = st.builds(
 )
 
 
-@given(st.one_of(_writable, _answers))
+@given(st.one_of(_renderable, _answers))
 @settings(max_examples=300, deadline=None)
 @example(AnswerText("a", (AnswerItem("b", "c", Reference("7)", "Dip: id 3): id 4")),), "d"))
 @example(AnswerText("a", (AnswerItem("b", "c", Reference("7", "(no close product)")),), "d"))
 @example(AnswerText("a", (AnswerItem("b", ": c", None),), "* d"))
 @example(AnswerText("a", (AnswerItem("b", ":", None),), "d"))
 @example(AnswerText("a", (AnswerItem("b:", "c", None),), "d"))
-def test_whatever_can_be_written_reads_back_as_itself(answer: AnswerText) -> None:
+def test_rendering_round_trips(answer: AnswerText) -> None:
     try:
         text = render(answer)
     except FormatError:
@@ -103,9 +105,9 @@ def test_whatever_can_be_written_reads_back_as_itself(answer: AnswerText) -> Non
     assert parse(text) == answer
 
 
-@given(_writable)
+@given(_renderable)
 @settings(max_examples=300, deadline=None)
-def test_ordinary_answers_can_be_written(answer: AnswerText) -> None:
+def test_ordinary_answers_can_be_rendered(answer: AnswerText) -> None:
     assert parse(render(answer)) == answer
 
 
@@ -113,7 +115,7 @@ def test_ordinary_answers_can_be_written(answer: AnswerText) -> None:
     st.one_of(_adversarial, st.lists(st.sampled_from(STEAK_TEXT.splitlines(keepends=True)), max_size=14).map("".join))
 )
 @settings(max_examples=300, deadline=None)
-def test_any_text_is_an_answer_or_a_format_error(text: str) -> None:
+def test_any_text_round_trips_or_raises(text: str) -> None:
     try:
         answer = parse(text)
     except FormatError:
@@ -123,8 +125,8 @@ def test_any_text_is_an_answer_or_a_format_error(text: str) -> None:
 
 @given(st.integers(0, len(STEAK_TEXT) - 1), st.sampled_from(["", "\n", " ", ":", ")", "x", "\u2028"]))
 @settings(max_examples=400, deadline=None)
-def test_an_answer_with_one_character_changed_is_refused_or_still_exact(position: int, put: str) -> None:
-    text = STEAK_TEXT[:position] + put + STEAK_TEXT[position + 1 :]
+def test_an_answer_with_one_changed_character_round_trips_or_raises(position: int, replacement: str) -> None:
+    text = STEAK_TEXT[:position] + replacement + STEAK_TEXT[position + 1 :]
     try:
         answer = parse(text)
     except FormatError:
@@ -136,18 +138,18 @@ def test_an_answer_with_one_character_changed_is_refused_or_still_exact(position
 @settings(max_examples=400, deadline=None)
 @example(Reference("4", "Dip: id 3"))
 @example(Reference("4)", "Dip (large)"))
-def test_a_reference_that_is_read_is_the_one_that_was_written(product: Reference) -> None:
+def test_references_round_trip(product: Reference) -> None:
     try:
-        found = parse_reference(render_reference(product))
+        parsed = parse_reference(render_reference(product))
     except FormatError:
         assert not (
             is_valid_id(product.id) and product.name.isprintable() and product.name.strip() == product.name != ""
         )
     else:
-        assert found == product or not is_valid_id(product.id)
+        assert parsed == product or not is_valid_id(product.id)
 
 
-def test_no_product_is_written_and_read() -> None:
+def test_no_product_round_trips() -> None:
     assert render_reference(None) == NO_PRODUCT
     assert parse_reference(NO_PRODUCT) is None
 
@@ -159,12 +161,12 @@ def test_no_product_is_written_and_read() -> None:
         *((product_id, False) for product_id in ("", "7 8", "7\n", "\u00a07", "7\u200b", "7\x00", "\ud800")),
     ],
 )
-def test_an_id_is_text_without_white_space_or_control_characters(product_id: str, valid: bool) -> None:
+def test_an_id_has_no_white_space_or_control_characters(product_id: str, valid: bool) -> None:
     assert is_valid_id(product_id) is valid
 
 
 @pytest.mark.parametrize(
-    ("prose", "holds"),
+    ("prose", "expected"),
     [
         ("(closest product: X: id 7)", True),
         ("the Closest Product is", True),
@@ -172,8 +174,8 @@ def test_an_id_is_text_without_white_space_or_control_characters(product_id: str
         ("products that are close", False),
     ],
 )
-def test_prose_that_speaks_of_a_closest_product_is_noticed(prose: str, holds: bool) -> None:
-    assert contains_marker(prose) is holds
+def test_reserved_phrases_are_detected(prose: str, expected: bool) -> None:
+    assert contains_marker(prose) is expected
 
 
 @pytest.mark.parametrize(
@@ -191,7 +193,7 @@ def test_prose_that_speaks_of_a_closest_product_is_noticed(prose: str, holds: bo
         (("items", (AnswerItem("a", "c", Reference("1", "")),)), "is not a valid product name"),
     ],
 )
-def test_what_could_not_be_read_back_is_not_written(change: tuple[str, object], what: str) -> None:
+def test_an_answer_that_would_not_parse_cannot_be_rendered(change: tuple[str, object], what: str) -> None:
     parts = {"introduction": "a", "items": (AnswerItem("b", "c", None),), "conclusion": "d", **dict([change])}
     with pytest.raises(FormatError, match=what):
         render(AnswerText(**parts))
@@ -212,6 +214,6 @@ def test_what_could_not_be_read_back_is_not_written(change: tuple[str, object], 
         ("a\n\n * b: c\n(closest product: Beans: id )\n\n\nd", "is not a valid id"),
     ],
 )
-def test_what_is_wrong_with_a_text_is_said(text: str, what: str) -> None:
+def test_a_format_error_describes_the_problem(text: str, what: str) -> None:
     with pytest.raises(FormatError, match=what):
         parse(text)

@@ -1,4 +1,4 @@
-"""A fine-tuned adapter says the same in vLLM, offline and served over HTTP, as in transformers with PEFT."""
+"""A fine-tuned adapter generates the same text in vLLM, offline and over HTTP, as in transformers with PEFT."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("vllm", reason="vLLM has an environment of its own: run `make test-vllm`")
+pytest.importorskip("vllm", reason="vLLM needs its own environment; run `make test-vllm`")
 
 import torch
 from servers import non_ephemeral_port
@@ -35,7 +35,7 @@ QUESTION = "What goes well with a chicken fried steak?"
 ANSWER = "A side dish.\n\n * Beans: They are hearty.\n(closest product: Baked Beans: id 32717)\n\n\nEnjoy."
 TOKENS = 40
 RANK = 8
-# In 32 bits, in which two programs agree on the likeliest token.
+# In float32, where both engines agree on the most likely token.
 ENGINE = {"dtype": "float32", "max_model_len": 256, "enforce_eager": True, "enable_lora": True, "max_lora_rank": RANK}
 
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
@@ -58,20 +58,20 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(adapter: Path) -> str:
-    """What transformers with PEFT say."""
+    """The text that transformers with PEFT generates."""
     tokenizer, model = load_tokenizer(adapter), load_tuned(FOLDER, adapter, torch.float32).eval()
     prompt = torch.tensor([prompt_tokens(tokenizer, question_messages(QUESTION))])
     stops = sorted(stop_tokens(tokenizer, model.generation_config))
     with torch.inference_mode():
-        whole = model.generate(
+        output = model.generate(
             prompt, max_new_tokens=TOKENS, do_sample=False, eos_token_id=stops, pad_token_id=tokenizer.pad_token_id
         )
-    text: str = tokenizer.decode(whole[0, prompt.shape[1] :], skip_special_tokens=True)
-    assert text.startswith("A side dish.\n\n * Beans:")  # it has learned what no base says
+    text: str = tokenizer.decode(output[0, prompt.shape[1] :], skip_special_tokens=True)
+    assert text.startswith("A side dish.\n\n * Beans:")  # the adapter has learned the format
     return text
 
 
-def test_vllm_with_the_adapter_says_what_transformers_say(adapter: Path, expected: str) -> None:
+def test_vllm_generates_the_same_text_offline(adapter: Path, expected: str) -> None:
     prompt = {"prompt_token_ids": prompt_tokens(load_tokenizer(adapter), question_messages(QUESTION))}
     sampling = SamplingParams(temperature=0, max_tokens=TOKENS)
     engine = LLM(model=str(FOLDER), **ENGINE)
@@ -84,12 +84,12 @@ def test_vllm_with_the_adapter_says_what_transformers_say(adapter: Path, expecte
 
 @pytest.fixture
 def served(adapter: Path) -> Iterator[str]:
-    """The address of a server that was started as the model card says, in the adapter's folder."""
+    """The address of a server started with the model card's command in the adapter's folder."""
     port = non_ephemeral_port()
     settings = [
         f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in ENGINE.items()
     ]
-    # What `vllm serve` runs; the command itself asks for the metadata of a package that is named otherwise for CPUs.
+    # The module behind `vllm serve`, which requires the metadata of a package with another name on CPUs.
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(FOLDER), *settings]
     command += ["--lora-modules", "catalog=.", "--tokenizer", ".", "--chat-template", "chat_template.jinja"]
     process = subprocess.Popen([*command, "--port", str(port)], cwd=adapter)
@@ -102,7 +102,7 @@ def served(adapter: Path) -> Iterator[str]:
         process.wait(60)
 
 
-def test_the_server_of_the_model_card_says_it_too(served: str, expected: str) -> None:
+def test_the_server_of_the_model_card_generates_the_same_text(served: str, expected: str) -> None:
     body = {"model": "catalog", "messages": question_messages(QUESTION), "temperature": 0, "max_tokens": TOKENS}
     request = urllib.request.Request(
         f"{served}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}

@@ -1,4 +1,4 @@
-"""The contract of text engines, kept by vLLM; needs its own environment."""
+"""The text engine contract for vLLM, which needs its own environment."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("vllm", reason="vLLM has an environment of its own: run `make test-vllm`")
+pytest.importorskip("vllm", reason="vLLM needs its own environment; run `make test-vllm`")
 
 import psutil
-from engine_suite import NAMES, TextEngineSuite, ask
+from engine_suite import NAMES, TextEngineSuite, chat_request
 from jsonschema import validate
 
 from skutune.config.schema import GeneratorConfig
@@ -26,11 +26,11 @@ from skutune.prompts.chat_template import Messages
 from skutune.records import Product
 
 FOLDER = Path.home() / ".cache" / "skutune" / "models" / "smollm2-135m-instruct"
-ASKED = "What goes well with a chicken fried steak?"
+QUESTION = "What goes well with a chicken fried steak?"
 PRODUCTS = [Product(id=str(number), name=name, attributes={}, key="") for number, name in enumerate(NAMES)]
 
 
-# In GiB: by itself vLLM claims nearly all memory, and does not start beside anything else.
+# In GiB. By default vLLM claims nearly all memory, and does not start if other processes use some of it.
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
 
 
@@ -43,8 +43,8 @@ def prompts_of(kind: str) -> list[Messages]:
     if kind == "question":
         return [question.question(product, ["pairing", "meal", "diet"]) for product in PRODUCTS]
     if kind == "answer":
-        return [answer.answer(ASKED, [name, "Dinner Rolls"]) for name in NAMES]
-    return [recommend.recommend(name, ASKED, 2) for name in NAMES]
+        return [answer.answer(QUESTION, [name, "Dinner Rolls"]) for name in NAMES]
+    return [recommend.recommend(name, QUESTION, 2) for name in NAMES]
 
 
 @pytest.mark.vllm
@@ -60,9 +60,7 @@ class TestVllm(TextEngineSuite):
         [("question", question.schema(3)), ("answer", answer.schema(2)), ("recommend", recommend.schema(2))],
         ids=["question", "answer", "recommend"],
     )
-    def test_what_the_stages_ask_for_is_written_as_their_patterns_say(
-        self, engine: TextEngine, kind: str, schema: dict
-    ) -> None:
+    def test_the_schemas_of_the_stages_are_followed(self, engine: TextEngine, kind: str, schema: dict) -> None:
         requests = [
             Request(f"{number} at {temperature}", messages, Sampling(450, temperature), schema)
             for number, messages in enumerate(prompts_of(kind))
@@ -73,27 +71,32 @@ class TestVllm(TextEngineSuite):
         for result in results:
             validate(json.loads(result.text), schema)
 
-    def test_a_schema_that_cannot_be_followed_is_refused_and_disturbs_no_other(self, engine: TextEngine) -> None:
-        requests = [ask("good", "Say hello.", 8), ask("bad", "Say hello.", 8, {"type": "string", "pattern": "("})]
-        with pytest.raises(InputError, match="request 'bad': vLLM refuses its schema"):
+    def test_an_unsupported_schema_raises_and_does_not_affect_other_requests(self, engine: TextEngine) -> None:
+        requests = [
+            chat_request("good", "Say hello.", 8),
+            chat_request("bad", "Say hello.", 8, {"type": "string", "pattern": "("}),
+        ]
+        with pytest.raises(InputError, match="request 'bad': vLLM rejects its schema"):
             list(engine.generate(requests))
-        assert [result.id for result in engine.generate([ask("next", "Say hello.", 8)])] == ["next"]
+        assert [result.id for result in engine.generate([chat_request("next", "Say hello.", 8)])] == ["next"]
 
 
 @pytest.mark.vllm
-def test_an_engine_that_dies_is_a_fault_of_the_device_now_and_afterwards() -> None:
+def test_a_dead_engine_raises_device_errors() -> None:
     with closing(start(context=512)) as engine:
-        results = engine.generate(ask(str(number), "Count to a hundred.", 200 if number else 1) for number in range(40))
+        results = engine.generate(
+            chat_request(str(number), "Count to a hundred.", 200 if number else 1) for number in range(40)
+        )
         assert next(results).id == "0"
         for process in device_processes():
             process.kill()
         with pytest.raises(DeviceError, match="engine died"):
             list(results)
         with pytest.raises(DeviceError, match="engine died"):
-            list(engine.generate([ask("next", "Say hello.", 8)]))
+            list(engine.generate([chat_request("next", "Say hello.", 8)]))
 
 
 def device_processes() -> list[psutil.Process]:
-    """Those that vLLM's core has started for the devices."""
+    """The worker processes of vLLM's engine core."""
     (core,) = (process for process in psutil.Process().children() if process.children())
     return core.children()

@@ -1,4 +1,4 @@
-"""Model Runner V2 needs a GPU: here its processor is called as that runner calls it, with tensors on the CPU."""
+"""The processor for Model Runner V2, which needs a GPU: here it is called as by the runner, with tensors on the CPU."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("vllm", reason="vLLM has an environment of its own: run `make test-vllm`")
+pytest.importorskip("vllm", reason="vLLM needs its own environment; run `make test-vllm`")
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from skutune.errors import InputError
 
 FOLDER = Path.home() / ".cache" / "skutune" / "models" / "smollm2-135m-instruct"
 SLOTS, CONTEXT, PROMPT = 6, 512, [1, 2, 3, 4, 5]
-LIKED = ["\n", "(", "clos", "est", " product", ":", " *", ")", "\n\n\n", "."]
+FAVOURED = ["\n", "(", "clos", "est", " product", ":", " *", ")", "\n\n\n", "."]
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +44,16 @@ def engine_config(trie: Path | None, speculative: Any = None) -> Any:
     model = SimpleNamespace(
         tokenizer=str(FOLDER), tokenizer_revision=None, max_model_len=CONTEXT, try_get_generation_config=dict
     )
-    named = {} if trie is None else {"skutune_trie": str(trie)}
-    return SimpleNamespace(model_config=model, additional_config=named, speculative_config=speculative)
+    additional = {} if trie is None else {"skutune_trie": str(trie)}
+    return SimpleNamespace(model_config=model, additional_config=additional, speculative_config=speculative)
 
 
 class Runner:
-    """What the runner holds of its requests, by slot, and the steps it takes."""
+    """The request states of the runner, by slot, and its decoding steps."""
 
     def __init__(self, trie: Path, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
-        width = len(vocabulary) + 64  # a model may have more scores than its tokenizer has tokens
+        width = len(vocabulary) + 64  # a model may have more logits than its tokenizer has tokens
         self.states = LogitsProcRequestState(
             device=torch.device("cpu"),
             max_num_reqs=SLOTS,
@@ -65,8 +65,8 @@ class Runner:
         )
         self.processor = AnswerProcessor(engine_config(trie), self.states)
         self.random = torch.Generator().manual_seed(0)
-        self.liking = torch.zeros(width)
-        self.liking[[vocabulary.by_bytes[text.encode()] for text in LIKED]] = 14
+        self.bias = torch.zeros(width)
+        self.bias[[vocabulary.by_bytes[text.encode()] for text in FAVOURED]] = 14
 
     def add(self, slot: int, sampling: SamplingParams, written: list[int]) -> bool:
         tokens = PROMPT + written
@@ -76,10 +76,10 @@ class Runner:
         return self.processor.add_request(slot, sampling)
 
     def step(self, slots: list[int]) -> list[int]:
-        """One token for each of these slots, in their order."""
+        """Generate one token for each of these slots, in order."""
         rows = torch.tensor(slots, dtype=torch.int32)
-        noise = torch.empty((len(slots), len(self.liking))).exponential_(generator=self.random)
-        logits = self.processor.apply(self.liking - noise.log(), context(rows))
+        noise = torch.empty((len(slots), len(self.bias))).exponential_(generator=self.random)
+        logits = self.processor.apply(self.bias - noise.log(), context(rows))
         chosen = logits.argmax(dim=1)
         for slot, token in zip(slots, chosen.tolist(), strict=True):
             self.states.all_token_ids.gpu[slot, self.states.total_len.gpu[slot]] = token
@@ -92,31 +92,29 @@ def context(rows: torch.Tensor) -> LogitsContext:
     return LogitsContext(rows, rows, rows.numpy(), unused, unused, unused, np.zeros(0))
 
 
-def wanting(**more: Any) -> SamplingParams:
-    own = {f"skutune_{key}": value for key, value in more.items()}
-    return SamplingParams(max_tokens=160, extra_args={"skutune": 1, **own})
+def constrained(**options: Any) -> SamplingParams:
+    arguments = {f"skutune_{key}": value for key, value in options.items()}
+    return SamplingParams(max_tokens=160, extra_args={"skutune": 1, **arguments})
 
 
 @pytest.mark.vllm
-def test_slots_that_are_reordered_preempted_and_used_again_hold_whole_answers(
-    trie: Path, vocabulary: Vocabulary
-) -> None:
+def test_reordered_preempted_and_reused_slots_yield_complete_answers(trie: Path, vocabulary: Vocabulary) -> None:
     runner, order = Runner(trie, vocabulary), np.random.default_rng(0)
     free = 0
     assert not runner.add(free, SamplingParams(max_tokens=400), [])
     waiting = [["12", "9", "p1"] if number % 2 else [] for number in range(48)]
     running: dict[int, tuple[list[str], list[int]]] = {}
-    named, preempted = [], 0
+    referenced, preempted = [], 0
     while waiting or running:
         for slot in set(range(1, SLOTS)) - running.keys():
             if waiting:
-                gone = waiting.pop()
-                running[slot] = gone, []
-                assert runner.add(slot, wanting(unavailable=gone), [])
+                unavailable = waiting.pop()
+                running[slot] = unavailable, []
+                assert runner.add(slot, constrained(unavailable=unavailable), [])
         if running and order.random() < 0.05:
             slot = min(running)
-            gone, written = running[slot]
-            runner.add(slot, wanting(unavailable=gone), written)
+            unavailable, written = running[slot]
+            runner.add(slot, constrained(unavailable=unavailable), written)
             preempted += 1
         slots = [int(slot) for slot in order.permutation([*running, free])]
         for slot, token in zip(slots, runner.step(slots), strict=True):
@@ -125,24 +123,24 @@ def test_slots_that_are_reordered_preempted_and_used_again_hold_whole_answers(
             elif token not in vocabulary.ends and len(running[slot][1]) < 159:
                 running[slot][1].append(token)
             else:
-                gone, written = running.pop(slot)
+                unavailable, written = running.pop(slot)
                 text = (
                     vocabulary.text_bytes(written if token in vocabulary.ends else [*written, token]).decode().strip()
                 )
                 references = [item.product for item in answer_format.parse(text).items if item.product is not None]
-                named += [(each.id, each.name) for each in references]
-                assert not {each.id for each in references} & set(gone)
-    assert set(named) <= set(HOSTILE)
-    assert len(named) >= 36
+                referenced += [(product.id, product.name) for product in references]
+                assert not {product.id for product in references} & set(unavailable)
+    assert set(referenced) <= set(HOSTILE)
+    assert len(referenced) >= 36
     assert preempted >= 5
 
 
 @pytest.mark.vllm
-def test_what_is_wrong_is_told_when_the_engine_starts(trie: Path, vocabulary: Vocabulary) -> None:
+def test_an_invalid_configuration_raises_when_the_engine_starts(trie: Path, vocabulary: Vocabulary) -> None:
     states = Runner(trie, vocabulary).states
-    with pytest.raises(InputError, match="trie of the catalog is not configured"):
+    with pytest.raises(InputError, match="no catalog trie is configured"):
         AnswerProcessor(engine_config(None), states)
     with pytest.raises(InputError, match="speculative decoding"):
         AnswerProcessor(engine_config(trie, speculative=object()), states)
-    with pytest.raises(InputError, match="has no trie"):
+    with pytest.raises(InputError, match="has no catalog trie"):
         AnswerProcessor(engine_config(trie / "elsewhere"), states)

@@ -108,13 +108,13 @@ def ask(
     as_json: JsonOption = False,
 ) -> None:
     """Ask the tuned model a question. It can only recommend products of the catalog."""
-    from skutune.serving.finished_run import answer_model, named_products
+    from skutune.serving.finished_run import answer_model, load_name_resolver
 
     if not question.strip():
         raise InputError("the question is empty; ask what a shopper would ask")
     excluded = _read_ids(unavailable)
     opened, info = open_run(store, run)
-    products = named_products(opened, info, context.obj) if linked else None
+    products = load_name_resolver(opened, info, context.obj) if linked else None
     with answer_model(opened, info, context.obj) as model:
         report_unknown_ids(excluded, model.trie.ids, unavailable)
         answer = model.ask(question, unavailable=excluded, linked=products, max_tokens=max_tokens)

@@ -59,10 +59,10 @@ def link(
     batches = _batch_arguments(texts) if texts else _batch_lines(sys.stdin.buffer)
     if not texts and sys.stdin.isatty():
         say("Enter one name per line; Ctrl-D ends the input.")
-    from skutune.serving.finished_run import link_texts, linker_of
+    from skutune.serving.finished_run import link_texts, load_run_linker
 
     opened, info = open_run(store, run)
-    linker = linker_of(opened, info, context.obj, precision)
+    linker = load_run_linker(opened, info, context.obj, precision)
     console = Console() if sys.stdout.isatty() else Console(width=_PIPE_COLUMNS)
     for number, batch in enumerate(batches):
         linked = link_texts(linker, batch, top)

@@ -1,4 +1,4 @@
-"""Load the config: parse it once, report all problems together, resolve relative paths."""
+"""Loads the config: parses it once, reports all problems together and resolves relative paths."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     document = read_document(path)
     apply_overrides(document, overrides)
     config = parse_config(document, f"config {path}")
-    return _anchored(config, path.parent)
+    return _resolve_paths(config, path.parent)
 
 
 def parse_config(document: Mapping[str, Any], origin: str) -> Config:
-    """Build a Config from a parsed document; `origin` names it in errors."""
+    """Build a Config from a parsed document; `origin` is its name in errors."""
     try:
         return Config.model_validate(document)
     except ValidationError as error:
         problems = [_problem(item, document) for item in error.errors()]
-        many = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise InputError(f"{origin}: {many}", problems) from None
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise InputError(f"{origin}: {count}", problems) from None
 
 
 def parse_catalog_options(options: Mapping[str, Any]) -> CatalogConfig:
@@ -71,31 +71,31 @@ def to_yaml(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _anchored(config: Config, folder: Path) -> Config:
+def _resolve_paths(config: Config, folder: Path) -> Config:
     """The config with relative paths resolved against the folder of its file."""
 
-    def anchor(name: str) -> str:
+    def resolve(name: str) -> str:
         if "://" in name:
             return name
         path = folder / Path(name).expanduser()
         return str(path.resolve())
 
-    store = anchor(config.store)
-    source = anchor(config.catalog.source)
+    store = resolve(config.store)
+    source = resolve(config.catalog.source)
     models = config.models.model_copy(
         update={
-            role: model.model_copy(update={"name": anchor(model.name)})
+            role: model.model_copy(update={"name": resolve(model.name)})
             for role, model in config.models
             if model is not None and is_folder(model.name)
         }
     )
-    changed = {"store": store, "catalog": config.catalog.model_copy(update={"source": source}), "models": models}
+    updates = {"store": store, "catalog": config.catalog.model_copy(update={"source": source}), "models": models}
     labels = config.stages.evaluate.judge.labels
     if labels is not None:
-        judge = config.stages.evaluate.judge.model_copy(update={"labels": anchor(labels)})
+        judge = config.stages.evaluate.judge.model_copy(update={"labels": resolve(labels)})
         evaluate = config.stages.evaluate.model_copy(update={"judge": judge})
-        changed["stages"] = config.stages.model_copy(update={"evaluate": evaluate})
-    return config.model_copy(update=changed)
+        updates["stages"] = config.stages.model_copy(update={"evaluate": evaluate})
+    return config.model_copy(update=updates)
 
 
 def _problem(item: Any, document: Mapping[str, Any]) -> Problem:
@@ -116,5 +116,5 @@ def _suggestion(location: Sequence[str | int]) -> str:
             return ""
         section = fields[part].annotation
     known = list(getattr(section, "model_fields", {}))
-    close = difflib.get_close_matches(str(location[-1]), known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(known)}"
+    matches = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f"; did you mean {matches[0]!r}?" if matches else f"; known keys: {', '.join(known)}"

@@ -37,7 +37,7 @@ def is_hub(name: str) -> bool:
 
 
 def check_pinned(config: Config, roles: Collection[str]) -> None:
-    """Refuse unpinned hub models: pods that start at different times must get the same weights.
+    """Reject unpinned hub models, because pods that start at different times must get the same weights.
 
     Args:
         roles: the roles in use.

@@ -1,4 +1,4 @@
-"""The run's config: one YAML file, parsed once.
+"""The schema of the config: one YAML file, parsed once.
 
 Unknown keys are errors, and all problems are reported together with their paths. The fingerprint of a stage covers the
 sections that the stage depends on, so every setting belongs in the section of the stage whose output it changes.
@@ -28,7 +28,7 @@ class Section(BaseModel):
 
 
 class Columns(Section):
-    """Which columns of the catalog file hold what."""
+    """Column mapping of the catalog file."""
 
     id: str = Field("id", min_length=1, description="Column of the product id: any text without white space.")
     name: str = Field(
@@ -54,7 +54,7 @@ class Columns(Section):
 
     @property
     def required(self) -> tuple[str, ...]:
-        """The columns that a catalog must have, each once."""
+        """The columns that a catalog must have, without duplicates."""
         return tuple(dict.fromkeys((self.id, *self.name_fields, *(self.attributes or ()))))
 
 
@@ -62,23 +62,23 @@ _TEMPLATE_PART = re.compile(r"((?:[^{}]|\{\{|\}\})*)(?:\{([^{}]*)\})?")
 
 
 def parse_name_template(template: str) -> list[tuple[str, str | None]]:
-    """The literals of a name template, each with the column that follows it or None; a doubled brace is a literal one.
+    """Split a name template into literals, each with the column that follows it or None; doubled braces are literal.
 
-    A column is named as it stands in the file, colons and blanks included.
+    Column names are taken verbatim, including colons and blanks.
 
     Raises:
         ValueError: an unmatched brace, or braces without a column.
     """
-    parts, place = [], 0
-    while place < len(template):
-        match = _TEMPLATE_PART.match(template, place)
-        if match is None or match.end() == place:
+    parts, position = [], 0
+    while position < len(template):
+        match = _TEMPLATE_PART.match(template, position)
+        if match is None or match.end() == position:
             raise ValueError("not a template: unmatched brace; double a brace that is part of the name")
         literal, column = match.groups()
         if column is not None and not column.strip():
-            raise ValueError("name a column between the braces: {brand}")
+            raise ValueError("empty braces; put a column name between them: {brand}")
         parts.append((literal.replace("{{", "{").replace("}}", "}"), column))
-        place = match.end()
+        position = match.end()
     return parts
 
 
@@ -96,7 +96,7 @@ class CatalogConfig(Section):
     max_rejects: int | float = Field(
         0,
         ge=0,
-        description="Maximum number of rejected rows, or their maximum share if below 1 (0.01); more stop the run.",
+        description="Maximum number of rejected rows, or their share if below 1 (0.01); with more the run fails.",
     )
     delimiter: str = Field(
         "auto", description='Delimiter of a text table: one character, or auto ("," ";" "|" and tab are detected).'
@@ -104,14 +104,14 @@ class CatalogConfig(Section):
     encoding: str = Field("auto", description="Encoding of a text file, such as cp1252; auto: UTF-8, else detected.")
     quoting: Literal["auto", "standard", "none"] = Field(
         "auto",
-        description="Quotes of a text table. standard: RFC 4180. none: quotes are characters. auto: standard, except "
-        "for rows whose quotes do not follow it.",
+        description="Quotes of a text table. standard: RFC 4180. none: quotes are literal. auto: standard, except "
+        "for rows that violate it.",
     )
     inherit: str = Field(
         "auto",
         min_length=1,
-        description="Column whose value the rows of one product's variants share; they inherit the empty cells from "
-        "the first. auto: detected. none: no row inherits.",
+        description="Column with the same value in all rows of a product's variants, whose empty cells inherit from "
+        "the first row. auto: detected. none: no inheritance.",
     )
     duplicates: Literal["reject", "merge"] = Field(
         "reject",
@@ -121,7 +121,9 @@ class CatalogConfig(Section):
         "remove", description="HTML, links, placeholders (NULL) and nested JSON in cells. remove: only text is kept."
     )
     attribute_characters: int = Field(
-        1000, ge=20, description="Maximum length of an attribute in characters; a longer one is cut after a sentence."
+        1000,
+        ge=20,
+        description="Maximum length of an attribute in characters; longer ones are truncated after a sentence.",
     )
 
     @field_validator("delimiter")
@@ -142,7 +144,7 @@ class CatalogConfig(Section):
         return encoding
 
     def allowed_rejects(self, rows: int) -> int:
-        """The maximum number of rejects among this many rows."""
+        """The maximum number of rejected rows among `rows`."""
         return math.floor(self.max_rejects * rows) if self.max_rejects < 1 else math.floor(self.max_rejects)
 
 
@@ -156,7 +158,7 @@ class ModelConfig(Section):
 
 
 class GeneratorConfig(ModelConfig):
-    """The LLM that writes the training data."""
+    """The LLM that generates the training data."""
 
     engine: Literal["auto", "vllm", "transformers", "scripted"] = Field(
         "auto", description="auto: vllm if installed, else transformers. scripted: no model, for dry runs."
@@ -184,7 +186,7 @@ class BaseModelConfig(ModelConfig):
     """The model that is fine-tuned."""
 
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
-        "auto", description="auto: bfloat16, but on a CPU that computes it more slowly than float32, float32."
+        "auto", description="auto: bfloat16, or float32 on a CPU where bfloat16 is slower."
     )
 
 
@@ -213,7 +215,7 @@ class GenerationConfig(Section):
     sampling: SamplingConfig = SamplingConfig()
     attempts: int = Field(3, ge=1, le=10, description="Maximum number of attempts before an item is rejected.")
     min_kept: float = Field(
-        0.5, ge=0, le=1, description="Minimum share of rows that are not rejected; below it the run ends."
+        0.5, ge=0, le=1, description="Minimum share of rows that are not rejected; below it the run fails."
     )
 
 
@@ -221,8 +223,10 @@ class DescribeConfig(GenerationConfig):
     """One description per product."""
 
     method: Literal["llm", "template"] = Field("llm", description="template: from the attributes, without an LLM.")
-    min_sentences: int = Field(3, ge=1, description="Minimum number of complete sentences; fewer are rejected.")
-    max_sentences: int = Field(5, ge=1, description="Maximum number of sentences; further ones are cut.")
+    min_sentences: int = Field(
+        3, ge=1, description="Minimum number of complete sentences; descriptions with fewer are rejected."
+    )
+    max_sentences: int = Field(5, ge=1, description="Maximum number of sentences; further ones are removed.")
 
     @model_validator(mode="after")
     def _ordered(self) -> DescribeConfig:
@@ -351,8 +355,8 @@ class FinetuneConfig(Section):
     max_length: int = Field(
         1024,
         ge=64,
-        description="Maximum length of an example in tokens, limited by the model's context; a longer one is cut after "
-        "a complete product or dropped, and counted.",
+        description="Maximum length of an example in tokens, limited by the model's context; longer ones are truncated "
+        "after a complete reference or dropped, and counted.",
     )
     packing: bool = Field(
         True,
@@ -375,24 +379,24 @@ class FinetuneConfig(Section):
     merge: bool = Field(False, description="Also write merged weights, for servers that cannot load adapters.")
 
     @model_validator(mode="after")
-    def _adapter_is_there_to_merge(self) -> FinetuneConfig:
+    def _merge_requires_adapter(self) -> FinetuneConfig:
         if self.merge and not self.trains_adapter:
             raise ValueError("merge: the method full trains all weights, so there is no adapter to merge")
         return self
 
     @property
     def trains_adapter(self) -> bool:
-        """Whether the result is an adapter rather than a whole model."""
+        """Whether the result is an adapter rather than a full model."""
         return self.method != "full"
 
 
 System = Literal["base", "base-constrained", "base-linked", "tuned", "tuned-constrained", "tuned-linked", "retrieval"]
-"""A system: a model unconstrained, constrained to the catalog or with linked names; or a search."""
+"""A system to evaluate: a model without constraints, constrained to the catalog or with linked names; or retrieval."""
 SYSTEMS: tuple[System, ...] = get_args(System)
 
 
 class JudgeConfig(Section):
-    """What judges whether a recommended product answers the question."""
+    """The judge of whether a recommended product is relevant to the question."""
 
     model: Literal["generator", "judge", "none"] = Field(
         "generator", description="generator: models.generator. judge: models.judge. none: relevance is not measured."
@@ -414,21 +418,21 @@ class EvaluateConfig(Section):
     )
     batch_size: int = Field(16, ge=1, le=4096, description="Questions per batch.")
     retrieval: Literal["bm25", "encoder"] = Field(
-        "bm25", description="Search of the system retrieval: words, or the encoder's vectors of names."
+        "bm25", description="Search of the system retrieval: BM25 over words, or the encoder's embeddings of names."
     )
     recall: int = Field(
-        100, ge=0, description="Number of descriptions of trained and of held-out products, each, to identify."
+        100, ge=0, description="Number of descriptions to identify, of trained and of held-out products each."
     )
     judge: JudgeConfig = JudgeConfig()
 
     @field_validator("systems")
     @classmethod
-    def _each_once(cls, systems: tuple[System, ...]) -> tuple[System, ...]:
+    def _deduplicate(cls, systems: tuple[System, ...]) -> tuple[System, ...]:
         return tuple(dict.fromkeys(systems))
 
 
 class IngestConfig(Section):
-    """Reading the catalog; its settings are under `catalog`."""
+    """Reading the catalog; its settings are in the section `catalog`."""
 
 
 class DistinctConfig(Section):
@@ -472,7 +476,7 @@ class Config(Section):
     stages: StagesConfig = StagesConfig()
 
     @model_validator(mode="after")
-    def _judge_is_named(self) -> Config:
+    def _judge_is_configured(self) -> Config:
         if self.stages.evaluate.judge.model == "judge" and self.models.judge is None:
             raise ValueError("stages.evaluate.judge.model is judge, but models.judge is not set")
         return self

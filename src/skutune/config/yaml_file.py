@@ -1,6 +1,6 @@
 """YAML config files: duplicate keys are errors, errors have line numbers, values can be overridden.
 
-YAML parsers silently keep the second of two equal keys; in a config that is a setting without effect.
+YAML parsers silently keep the last of duplicate keys, so that the first setting would have no effect.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def read_document(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise InputError(f"config {path}: not valid YAML: nested too deeply") from None
     except ValueError as error:  # a malformed date
-        raise InputError(f"config {path}: not valid YAML: {error}; quote text") from None
+        raise InputError(f"config {path}: not valid YAML: {error}; quote strings") from None
     if not isinstance(document, dict):
         hint = "start from `skutune config schema` or the README's example"
         raise InputError(f"config {path}: has no settings; {hint}")
@@ -51,7 +51,7 @@ def _text(path: Path) -> str:
     except FileNotFoundError:
         raise InputError(f"config {path}: no such file") from None
     except IsADirectoryError:
-        raise InputError(f"config {path}: is a folder; give the path of a YAML file") from None
+        raise InputError(f"config {path}: is a folder; use the path of a YAML file") from None
     except UnicodeDecodeError:
         raise InputError(f"config {path}: not UTF-8 text; save it as UTF-8") from None
     except OSError as error:
@@ -73,11 +73,11 @@ def _value(value: str, override: str) -> Any:
     try:
         return yaml.load(value, Loader=_UniqueKeyLoader)
     except (yaml.YAMLError, ValueError, RecursionError):
-        raise InputError(f"--set {override!r}: the value is not valid YAML; quote text") from None
+        raise InputError(f"--set {override!r}: the value is not valid YAML; quote strings") from None
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader that refuses duplicate keys."""
+    """A safe loader that rejects duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = set()

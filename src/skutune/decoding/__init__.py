@@ -1,1 +1,1 @@
-"""Answers whose ids cannot be invented: the answer format and the trie of catalog ids, enforced on each token."""
+"""Constrained decoding: token masks enforce the answer format and restrict references to catalog products."""

@@ -1,12 +1,13 @@
 """The answer format as an automaton over bytes.
 
-`answer_format.py` defines the answer; here the format is a table: from each state, which byte leads where. Literals
-are chains of states, prose is free within its rules (UTF-8; single spaces inside, none around; no line break; never the
-words of a reference), and the slot of a product is one state that has no bytes: there the trie takes over. The items
-are unrolled, so the state also knows how many were written and whether another may follow or must.
+`answer_format.py` defines the format; here it is a transition table over states and bytes. Literals are chains of
+states. Prose is unconstrained except for its rules (UTF-8; single spaces inside, none at the edges; no line break; no
+reserved phrase). The slot of a product is a state without byte transitions, where the trie takes over. The
+recommendations are unrolled, so a state determines how many there are, and whether another one may or must follow.
 
-The table is made by exploring `_step`, which reads as the format does. `cost` is the fewest bytes from a state to a
-whole answer: as each byte it counts is a token by itself, an answer can always be ended within that many tokens.
+The table is built by exploring `_step`, which follows the structure of the format. `cost` is the minimum number of
+bytes from a state to a complete answer; as only bytes that are single tokens count, an answer can always be completed
+within that many tokens.
 """
 
 from __future__ import annotations
@@ -24,34 +25,34 @@ from skutune.answer_format import BULLET, GAP, MARKER, NO_PRODUCT
 
 DEAD = 0
 START = 1
-NEVER = 1 << 20
-"""The cost of a state from which no answer can be reached."""
+UNREACHABLE = 1 << 20
+"""The cost of a state from which no complete answer can be reached."""
 OPEN, PRODUCT, NO_CLOSE = range(3)
-"""What a state is bound to: nothing yet, a reference with a product, one without."""
+"""The branch of a state: undecided, a reference with a product, a reference without one."""
 
-_THROUGH_PRODUCT = 1 << 10
+_PRODUCT_COST = 1 << 10
 _SLOTS = ("introduction", "name", "paragraph", "conclusion")
-_FORBIDDEN_WORDS = (b"closest product", b"no close product")
+_RESERVED_PHRASES = (b"closest product", b"no close product")
 _BLANK = ("\n\n" + BULLET).encode()
 _CLOSE = (")" + GAP).encode()
 _REFERENCES = ("\n" + MARKER).encode(), ("\n" + NO_PRODUCT[:-1]).encode()
-# White space other than the space itself, and control characters, are not prose.
+# Control characters, and white space other than the ASCII space, are not allowed in prose.
 _FORBIDDEN_CHARACTERS = frozenset(
     chr(code).encode() for code in range(0x80, 0xD800) if chr(code).isspace() or code < 0xA0
 )
 _FORBIDDEN_PREFIXES = frozenset(character[:size] for character in _FORBIDDEN_CHARACTERS for size in (1, 2, 3))
-# After these leading bytes UTF-8 allows fewer second bytes.
+# Leading bytes after which UTF-8 restricts the second byte.
 _NARROW_LEADS = frozenset({b"\xe0", b"\xed", b"\xf0", b"\xf4"})
 
 
 class _State(NamedTuple):
-    """Where in the format a text stands.
+    """A position in the format.
 
-    slot: one of the prose slots, or `blank`, `bullet`, `colon`, `reference`, `product`, `close`.
-    item: recommendations begun.
-    written: in a literal its bytes so far; in prose the beginning of a forbidden word that the text ends with.
-    character: the bytes of an unfinished UTF-8 character.
-    edge: `start` of a slot, behind a `space`, or `inside`.
+    slot: a prose slot, or `blank`, `bullet`, `colon`, `reference`, `product`, `close`.
+    item: the number of recommendations begun.
+    written: in a literal, its bytes so far; in prose, the longest suffix that is a prefix of a reserved phrase.
+    character: the bytes of an incomplete UTF-8 character.
+    edge: `lead` or `start` of a slot, after a `space`, or `inside`.
     """
 
     slot: str
@@ -63,14 +64,18 @@ class _State(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class AnswerAutomaton:
-    """The automaton of s states; state 0 is dead, state 1 the start.
+    """An automaton of s states; state 0 is the dead state, state 1 the start state.
 
-    `table`: shape (s, 256), int16, the state after a byte. `cost`: shape (s,), int32, fewest bytes to a whole answer,
-    without those of a product's reference; `through_product`: shape (s,), bool, whether every way leads through one.
-    `accepts`: shape (s,), bool, whether the text so far is a whole answer. `item`: shape (s,), int16, recommendations
-    begun. `line`: shape (s,), int16, 0 outside prose, else a number of the slot. `slot`: its name.
-    `branch`: shape (s,), int8, which reference the text is bound to: OPEN, PRODUCT or NO_CLOSE.
-    `closes[state]` of a product's slot is the state behind its reference, else DEAD; shape (s,), int16.
+    Attributes:
+        table: the state after each byte, shape (s, 256), int16.
+        cost: minimum number of bytes to a complete answer, excluding those of product references, shape (s,), int32.
+        through_product: whether every path to a complete answer contains a product reference, shape (s,), bool.
+        accepts: whether the text so far is a complete answer, shape (s,), bool.
+        item: the number of recommendations begun, shape (s,), int16.
+        line: the number of the line of prose, 0 outside prose, shape (s,), int16.
+        branch: OPEN, PRODUCT or NO_CLOSE, shape (s,), int8.
+        after_product: for a product slot the state after its reference, else DEAD, shape (s,), int16.
+        slot: the name of each state's slot.
     """
 
     table: NDArray[np.int16]
@@ -80,7 +85,7 @@ class AnswerAutomaton:
     item: NDArray[np.int16]
     line: NDArray[np.int16]
     branch: NDArray[np.int8]
-    closes: NDArray[np.int16]
+    after_product: NDArray[np.int16]
     slot: tuple[str, ...]
 
     def walk(self, state: int, text: bytes) -> int:
@@ -91,73 +96,77 @@ class AnswerAutomaton:
 
 
 @lru_cache(maxsize=4)
-def build_automaton(usable: frozenset[int], min_items: int = 1, max_items: int = 5) -> AnswerAutomaton:
-    """The automaton of answers with so many recommendations, made of the usable bytes.
+def build_automaton(alphabet: frozenset[int], min_items: int = 1, max_items: int = 5) -> AnswerAutomaton:
+    """Build the automaton of answers with `min_items` to `max_items` recommendations over an alphabet of bytes.
 
     Raises:
-        ValueError: the bounds are out of order, or the format cannot be written with these bytes.
+        ValueError: the bounds are out of order, or the alphabet lacks a byte of the format.
     """
     if not 1 <= min_items <= max_items:
-        raise ValueError(f"an answer has 1 or more recommendations, not {min_items} to {max_items}")
-    states, rows = _explore(sorted(usable), min_items, max_items)
+        raise ValueError(
+            f"the number of recommendations must be a range from at least 1, not {min_items} to {max_items}"
+        )
+    states, rows = _explore(sorted(alphabet), min_items, max_items)
     table = np.zeros((len(states) + 1, 256), np.int16)
     table[1:] = rows
-    number = {state: position for position, state in enumerate(states, 1)}
-    known = [_State("", 0), *states]
-    closes = [number[_State("close", state.item)] if state.slot == "product" else DEAD for state in known]
-    accepts = np.array([_accepts(state) for state in known])
-    cost = _costs(table, np.array(closes), accepts)
-    if cost[START] >= NEVER:
+    index = {state: position for position, state in enumerate(states, 1)}
+    all_states = [_State("", 0), *states]
+    after_product = [index[_State("close", state.item)] if state.slot == "product" else DEAD for state in all_states]
+    accepts = np.array([_accepts(state) for state in all_states])
+    cost = _compute_costs(table, np.array(after_product), accepts)
+    if cost[START] >= UNREACHABLE:
         raise ValueError("the tokenizer lacks a byte of the answer format's literals")
-    table[cost[table] >= NEVER] = DEAD
+    table[cost[table] >= UNREACHABLE] = DEAD
     return AnswerAutomaton(
         table=table,
-        cost=np.where(cost < NEVER, cost % _THROUGH_PRODUCT, NEVER).astype(np.int32),
-        through_product=(cost >= _THROUGH_PRODUCT) & (cost < NEVER),
+        cost=np.where(cost < UNREACHABLE, cost % _PRODUCT_COST, UNREACHABLE).astype(np.int32),
+        through_product=(cost >= _PRODUCT_COST) & (cost < UNREACHABLE),
         accepts=accepts,
-        item=np.array([state.item for state in known], np.int16),
-        line=np.array([_line(state) for state in known], np.int16),
-        branch=np.array([_branch(state) for state in known], np.int8),
-        closes=np.array(closes, np.int16),
-        slot=tuple(state.slot for state in known),
+        item=np.array([state.item for state in all_states], np.int16),
+        line=np.array([_line_number(state) for state in all_states], np.int16),
+        branch=np.array([_branch(state) for state in all_states], np.int8),
+        after_product=np.array(after_product, np.int16),
+        slot=tuple(state.slot for state in all_states),
     )
 
 
-def _explore(usable: Iterable[int], min_items: int, max_items: int) -> tuple[list[_State], list[list[int]]]:
+def _explore(alphabet: Iterable[int], min_items: int, max_items: int) -> tuple[list[_State], list[list[int]]]:
     states = [_State("introduction", 0, edge="lead")]
-    number = {states[0]: START}
+    index = {states[0]: START}
     rows = []
-    for state in states:  # grows while it is walked
+    for state in states:  # grows during iteration
         row = [DEAD] * 256
-        follow = [(byte, _step(state, byte, min_items, max_items)) for byte in usable]
+        successors = [(byte, _step(state, byte, min_items, max_items)) for byte in alphabet]
         if state.slot == "product":
-            follow.append((-1, _State("close", state.item)))
-        for byte, after in follow:
-            if after is None:
+            successors.append((-1, _State("close", state.item)))
+        for byte, next_state in successors:
+            if next_state is None:
                 continue
-            if after not in number:
-                states.append(after)
-                number[after] = len(states)
+            if next_state not in index:
+                states.append(next_state)
+                index[next_state] = len(states)
             if byte >= 0:
-                row[byte] = number[after]
+                row[byte] = index[next_state]
         rows.append(row)
     return states, rows
 
 
-def _costs(table: NDArray[np.int16], closes: NDArray[np.int64], accepts: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Fewest bytes to an accepting state; a product's slot counts as more than any way around it."""
-    cost = np.where(accepts, 0, NEVER)
+def _compute_costs(
+    table: NDArray[np.int16], after_product: NDArray[np.int64], accepts: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Minimum number of bytes to an accepting state; a product slot costs more than any path without one."""
+    cost = np.where(accepts, 0, UNREACHABLE)
     while True:
         step = 1 + cost[table].min(axis=1)
-        step = np.where(closes != DEAD, _THROUGH_PRODUCT + cost[closes], step)
-        closer = np.minimum(cost, np.minimum(step, NEVER))
-        closer[DEAD] = NEVER
-        if (closer == cost).all():
-            return closer
-        cost = closer
+        step = np.where(after_product != DEAD, _PRODUCT_COST + cost[after_product], step)
+        new_cost = np.minimum(cost, np.minimum(step, UNREACHABLE))
+        new_cost[DEAD] = UNREACHABLE
+        if (new_cost == cost).all():
+            return new_cost
+        cost = new_cost
 
 
-def _line(state: _State) -> int:
+def _line_number(state: _State) -> int:
     return 1 + _SLOTS.index(state.slot) + len(_SLOTS) * state.item if state.slot in _SLOTS else 0
 
 
@@ -169,15 +178,15 @@ def _branch(state: _State) -> int:
 
 
 def _accepts(state: _State) -> bool:
-    # White space behind the conclusion is allowed, and trimmed: some chat templates put a space before the end.
+    # Trailing white space is allowed, and trimmed: some chat templates put a space before the end token.
     return state.slot == "conclusion" and state.edge in ("inside", "space") and not state.character
 
 
 def _step(state: _State, byte: int, min_items: int, max_items: int) -> _State | None:
-    """The state after one more byte, or None where the format does not allow it."""
+    """The state after one more byte; None if the format does not allow it."""
     slot, item, written = state.slot, state.item, state.written + bytes([byte])
     if slot in _SLOTS:
-        return _leave(state, byte) or _prose(state, byte)
+        return _end_slot(state, byte) or _continue_prose(state, byte)
     if slot == "blank":
         return _literal(state, written, _BLANK, _State("name", 1, edge="start"))
     if slot == "bullet":
@@ -211,11 +220,11 @@ def _reference(state: _State, written: bytes) -> _State | None:
 def _after_item(state: _State, byte: int, min_items: int, max_items: int) -> _State | None:
     if byte == ord(" "):
         return _State("bullet", state.item + 1, b" ") if state.item < max_items else None
-    return _prose(_State("conclusion", state.item, edge="start"), byte) if state.item >= min_items else None
+    return _continue_prose(_State("conclusion", state.item, edge="start"), byte) if state.item >= min_items else None
 
 
-def _leave(state: _State, byte: int) -> _State | None:
-    """The state behind a prose slot, where this byte ends it."""
+def _end_slot(state: _State, byte: int) -> _State | None:
+    """The state after a prose slot if this byte ends it, else None."""
     if state.edge != "inside" or state.character:
         return None
     if state.slot == "introduction" and byte == ord("\n"):
@@ -227,45 +236,45 @@ def _leave(state: _State, byte: int) -> _State | None:
     return None
 
 
-def _prose(state: _State, byte: int) -> _State | None:
-    """The state after one more byte of prose."""
+def _continue_prose(state: _State, byte: int) -> _State | None:
+    """The state after one more byte of prose, or None."""
     if state.slot == "name" and byte == ord(":"):
-        return None  # a colon ends a name, and there is none to end yet
+        return None  # a colon ends a name, which must not be empty
     if byte >= 0x80 or state.character:
-        character = _utf8(state.character, byte)
+        character = _continue_character(state.character, byte)
         return None if character is None else state._replace(written=b"", character=character, edge="inside")
     if byte == ord(" "):
         return _space(state)
     if byte < 0x20 or byte == 0x7F:
         return None
-    written = _forbidden_beginning(state.written + bytes([byte]).lower())
-    return None if written in _FORBIDDEN_WORDS else state._replace(written=written, edge="inside")
+    written = _reserved_suffix(state.written + bytes([byte]).lower())
+    return None if written in _RESERVED_PHRASES else state._replace(written=written, edge="inside")
 
 
 def _space(state: _State) -> _State | None:
     if state.edge == "lead":
-        # Tokenizers with a leading space begin an answer with it; it is trimmed from the text.
+        # Some tokenizers begin a text with a space, which is trimmed.
         return state._replace(edge="start")
     if state.edge != "inside":
         return None
-    return state._replace(written=_forbidden_beginning(state.written + b" "), edge="space")
+    return state._replace(written=_reserved_suffix(state.written + b" "), edge="space")
 
 
 @lru_cache(maxsize=4096)
-def _forbidden_beginning(text: bytes) -> bytes:
-    """The longest end of the text that a forbidden word begins with."""
-    ends = (text[at:] for at in range(len(text)))
-    return next((end for end in ends if any(word.startswith(end) for word in _FORBIDDEN_WORDS)), b"")
+def _reserved_suffix(text: bytes) -> bytes:
+    """The longest suffix of the text that is a prefix of a reserved phrase."""
+    suffixes = (text[start:] for start in range(len(text)))
+    return next((suffix for suffix in suffixes if any(phrase.startswith(suffix) for phrase in _RESERVED_PHRASES)), b"")
 
 
 @lru_cache(maxsize=65536)
-def _utf8(character: bytes, byte: int) -> bytes | None:
-    """The unfinished character after one more byte: empty when it is whole, None where it is not UTF-8 or not prose.
+def _continue_character(character: bytes, byte: int) -> bytes | None:
+    """The incomplete character after one more byte: empty once complete, None if it is not UTF-8 or not allowed.
 
-    Characters that go on alike share a representative, which keeps the states few.
+    Incomplete characters with the same continuations share a representative, which keeps the number of states small.
     """
     longer = character + bytes([byte])
-    if b"\xed\xa0" <= longer[:2] <= b"\xed\xbf":  # half of a surrogate pair: Python's decoder says so a byte later
+    if b"\xed\xa0" <= longer[:2] <= b"\xed\xbf":  # a surrogate, which Python's decoder detects one byte later
         return None
     try:
         whole = codecs.getincrementaldecoder("utf-8")().decode(longer)

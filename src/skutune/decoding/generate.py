@@ -1,4 +1,4 @@
-"""Constrained answers with transformers: `generate` with a mask over each step's scores."""
+"""Constrained generation with transformers: a logits processor masks the scores of each step."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ Chat = Sequence[Mapping[str, str]]
 
 
 class AnswerMask:
-    """A logits processor of transformers that keeps each row of a batch in the answer format.
+    """A transformers logits processor that constrains each row of a batch to the answer format.
 
-    Rows are drafts in the order of the batch. Beam search moves rows between steps and is not supported.
+    `matchers` are in the order of the rows. Beam search is not supported, because it reorders rows between steps.
     """
 
-    def __init__(self, drafts: Sequence[AnswerMatcher]) -> None:
-        self.drafts = drafts
-        self._bars: Any = None  # made when the scores have come, which say where they lie
+    def __init__(self, matchers: Sequence[AnswerMatcher]) -> None:
+        self.matchers = matchers
+        self._mask_table: Any = None  # created with the first scores, whose device it needs
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """The scores, shape (rows, tokens), with -inf for what is not allowed next; written in place."""
-        if self._bars is None:
-            self._bars = MaskTable(scores.shape[1], scores.device)
+        """Set the scores, shape (rows, tokens), of tokens that are not allowed to -inf, in place."""
+        if self._mask_table is None:
+            self._mask_table = MaskTable(scores.shape[1], scores.device)
         else:
             self.accept(input_ids[:, -1].tolist())
-        # What follows a row's end is padding, which transformers writes by itself.
-        self._bars.apply(scores, dict(enumerate(self.drafts)))
+        # Rows that have ended are padded by transformers.
+        self._mask_table.apply(scores, dict(enumerate(self.matchers)))
         return scores
 
     def accept(self, tokens: Sequence[int]) -> None:
-        """Write the last token of each row that has not ended."""
-        for draft, token in zip(self.drafts, tokens, strict=True):
-            if not draft.ended:
-                draft.accept(token)
+        """Pass each row's last token to its matcher, unless the row has ended."""
+        for matcher, token in zip(self.matchers, tokens, strict=True):
+            if not matcher.ended:
+                matcher.accept(token)
 
 
 class ConstrainedDecoder:
-    """Answers that always parse, and that name only products of the catalog that are available."""
+    """Generates answers that always parse, and that reference only available products of the catalog."""
 
     def __init__(self, vocabulary: Vocabulary, trie: TokenTrie, *, min_items: int = 1, max_items: int = 5) -> None:
-        """`min_items` to `max_items` recommendations an answer; the model chooses.
+        """Constrain answers to `min_items` to `max_items` recommendations.
 
         Raises:
             InputError: the trie was built for another tokenizer.
@@ -68,19 +68,19 @@ class ConstrainedDecoder:
         allowed: Allowed | None = None,
         batch_size: int = 16,
     ) -> list[str]:
-        """One answer for each prompt, in their order; temperature 0 is greedy.
+        """Generate one answer per prompt, in order; temperature 0 is greedy.
 
-        With `allowed` the slot of a recommendation holds one of the products that it names for the recommendation's
-        name, and where it names none that is available, `(no close product)`.
+        `allowed` maps the name of a recommendation to the ids that its reference may have; if none of them is
+        available, the reference is `(no close product)`.
 
         Raises:
-            InputError: an answer does not fit into `max_tokens`, or a prompt and it into the model's context.
+            InputError: an answer does not fit into `max_tokens`, or prompt and answer exceed the model's context.
         """
         limits = Limits(self.grammar, max_tokens, unavailable)
         texts: list[str] = []
         for start in range(0, len(prompts), batch_size):
-            drafts = [AnswerMatcher(limits, allowed) for _ in prompts[start : start + batch_size]]
-            mask = AnswerMask(drafts)
+            matchers = [AnswerMatcher(limits, allowed) for _ in prompts[start : start + batch_size]]
+            mask = AnswerMask(matchers)
             tokens = generate_tokens(
                 model,
                 tokenizer,
@@ -90,9 +90,9 @@ class ConstrainedDecoder:
                 ends=self.grammar.vocabulary.ends,
                 mask=mask,
             )
-            # The mask saw every token but the last of those rows that were still going.
+            # The mask has seen all tokens except the last ones of rows that had not ended.
             mask.accept([int(row[-1]) for row in tokens])
-            texts += [draft.text() for draft in drafts]
+            texts += [matcher.text() for matcher in matchers]
         return texts
 
 
@@ -106,10 +106,10 @@ def generate_tokens(
     ends: Sequence[int],
     mask: AnswerMask | None = None,
 ) -> Any:
-    """The new tokens of one batch, shape (prompts, at most max_tokens), right-padded.
+    """Generate the tokens of one batch, shape (prompts, at most max_tokens), right-padded.
 
     Raises:
-        InputError: the tokenizer has no chat template, or prompt and answer do not fit into the model's context.
+        InputError: the tokenizer has no chat template, or prompt and answer exceed the model's context.
     """
     import torch
     from transformers import GenerationConfig
@@ -119,7 +119,7 @@ def generate_tokens(
     context = getattr(model.config, "max_position_embeddings", None)
     if context is not None and length + max_tokens > context:
         raise InputError(f"a prompt of {length} tokens and an answer of {max_tokens} exceed the context of {context}")
-    # Everything that shapes the scores is set here; the generation config (penalties, suppressed tokens) is ignored.
+    # All sampling parameters are set here; the model's generation config (penalties, suppressed tokens) is ignored.
     sampling = {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {}
     config = GenerationConfig(
         max_new_tokens=max_tokens,
@@ -130,31 +130,31 @@ def generate_tokens(
         pad_token_id=ends[0],
         **sampling,
     )
-    with torch.inference_mode(), _unsuggested(model):
+    with torch.inference_mode(), _without_generation_defaults(model):
         output = model.generate(**inputs, generation_config=config, logits_processor=[mask] if mask else [])
     return output[:, length:]
 
 
 @contextmanager
-def _unsuggested(model: Any) -> Iterator[None]:
-    """The model without generation settings of its own, which transformers put wherever a call leaves one open."""
+def _without_generation_defaults(model: Any) -> Iterator[None]:
+    """Clear the model's generation config, which transformers uses for every parameter that a call leaves unset."""
     from transformers import GenerationConfig
 
-    suggested, model.generation_config = model.generation_config, GenerationConfig()
+    original, model.generation_config = model.generation_config, GenerationConfig()
     try:
         yield
     finally:
-        model.generation_config = suggested
+        model.generation_config = original
 
 
 def _tokenise(tokenizer: Any, prompts: Sequence[Chat]) -> Any:
     if not tokenizer.chat_template:
-        raise InputError("the model's tokenizer has no chat template: use an instruction-tuned base model")
+        raise InputError("the model's tokenizer has no chat template; use an instruction-tuned base model")
     chats = [
         tokenizer.apply_chat_template(list(prompt), tokenize=False, add_generation_prompt=True, **TEMPLATE_SETTINGS)
         for prompt in prompts
     ]
-    # The template has written the special tokens; left padding, so that all answers begin at the same place.
+    # The chat template contains the special tokens. With left padding, all answers begin at the same position.
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     options = {"return_tensors": "pt", "padding": True, "padding_side": "left", "add_special_tokens": False}

@@ -1,8 +1,8 @@
-"""Which tokens the answer's template lets in, as masks that are made once and kept.
+"""Cached token masks of the answer automaton.
 
-A mask depends on the automaton's state, and beside it only on how many of the thresholds of its tokens the room that
-is left has passed: far from an answer's end all rooms are equal. So nearly every step of every answer finds its mask
-made, and nothing over the vocabulary is computed while a model waits.
+A mask depends on the automaton's state, and on the number of remaining tokens only through the thresholds that it
+exceeds: far from the end of an answer all numbers of remaining tokens are equivalent. Nearly every decoding step
+therefore finds its mask in the cache, without a computation over the vocabulary.
 """
 
 from __future__ import annotations
@@ -14,84 +14,84 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from skutune.decoding.automaton import DEAD, NEVER, AnswerAutomaton, build_automaton
+from skutune.decoding.automaton import DEAD, UNREACHABLE, AnswerAutomaton, build_automaton
 from skutune.decoding.trie import TokenTrie
 from skutune.decoding.vocabulary import Vocabulary
 from skutune.errors import InputError
 
 Mask = NDArray[np.bool_]
-"""Which tokens may come next, shape (tokens,), bool. Shared: never written to."""
+"""The tokens allowed next, shape (tokens,), bool. Shared and read-only."""
 
-_ITEM_ROOM = 80
-"""Spare tokens below which no further recommendation is begun."""
+_ITEM_TOKENS = 80
+"""With fewer spare tokens, no new recommendation begins."""
 _KEPT_STATES = 256  # 100 KB each for a vocabulary of 50,000
 _KEPT_MASKS = 512  # half of that each
 _KEPT_DEPTHS = 8
 
 
 class Masks:
-    """The masks of all states, where the longest reference that may be written has `depth` tokens (-1: there is none).
+    """The masks of all states if the longest available reference has `depth` tokens (-1: no product is available).
 
-    `bound[state]`: tokens within which an answer can be ended from there, shape (s,), int32.
+    `min_tokens[state]` is the number of tokens within which an answer can be completed from there, shape (s,), int32.
     """
 
     def __init__(self, grammar: Grammar, depth: int) -> None:
-        template = grammar.template
-        through = template.through_product * (depth if depth >= 0 else NEVER)
-        self.bound = np.minimum(template.cost + through, NEVER).astype(np.int32)
+        automaton = grammar.automaton
+        through = automaton.through_product * (depth if depth >= 0 else UNREACHABLE)
+        self.min_tokens = np.minimum(automaton.cost + through, UNREACHABLE).astype(np.int32)
         self._grammar = grammar
         self._costs: Callable[[int], list[int]] = lru_cache(maxsize=None)(self._distinct_costs)
-        self._mask: Callable[[int, int, int, bool, int], Mask] = lru_cache(maxsize=_KEPT_MASKS)(self._made)
+        self._mask: Callable[[int, int, int, bool, int], Mask] = lru_cache(maxsize=_KEPT_MASKS)(self._build_mask)
 
-    def mask(self, state: int, room: int, *, ends_line: bool, barred: int) -> Mask:
-        """The tokens that may follow a state where `room` tokens may still be written.
+    def mask(self, state: int, remaining: int, *, ends_line: bool, blocked: int) -> Mask:
+        """The tokens allowed in a state when `remaining` tokens are left.
 
         Args:
-            ends_line: only what brings the end of the line of prose closer.
-            barred: a set of branches, as bits `1 << branch`, that must not be entered where another way is left.
+            ends_line: allow only tokens that bring the end of the line of prose closer.
+            blocked: branches to avoid if there is an alternative, as a bit set of `1 << branch`.
         """
         costs = self._costs(state)
-        within, within_item = bisect_left(costs, room), bisect_left(costs, room - _ITEM_ROOM)
-        return self._mask(state, within, within_item, ends_line, barred)
+        num_costs, num_item_costs = bisect_left(costs, remaining), bisect_left(costs, remaining - _ITEM_TOKENS)
+        return self._mask(state, num_costs, num_item_costs, ends_line, blocked)
 
     def _distinct_costs(self, state: int) -> list[int]:
-        costs = np.unique(self.bound[np.unique(self._grammar.after(state))])
-        return [int(cost) for cost in costs if cost < NEVER]
+        costs = np.unique(self.min_tokens[np.unique(self._grammar.next_states(state))])
+        return [int(cost) for cost in costs if cost < UNREACHABLE]
 
-    def _made(self, state: int, within: int, within_item: int, ends_line: bool, barred: int) -> Mask:
-        """The mask for a room above the `within` lowest costs, and above `within_item` of them with another item."""
-        template, after, costs = self._grammar.template, self._grammar.after(state), self._costs(state)
-        reached = np.searchsorted(costs, self.bound[after])
-        fits = (after != DEAD) & (reached < within)
-        wanted = fits & ((1 << template.branch[after]) & barred == 0)
+    def _build_mask(self, state: int, num_costs: int, num_item_costs: int, ends_line: bool, blocked: int) -> Mask:
+        """The mask that allows the `num_costs` lowest costs, but `num_item_costs` of them for a new recommendation."""
+        automaton, next_states, costs = self._grammar.automaton, self._grammar.next_states(state), self._costs(state)
+        cost_rank = np.searchsorted(costs, self.min_tokens[next_states])
+        fits = (next_states != DEAD) & (cost_rank < num_costs)
+        preferred = fits & ((1 << automaton.branch[next_states]) & blocked == 0)
         if ends_line:
-            wanted &= self.bound[after] < self.bound[state]
+            preferred &= self.min_tokens[next_states] < self.min_tokens[state]
         else:
-            wanted &= (template.item[after] == template.item[state]) | (reached < within_item)
-        whole = bool(template.accepts[state])
-        mask: Mask = wanted if whole or wanted.any() else fits
-        mask[list(self._grammar.vocabulary.ends)] = whole
+            preferred &= (automaton.item[next_states] == automaton.item[state]) | (cost_rank < num_item_costs)
+        is_complete = bool(automaton.accepts[state])
+        mask: Mask = preferred if is_complete or preferred.any() else fits
+        mask[list(self._grammar.vocabulary.ends)] = is_complete
         mask.flags.writeable = False
         return mask
 
 
 class Grammar:
-    """What all answers of a catalog share: the vocabulary, the template's automaton, the trie and the masks."""
+    """The vocabulary, the automaton, the trie and the masks, which all answers of a catalog share."""
 
     def __init__(self, vocabulary: Vocabulary, trie: TokenTrie, min_items: int = 1, max_items: int = 5) -> None:
-        """Raises InputError where the trie was built for another tokenizer."""
+        """Raises InputError if the trie was built for another tokenizer."""
         if trie.vocabulary_digest != vocabulary.digest:
-            raise InputError("the trie of the catalog was built for another tokenizer: build it again for this model")
+            raise InputError("the catalog trie was built for another tokenizer; rebuild it for this model")
         self.vocabulary = vocabulary
         self.trie = trie
-        self.template: AnswerAutomaton = build_automaton(vocabulary.single_bytes, min_items, max_items)
-        self.after: Callable[[int], NDArray[np.int16]] = lru_cache(maxsize=_KEPT_STATES)(self._after)
+        self.automaton: AnswerAutomaton = build_automaton(vocabulary.single_bytes, min_items, max_items)
+        self.next_states: Callable[[int], NDArray[np.int16]] = lru_cache(maxsize=_KEPT_STATES)(self._next_states)
         self.masks: Callable[[int], Masks] = lru_cache(maxsize=_KEPT_DEPTHS)(lambda depth: Masks(self, depth))
 
-    def _after(self, state: int) -> NDArray[np.int16]:
-        """The state after each token, shape (tokens,), int16; DEAD where the format does not allow it."""
-        vocabulary, table = self.vocabulary, self.template.table
-        after = np.full(len(vocabulary), DEAD, np.int16)
+    def _next_states(self, state: int) -> NDArray[np.int16]:
+        """The state after each token, shape (tokens,), int16; DEAD if the format does not allow the token."""
+        vocabulary, table = self.vocabulary, self.automaton.table
+        next_states = np.full(len(vocabulary), DEAD, np.int16)
         alive = np.flatnonzero(vocabulary.lengths > 0)
         states = np.full(len(alive), state, np.int16)
         position = 0
@@ -99,7 +99,7 @@ class Grammar:
             states = table[states, vocabulary.flat[vocabulary.starts[alive] + position]]
             position += 1
             ended = vocabulary.lengths[alive] == position
-            after[alive[ended]] = states[ended]
+            next_states[alive[ended]] = states[ended]
             going = ~ended & (states != DEAD)
             alive, states = alive[going], states[going]
-        return after
+        return next_states

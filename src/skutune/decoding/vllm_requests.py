@@ -1,11 +1,11 @@
-"""What one request to a server asks of the answer format, and the draft that it gets.
+"""Parameters of constrained requests to vLLM, and the matcher of each request.
 
-A request says so in its extra arguments, which over HTTP are flat (`vllm_xargs`):
+A request opts in with its extra arguments (`vllm_xargs` over HTTP):
 
-    skutune               1: answer in the format, with products of the catalog
-    skutune_unavailable   ids that must not be named
-    skutune_allowed       ids of which alone may be named, such as those that a search found
-    skutune_max_items     recommendations at most, 5 unless said
+    skutune               1: constrain the answer to the format and the catalog
+    skutune_unavailable   ids of products that must not be referenced
+    skutune_allowed       ids of the only products that may be referenced, such as search results
+    skutune_max_items     maximum number of recommendations, 5 by default
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from skutune.prompts.chat_tokenizer import prepare_chat_tokenizer
 
 SWITCH = "skutune"
 TRIE = "skutune_trie"
-"""The key of vLLM's `additional_config` that says in which folder the catalog's trie lies."""
+"""The key of vLLM's `additional_config` with the folder of the catalog trie."""
 
 _UNAVAILABLE, _ALLOWED, _MAX_ITEMS = "skutune_unavailable", "skutune_allowed", "skutune_max_items"
-_MOST_ITEMS = 10
-_USUAL_ITEMS = 5
+_ITEMS_LIMIT = 10
+_DEFAULT_ITEMS = 5
 
-# Each of these takes tokens away by itself: together with the format none may be left, or the answer is cut.
-_NOT_TOGETHER = {
-    "structured_outputs": "a grammar of its own",
-    "bad_words": "words that must not come",
-    "allowed_token_ids": "tokens that alone may come",
-    "logit_bias": "tokens that are forced or forbidden",
-    "min_tokens": "a least length",
-    "stop": "texts that cut the answer",
-    "stop_token_ids": "tokens that cut the answer",
-    "repetition_detection": "an end where a text repeats itself",
-    "ignore_eos": "no end",
-    "thinking_token_budget": "thoughts before the answer",
+# These exclude tokens or end the text: combined with the format, no token may be left, or the answer is truncated.
+_INCOMPATIBLE = {
+    "structured_outputs": "another grammar",
+    "bad_words": "forbidden words",
+    "allowed_token_ids": "a set of allowed tokens",
+    "logit_bias": "biased tokens",
+    "min_tokens": "a minimum length",
+    "stop": "strings that truncate the answer",
+    "stop_token_ids": "tokens that truncate the answer",
+    "repetition_detection": "an end at repetitions",
+    "ignore_eos": "no end token",
+    "thinking_token_budget": "reasoning before the answer",
 }
 
 _log = logging.getLogger(__name__)
@@ -52,104 +52,106 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RequestParams:
-    """What a request asks for; `allowed` None: the whole catalog."""
+    """Parameters of a constrained request; `allowed` None: the whole catalog."""
 
     unavailable: frozenset[str] = frozenset()
     allowed: frozenset[str] | None = None
-    max_items: int = _USUAL_ITEMS
+    max_items: int = _DEFAULT_ITEMS
 
 
 def read_request_params(arguments: Mapping[str, Any] | None) -> RequestParams | None:
-    """What extra arguments ask for; None where they do not speak of the format. Raises ValueError for wrong ones."""
-    own = {key: value for key, value in (arguments or {}).items() if key.startswith(SWITCH)}
-    unknown = sorted(own.keys() - {SWITCH, _UNAVAILABLE, _ALLOWED, _MAX_ITEMS})
+    """Read a request's extra arguments; None if it is unconstrained. Raises ValueError for invalid arguments."""
+    options = {key: value for key, value in (arguments or {}).items() if key.startswith(SWITCH)}
+    unknown = sorted(options.keys() - {SWITCH, _UNAVAILABLE, _ALLOWED, _MAX_ITEMS})
     if unknown:
-        raise ValueError(f"{unknown[0]} is unknown; known are {SWITCH}, {_UNAVAILABLE}, {_ALLOWED}, {_MAX_ITEMS}")
-    switch = own.get(SWITCH, 0)
+        known = f"{SWITCH}, {_UNAVAILABLE}, {_ALLOWED}, {_MAX_ITEMS}"
+        raise ValueError(f"unknown argument {unknown[0]}; known arguments: {known}")
+    switch = options.get(SWITCH, 0)
     if switch not in (0, 1):
-        raise ValueError(f"{SWITCH} is {switch!r}; 1 asks for an answer in the format")
+        raise ValueError(f"{SWITCH} is {switch!r}; it must be 0 or 1 (constrained answer)")
     if not switch:
-        if own.keys() - {SWITCH}:
-            raise ValueError(f"{min(own.keys() - {SWITCH})} requires {SWITCH}: 1")
+        if options.keys() - {SWITCH}:
+            raise ValueError(f"{min(options.keys() - {SWITCH})} requires {SWITCH}: 1")
         return None
-    allowed = _ids(_ALLOWED, own[_ALLOWED]) if _ALLOWED in own else None
+    allowed = _ids(_ALLOWED, options[_ALLOWED]) if _ALLOWED in options else None
     return RequestParams(
-        _ids(_UNAVAILABLE, own.get(_UNAVAILABLE, [])), allowed, _items(own.get(_MAX_ITEMS, _USUAL_ITEMS))
+        _ids(_UNAVAILABLE, options.get(_UNAVAILABLE, [])), allowed, _items(options.get(_MAX_ITEMS, _DEFAULT_ITEMS))
     )
 
 
-def check(sampling: Any) -> None:
-    """Refuse vLLM's sampling parameters that an answer in the format cannot be written with. Raises ValueError."""
-    wanted = read_request_params(sampling.extra_args)
-    if wanted is None:
+def validate_sampling(sampling: Any) -> None:
+    """Validate vLLM's sampling parameters. Raises ValueError if they cannot be combined with a constrained answer."""
+    params = read_request_params(sampling.extra_args)
+    if params is None:
         return
-    # vLLM asks before it adds the model's own ends to `stop_token_ids`: what is there now, the request brought.
-    for name, what in _NOT_TOGETHER.items():
-        given = getattr(sampling, name, None)
-        if given or (given is not None and name == "thinking_token_budget"):
+    # vLLM validates before it adds the model's end tokens to `stop_token_ids`: these are the request's own.
+    for name, what in _INCOMPATIBLE.items():
+        value = getattr(sampling, name, None)
+        if value or (value is not None and name == "thinking_token_budget"):
             raise ValueError(f"{name} ({what}) cannot be combined with {SWITCH}; remove one of them")
-    least = _least_tokens(wanted.max_items)
-    if sampling.max_tokens is not None and sampling.max_tokens < least:
-        raise ValueError(f"max_tokens is {sampling.max_tokens}; no answer is sure to fit into fewer than {least}")
+    min_tokens = _min_tokens(params.max_items)
+    if sampling.max_tokens is not None and sampling.max_tokens < min_tokens:
+        raise ValueError(f"max_tokens is {sampling.max_tokens}; it must be at least {min_tokens} for an answer to fit")
 
 
 class MatcherFactory:
-    """Makes the drafts of a server's requests: a tokenizer, a catalog's trie and the format.
+    """Creates the matchers of a server's requests.
 
     Args:
-        tokenizer: of transformers.
-        trie: the folder of a trie that was built for this tokenizer.
-        context: tokens of prompt and answer together at most.
+        tokenizer: a transformers tokenizer.
+        trie: the folder of a catalog trie that was built for this tokenizer.
+        context: maximum length of prompt and answer together, in tokens.
+        ends: additional end-of-sequence tokens of the model.
 
     Raises:
-        InputError: there is no trie, or it was built for another tokenizer.
+        InputError: the folder has no trie, or it was built for another tokenizer.
     """
 
     def __init__(self, tokenizer: Any, trie: Path, context: int, ends: tuple[int, ...] = ()) -> None:
         self._vocabulary = load_vocabulary(tokenizer, ends)
         self._trie = TokenTrie.load(trie)
         self._context = context
-        self._grammar = lru_cache(maxsize=_MOST_ITEMS)(self._made_grammar)
-        self._grammar(_USUAL_ITEMS)  # fail now if it does not fit, not with the first request
+        self._grammar = lru_cache(maxsize=_ITEMS_LIMIT)(self._build_grammar)
+        self._grammar(_DEFAULT_ITEMS)  # fails now if the trie does not match, not at the first request
 
-    def begin(self, sampling: Any, prompt_tokens: int) -> AnswerMatcher | EmptyAnswer | None:
-        """The draft of a request, at its beginning; None for one that does not ask for the format."""
-        wanted = read_request_params(sampling.extra_args)
-        if wanted is None:
+    def create(self, sampling: Any, prompt_tokens: int) -> AnswerMatcher | EmptyAnswer | None:
+        """Create the matcher of a request; None if the request is unconstrained."""
+        params = read_request_params(sampling.extra_args)
+        if params is None:
             return None
-        room = self._context - prompt_tokens
-        room = room if sampling.max_tokens is None else min(room, sampling.max_tokens)
+        max_tokens = self._context - prompt_tokens
+        max_tokens = max_tokens if sampling.max_tokens is None else min(max_tokens, sampling.max_tokens)
         try:
-            self._tell_unknown(wanted)
-            limits = Limits(self._grammar(wanted.max_items), room, wanted.unavailable, only=wanted.allowed)
+            self._log_unknown_ids(params)
+            limits = Limits(self._grammar(params.max_items), max_tokens, params.unavailable, only=params.allowed)
         except InputError as error:
-            # The request was let in before its prompt was counted, and an error here would end those of all others.
-            _log.warning("A request gets an empty answer: %s", error)
+            # The request was accepted before its prompt was tokenized; an exception here would end all other requests.
+            _log.warning("Returning an empty answer: %s", error)
             return EmptyAnswer(self._vocabulary.ends)
         return AnswerMatcher(limits)
 
-    def _tell_unknown(self, wanted: RequestParams) -> None:
-        ids = wanted.unavailable | (wanted.allowed or frozenset())
+    def _log_unknown_ids(self, params: RequestParams) -> None:
+        ids = params.unavailable | (params.allowed or frozenset())
         unknown = len(ids) - len(self._trie.leaves_of(ids))
         if unknown:
-            _log.warning("A request names %d ids, of which the catalog lacks %d", len(ids), unknown)
+            _log.warning("%d of the %d ids in a request are not in the catalog", unknown, len(ids))
 
-    def _made_grammar(self, max_items: int) -> Grammar:
+    def _build_grammar(self, max_items: int) -> Grammar:
         return Grammar(self._vocabulary, self._trie, max_items=max_items)
 
 
 def build_matcher_factory(vllm_config: Any) -> MatcherFactory:
-    """The drafts for a vLLM engine: its tokenizer, its context, and the trie that its `additional_config` names.
+    """Build the matcher factory of a vLLM engine from its tokenizer, its context and its `additional_config`.
 
     Raises:
-        InputError: `additional_config` names no trie, or one that was built for another tokenizer.
+        InputError: `additional_config` does not name a trie that was built for this tokenizer.
     """
     from transformers import AutoTokenizer
 
     model = vllm_config.model_config
     folder = vllm_config.additional_config.get(TRIE)
     if not folder:
-        raise InputError(f"the trie of the catalog is not configured; set {TRIE} in additional_config")
+        raise InputError(f"no catalog trie is configured; set {TRIE} in additional_config")
     ends = (model.try_get_generation_config() or {}).get("eos_token_id") or ()
     tokenizer = AutoTokenizer.from_pretrained(model.tokenizer, revision=model.tokenizer_revision)
     prepare_chat_tokenizer(tokenizer, str(model.tokenizer), is_base=True)
@@ -159,50 +161,52 @@ def build_matcher_factory(vllm_config: Any) -> MatcherFactory:
 
 
 class SequenceProgress:
-    """A draft that follows what its request has written."""
+    """A request's matcher, and how many of the request's tokens it has consumed."""
 
-    def __init__(self, draft: AnswerMatcher | EmptyAnswer) -> None:
-        self.draft = draft
-        self.seen = 0
+    def __init__(self, matcher: AnswerMatcher | EmptyAnswer) -> None:
+        self.matcher = matcher
+        self.consumed = 0
 
-    def follow(self, tokens: Collection[int]) -> None:
-        """Take in more of the request's tokens.
+    def advance(self, tokens: Collection[int]) -> None:
+        """Pass further generated tokens to the matcher.
 
         Raises:
-            SkutuneError: one is a placeholder, so what was written is not known and the answer cannot be held to it.
+            SkutuneError: a token is a placeholder, so the answer so far is unknown and cannot be constrained.
         """
         for token in tokens:
-            self.seen += 1
-            if not self.draft.ended:
-                self._take(token)
+            self.consumed += 1
+            if not self.matcher.ended:
+                self._accept(token)
 
-    def _take(self, token: int) -> None:
+    def _accept(self, token: int) -> None:
         if token < 0:
-            raise SkutuneError("vLLM keeps no tokens for the processor of answers: name it as one of logits_processors")
+            raise SkutuneError("vLLM does not keep output tokens for the answer processor; add it to logits_processors")
         try:
-            self.draft.accept(token)
+            self.matcher.accept(token)
         except ValueError as error:
-            _log.warning("A request's answer ends: %s", error)
-            self.draft = EmptyAnswer(self.draft.ends)
+            _log.warning("Ending an answer early: %s", error)
+            self.matcher = EmptyAnswer(self.matcher.ends)
 
 
-@lru_cache(maxsize=_MOST_ITEMS)
-def _least_tokens(max_items: int) -> int:
+@lru_cache(maxsize=_ITEMS_LIMIT)
+def _min_tokens(max_items: int) -> int:
     return int(build_automaton(frozenset(range(256)), 1, max_items).cost[START])
 
 
 def _ids(name: str, value: Any) -> frozenset[str]:
     if not isinstance(value, list | tuple):
-        raise ValueError(f'{name} is {value!r}; it is a list of product ids, such as ["32717", "43962"]')
-    for each in value:
-        if isinstance(each, bool) or not isinstance(each, str | int):
-            raise ValueError(f"{name} holds {each!r}; product ids are text or whole numbers")
-        if str(each) != "".join(str(each).split()):
-            raise ValueError(f"{name} holds {each!r}; no product id has white space: write each id by itself")
-    return frozenset(str(each) for each in value)
+        raise ValueError(f'{name} is {value!r}; it must be a list of product ids, such as ["32717", "43962"]')
+    for product_id in value:
+        if isinstance(product_id, bool) or not isinstance(product_id, str | int):
+            raise ValueError(f"{name} contains {product_id!r}; product ids must be strings or integers")
+        if str(product_id) != "".join(str(product_id).split()):
+            raise ValueError(
+                f"{name} contains {product_id!r}; ids have no white space: pass each id as a separate element"
+            )
+    return frozenset(str(product_id) for product_id in value)
 
 
 def _items(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_ITEMS:
-        raise ValueError(f"{_MAX_ITEMS} is {value!r}; it is a whole number from 1 to {_MOST_ITEMS}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _ITEMS_LIMIT:
+        raise ValueError(f"{_MAX_ITEMS} is {value!r}; it must be an integer from 1 to {_ITEMS_LIMIT}")
     return value

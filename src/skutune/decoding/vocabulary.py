@@ -1,9 +1,9 @@
 """A tokenizer's vocabulary as bytes.
 
-The answer format is enforced on bytes, not on tokens: tokenizers merge across the borders of the format's literals
-(`".\\n\\n"` is one token in some, three in others), and whichever tokens a model picks, their bytes must be the
-answer's. Two kinds of tokenizers are read: byte-level BPE (Llama 3, SmolLM, Qwen: each character of a token stands for
-one byte) and SentencePiece with byte fallback (Llama 2, Mistral: `▁` is a space, `<0x0A>` a byte).
+The answer format is enforced on bytes, not on tokens: tokenizers merge across the boundaries of the format's literals
+(`".\\n\\n"` is one token in some, three in others), and any tokenization of a valid answer is accepted. Two kinds of
+tokenizers are supported: byte-level BPE (Llama 3, SmolLM, Qwen: each character of a token represents one byte) and
+SentencePiece with byte fallback (Llama 2, Mistral: `▁` is a space, `<0x0A>` a byte).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """`tokens[i]` are the bytes that token i adds to a text; special tokens add none. `ends` are those that end it.
+    """`tokens[i]` are the bytes of token i, empty for special tokens; `ends` are the end-of-sequence tokens.
 
-    `flat` holds the bytes of all tokens, uint8; token i has `lengths[i]` of them, from `starts[i]` on.
+    `flat` is the concatenation of all tokens, uint8; token i is `flat[starts[i] : starts[i] + lengths[i]]`.
     """
 
     tokens: tuple[bytes, ...]
@@ -47,25 +47,25 @@ class Vocabulary:
 
     @cached_property
     def digest(self) -> str:
-        """A hash of the tokens and their order: what a trie was built for."""
+        """A hash of the tokens in order, which identifies the vocabulary that a trie was built for."""
         return bytes_digest(b"".join(len(token).to_bytes(4, "big") + token for token in self.tokens))
 
     @cached_property
     def by_bytes(self) -> Mapping[bytes, int]:
-        """The token of these bytes, the lowest where several have them."""
+        """Maps bytes to their token, the lowest if there are several."""
         return {token: number for number, token in reversed(list(enumerate(self.tokens))) if token}
 
     @cached_property
     def single_bytes(self) -> frozenset[int]:
-        """The bytes that are a token by themselves: a text of these can always be finished."""
+        """The bytes that are single tokens; an answer can always be completed with these."""
         return frozenset(token[0] for token in self.tokens if len(token) == 1)
 
     def text_bytes(self, token_ids: list[int]) -> bytes:
-        """The bytes that these tokens write."""
+        """The concatenated bytes of these tokens."""
         return b"".join(self.tokens[token] for token in token_ids)
 
-    def greedy(self, text: bytes) -> list[int] | None:
-        """Tokens that write exactly these bytes, the longest first at each place; None where a byte has no token."""
+    def greedy_tokens(self, text: bytes) -> list[int] | None:
+        """Greedy longest-match tokenization of bytes; None if a byte has no token."""
         token_ids, at = [], 0
         longest = int(self.lengths.max(initial=0))
         while at < len(text):
@@ -79,19 +79,21 @@ class Vocabulary:
 
 
 def load_vocabulary(tokenizer: Any, extra_ends: tuple[int, ...] = ()) -> Vocabulary:
-    """The vocabulary of a transformers tokenizer; `extra_ends` are further end tokens that a model knows.
+    """Read the vocabulary of a transformers tokenizer; `extra_ends` are additional end-of-sequence tokens of the model.
 
     Raises:
-        InputError: the tokenizer is of neither kind that can be read as bytes.
+        InputError: the tokenizer is neither byte-level nor SentencePiece with byte fallback, or has no end token.
     """
     names = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-    read = _reader(set(names))
+    to_bytes = _token_decoder(set(names))
     added = tokenizer.added_tokens_decoder
-    tokens = [_added_bytes(added[number]) if number in added else read(name or "") for number, name in enumerate(names)]
-    known = [*extra_ends, *([] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id])]
-    ends = {end for end in known if end < len(tokens)}
+    tokens = [
+        _added_bytes(added[number]) if number in added else to_bytes(name or "") for number, name in enumerate(names)
+    ]
+    candidates = [*extra_ends, *([] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id])]
+    ends = {end for end in candidates if end < len(tokens)}
     if not ends:
-        raise InputError("the tokenizer has no end-of-sequence token, so that an answer would never end: set eos_token")
+        raise InputError("the tokenizer has no end-of-sequence token, so an answer would never end; set eos_token")
     for end in ends:
         tokens[end] = b""
     return Vocabulary(tuple(tokens), tuple(sorted(ends)))
@@ -101,8 +103,8 @@ def _added_bytes(token: Any) -> bytes:
     return b"" if token.special else str(token.content).encode()
 
 
-def _reader(names: set[str]) -> Any:
-    if {"<0x0A>", "▁"} <= names:  # asked first: these vocabularies may hold "Ġ" too, as a letter of Maltese
+def _token_decoder(names: set[str]) -> Any:
+    if {"<0x0A>", "▁"} <= names:  # checked first: these vocabularies may contain "Ġ" too, a letter of Maltese
         return _sentencepiece_bytes
     if "Ġ" in names:
         alphabet = _byte_alphabet()
@@ -119,7 +121,7 @@ def _sentencepiece_bytes(name: str) -> bytes:
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """Which byte a character stands for: printable Latin-1 for itself, the rest numbered from 256 (GPT-2's table)."""
+    """GPT-2's mapping of characters to bytes: printable Latin-1 to itself, the other bytes from code point 256."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in set(printable)]
     table = {chr(byte): byte for byte in printable}

@@ -1,6 +1,6 @@
-"""Language models and encoders behind two small protocols, built by name.
+"""Language models and encoders behind two small protocols, built from the config.
 
-Nothing heavy is imported before an engine is built, so that the command line and the tests of other parts stay fast.
+Heavy packages are imported when an engine is built, so that the command line and unrelated tests stay fast.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 def build_text_engine(
     config: GeneratorConfig, weights: Weights | None, *, names: Callable[[], Sequence[str]], seed: int = 0
 ) -> TextEngine:
-    """The engine that a config asks for. `names` gives the catalog's product names; only `scripted` calls it.
+    """Build the text engine of a config. `names` returns the catalog's product names; only `scripted` calls it.
 
     Raises:
         InputError: the engine's package is missing, or the model cannot be loaded.
@@ -50,10 +50,10 @@ def build_text_engine(
 
 
 def check_text_engine(config: GeneratorConfig, weights: Weights | None) -> None:
-    """Check that an engine is available, without reading weights.
+    """Check that an engine is available, without loading weights.
 
     Raises:
-        InputError: its package is missing, or its model is not a chat model or not supported by the engine.
+        InputError: its package is missing, or its model is not a chat model or is not supported by the engine.
     """
     if config.engine == "scripted":
         return
@@ -85,7 +85,7 @@ def is_vllm_installed() -> bool:
 
 
 def build_encoder(config: EncoderConfig, weights: Weights | None) -> Encoder:
-    """The encoder that a config asks for.
+    """Build the encoder of a config.
 
     Raises:
         InputError: the encoder's package is missing, or the model cannot be loaded.
@@ -108,9 +108,9 @@ def build_encoder(config: EncoderConfig, weights: Weights | None) -> Encoder:
 
 
 def engine_identity(config: GeneratorConfig | EncoderConfig, weights: Weights | None) -> str:
-    """The identity of a model in keys and fingerprints: what changes its output, not where or how fast it runs.
+    """The identity of a model in keys and fingerprints: it covers what changes the output, not where or how it runs.
 
-    vLLM and transformers on the same weights count as the same; a scripted engine does not.
+    vLLM and transformers with the same weights have the same identity; a scripted engine has its own.
     """
     if config.engine == "scripted":
         return model_identity(config, Located(SCRIPTED_IDENTITY, False))
@@ -120,7 +120,7 @@ def engine_identity(config: GeneratorConfig | EncoderConfig, weights: Weights | 
 
 
 def model_identity(config: ModelConfig, located: Located) -> str:
-    """The same for any model of a config, from the identity of weights that need not be local."""
+    """As `engine_identity`, for any model of a config whose weights are located but need not be local."""
     rate = getattr(config, "malformed_rate", None)
     if model_name.is_scripted(config):
         return f"{SCRIPTED_IDENTITY} malformed={rate:g}" if rate else SCRIPTED_IDENTITY
@@ -130,7 +130,7 @@ def model_identity(config: ModelConfig, located: Located) -> str:
 
 
 def _text_kind(config: GeneratorConfig) -> str:
-    """The engine that `auto` stands for, or the one that was named. Raises InputError where a package is missing."""
+    """Resolve `auto` to an engine. Raises InputError if a package of the engine is missing."""
     if config.engine == "vllm" or (config.engine == "auto" and is_vllm_installed()):
         _require("vllm", "skutune[vllm]", "models.generator")
         return "vllm"
@@ -147,14 +147,14 @@ def _encoder_kind(config: EncoderConfig, is_sentence: bool) -> str:
 
 def _folder(config: GeneratorConfig | EncoderConfig, weights: Weights | None) -> Path:
     if weights is None or weights.path is None:
-        raise InputError(f"model {config.name}: the engine {config.engine} needs weights; only scripted runs without")
+        raise InputError(f"model {config.name}: the engine {config.engine} needs weights; only scripted works without")
     return weights.path
 
 
 def _require(module: str, extra: str, where: str) -> None:
     if not _is_installed(module):
         raise InputError(
-            f"{where}: needs the Python package {module}: run `pip install '{extra}'`, or set its engine to scripted"
+            f"{where}: needs the Python package {module}; run `pip install '{extra}'`, or set its engine to scripted"
         )
 
 

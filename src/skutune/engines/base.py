@@ -1,11 +1,10 @@
-"""The protocols of models: text for messages (`TextEngine`), vectors for texts (`Encoder`).
+"""Protocols for models: `TextEngine` generates text for messages, `Encoder` embeds texts.
 
-Requests go in as a stream and results come out in any order, matched by id: an engine keeps its device busy with a
-window of requests that spans the parts of a table, and a stage never waits for a batch to fill. An engine pulls the
-next request only when it has room, so a stage may put a failed request back into the stream while it is being read.
+An engine consumes a stream of requests and yields results in any order, matched by id. It keeps its device busy with a
+window of requests that spans the parts of a table, so a stage never waits for a batch to fill. It pulls a request only
+when a slot is free, so a stage may requeue a failed request while the stream is being consumed.
 
-A malformed answer is a result. A dead engine is an exception: `DeviceError`, or `InputError` for a model that cannot
-be loaded.
+A malformed text is a result. A dead engine raises `DeviceError`, and a model that cannot be loaded `InputError`.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One text to generate. With `schema` the text is JSON that follows the JSON Schema, unless truncated."""
+    """A request for one text. With `schema`, the text is JSON that follows this JSON Schema, unless truncated."""
 
     id: str
     messages: Messages
@@ -41,10 +40,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The text for the request of the same id.
+    """The generated text of the request with the same id.
 
-    `finish_reason` is `stop`, `length` if the text was truncated at the request's `max_tokens`, or `context` if the
-    context left less room than that and the text filled it; without any room the text is empty.
+    `finish_reason` is `stop`, `length` if the text was truncated at the request's `max_tokens`, or `context` if it was
+    truncated earlier by the context length; a prompt that fills the context gives an empty text.
     """
 
     id: str
@@ -54,9 +53,9 @@ class Result:
     completion_tokens: int
 
 
-def truncation(request: Request, room: int) -> str:
-    """The `finish_reason` of a truncated text for which the context left this many tokens."""
-    return "context" if room < request.sampling.max_tokens else "length"
+def truncation(request: Request, available: int) -> str:
+    """The `finish_reason` of a truncated text for which the context left `available` tokens."""
+    return "context" if available < request.sampling.max_tokens else "length"
 
 
 class TextEngine(Protocol):
@@ -71,7 +70,7 @@ class TextEngine(Protocol):
         """Yield one result for each request, in any order, pulling requests lazily.
 
         Raises:
-            DeviceError: the device or the engine behind it died.
+            DeviceError: the device or the engine died.
         """
         ...
 
@@ -81,7 +80,7 @@ class TextEngine(Protocol):
 
 
 class Encoder(Protocol):
-    """A model that turns texts into unit vectors."""
+    """A model that embeds texts as unit vectors."""
 
     @property
     def dimension(self) -> int:

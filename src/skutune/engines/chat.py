@@ -1,4 +1,4 @@
-"""Chat messages to prompt tokens, and generated tokens to text."""
+"""Encodes chat messages to prompt tokens and decodes generated tokens to text."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def load_chat_tokenizer(folder: Path, *, is_base: bool) -> Any:
 
 
 def _embeddings(folder: Path) -> int | None:
-    """The vocabulary size in a model's config; None without a config, as in the folder of an adapter."""
+    """The number of token embeddings in a model's config; None without a config, as in an adapter's folder."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):  # an invalid config is reported where the model is loaded
@@ -45,7 +45,7 @@ class ChatTokens:
     """A chat model's tokenizer.
 
     Raises:
-        InputError: as `load_chat_tokenizer`; a model without a chat template is refused.
+        InputError: as `load_chat_tokenizer`, also for a model without a chat template.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -53,7 +53,7 @@ class ChatTokens:
         self.folder = folder
 
     def encode(self, messages: Messages) -> list[int]:
-        """The prompt's tokens, up to the start of the assistant's turn. Raises InputError for a refused role."""
+        """The prompt's tokens, up to the start of the assistant's turn. Raises InputError for an unsupported role."""
         from jinja2 import TemplateError
 
         try:
@@ -61,18 +61,18 @@ class ChatTokens:
                 list(messages), add_generation_prompt=True, return_dict=True, **TEMPLATE_SETTINGS
             )
         except TemplateError as error:
-            raise InputError(f"model {self.folder}: its chat template refuses the messages: {error}") from error
+            raise InputError(f"model {self.folder}: its chat template rejects the messages: {error}") from error
         tokens: list[int] = encoded["input_ids"]
         return tokens
 
     def decode(self, tokens: list[int]) -> str:
-        """The text of generated tokens, without special tokens, and without a character that was cut in its middle."""
+        """The text of generated tokens, without special tokens and without a truncated last character."""
         text: str = self.tokenizer.decode(tokens, skip_special_tokens=True)
         return text.rstrip("\ufffd").strip()
 
 
 def stop_tokens(tokenizer: Any, generation_config: Any) -> frozenset[int]:
-    """The tokens that end a turn: those of the generation config (one, several or none) and the tokenizer's own."""
+    """The end-of-turn tokens: those of the generation config (one, several or none) and that of the tokenizer."""
     configured = getattr(generation_config, "eos_token_id", None)
-    several = configured if isinstance(configured, list) else [configured]
-    return frozenset(token for token in [*several, tokenizer.eos_token_id] if token is not None)
+    token_ids = configured if isinstance(configured, list) else [configured]
+    return frozenset(token for token in [*token_ids, tokenizer.eos_token_id] if token is not None)

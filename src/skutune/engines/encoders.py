@@ -1,4 +1,4 @@
-"""Vectors for texts: a sentence-transformers model, or the mean of an LLM's last hidden states."""
+"""Encoders: a sentence-transformers model, or the mean of an LLM's last hidden states."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from skutune.process.number_format import number_format
 from skutune.process.watchdog import heartbeat
 
 _BLANK = "-"
-"""Stands for a text without words: a model gives a vector to nothing but tokens."""
+"""Replaces an empty text, which has no tokens to embed."""
 
 
 class SentenceEncoder:
-    """An `Encoder` over a sentence-transformers folder, with the pooling that the folder prescribes.
+    """An `Encoder` over a sentence-transformers folder, with the pooling that the folder defines.
 
     Raises:
         InputError: the folder cannot be loaded.
@@ -48,7 +48,7 @@ class SentenceEncoder:
         if not texts:
             return np.zeros((0, self.dimension), np.float32)
         heartbeat()
-        # It sorts by length itself.
+        # `encode` sorts the texts by length.
         vectors = self.model.encode(
             [text.strip() or _BLANK for text in texts],
             batch_size=self.batch_size,
@@ -64,7 +64,7 @@ class SentenceEncoder:
 
 
 class MeanPooledEncoder:
-    """An `Encoder` over any language model's folder: the mean of the last hidden states over a text's tokens.
+    """An `Encoder` over the folder of any language model: the mean of the last hidden states over a text's tokens.
 
     Raises:
         InputError: the folder cannot be loaded.
@@ -78,7 +78,7 @@ class MeanPooledEncoder:
             self.model = AutoModel.from_pretrained(folder, dtype=_dtype(), local_files_only=True).to(_device()).eval()
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"encoder {folder}: cannot be loaded: {error}") from error
-        # A decoder must not see paddings before a text's own tokens.
+        # With a decoder, padding must not precede the text.
         self.tokenizer.padding_side = "right"
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
@@ -95,8 +95,8 @@ class MeanPooledEncoder:
         by_length = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
         for start in range(0, len(texts), self.batch_size):
             heartbeat()
-            chosen = by_length[start : start + self.batch_size]
-            vectors[chosen] = self._encode_batch([texts[index].strip() or _BLANK for index in chosen])
+            batch = by_length[start : start + self.batch_size]
+            vectors[batch] = self._encode_batch([texts[index].strip() or _BLANK for index in batch])
         return unit_vectors(vectors)
 
     def close(self) -> None:
@@ -115,11 +115,11 @@ class MeanPooledEncoder:
 
 
 def unit_vectors(vectors: Any) -> NDArray[np.float32]:
-    """Vectors (n, dimension) at length 1. Raises DeviceError where one holds NaN or infinity, or is zero."""
+    """Normalize vectors (n, dimension) to unit length. Raises DeviceError for NaN, infinity or a zero vector."""
     vectors = np.asarray(vectors, dtype=np.float32)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or not lengths.all():
-        raise DeviceError("the encoder returned vectors with NaN or infinity; the device or the weights are faulty")
+        raise DeviceError("the encoder returned NaN, infinite or zero vectors; the device or the weights are faulty")
     scaled: NDArray[np.float32] = vectors / lengths
     return scaled
 
@@ -129,7 +129,7 @@ def _device() -> str:
 
 
 def _dtype() -> torch.dtype | str:
-    """That of the weights, so that an encoder in float32 stays exact; float32 where a CPU is slower in 16 bits."""
+    """The dtype of the weights, so that a float32 encoder stays exact; float32 on CPUs that are slower in 16 bits."""
     return "auto" if number_format("auto").itemsize == 2 else torch.float32
 
 

@@ -1,4 +1,4 @@
-"""The models of one process: located once, loaded on first use, freed when no longer needed."""
+"""The models of one process: located once, loaded on first use, and freed when no longer needed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ModelPool:
         self._encoder: Encoder | None = None
 
     def identity(self, role: Role) -> str:
-        """The identity of this model in fingerprints and keys. Raises InputError if the model is not available."""
+        """The model's identity in fingerprints and keys. Raises InputError if the model is not available."""
         if role == "base":
             return self.weights(role).identity
         config = self._config(role)
@@ -36,12 +36,12 @@ class ModelPool:
         return engines.engine_identity(config, None if config.engine == "scripted" else self.weights(role))
 
     def is_remote(self, role: Role) -> bool:
-        """Whether finding this model may need a network."""
+        """Whether locating this model may require network access."""
         config = self._config(role)
         return not model_name.is_scripted(config) and not model_name.is_folder(config.name)
 
     def weights(self, role: Role) -> Weights:
-        """The model's weights on this machine. Raises InputError if it is not available."""
+        """The model's weights on this machine. Raises InputError if the model is not available."""
         config = self._config(role)
         key = f"{config.name}@{config.revision}"
         if key not in self._weights:
@@ -49,26 +49,26 @@ class ModelPool:
         return self._weights[key]
 
     def text_engine(self, names: Callable[[], Sequence[str]], role: Role = "generator") -> TextEngine:
-        """The generator, or the judge; `names` gives the scripted engine the catalog's names. One is held at a time."""
-        return self._built(names, role, self._generator(role))
+        """The engine of a role, the only one in memory; `names` returns the catalog's names for the scripted engine."""
+        return self._load_engine(names, role, self._generator(role))
 
     def judge(self, names: Callable[[], Sequence[str]], role: Role) -> TextEngine:
-        """An LLM that judges, where others than those that generate may be installed: transformers will do for vLLM."""
+        """The engine of a judge. Its stage may run without vLLM, in which case transformers replaces it."""
         config = self._generator(role)
         if config.engine == "vllm" and not engines.is_vllm_installed():
-            _log.warning("models.%s: vLLM is not installed here; transformers runs the judge", role)
-        return self._built(names, role, _anywhere(config))
+            _log.warning("models.%s: vLLM is not installed; running the judge with transformers", role)
+        return self._load_engine(names, role, _any_engine(config))
 
     def check_judge(self, role: Role) -> None:
         """Check that `judge` is available, without loading it. Raises InputError."""
         config = self._generator(role)
         weights = None if config.engine == "scripted" else self.weights(role)
-        engines.check_text_engine(_anywhere(config), weights)
+        engines.check_text_engine(_any_engine(config), weights)
 
     def check_chat_models(self, roles: Iterable[str] = ("generator", "judge", "base")) -> None:
         """Check that these models can be used for chats, from tokenizers and configs alone.
 
-        A base model that cannot be trained would otherwise be found after the data has been generated.
+        Otherwise a base model that cannot be trained would fail only after the data has been generated.
 
         Raises:
             InputError: as `load_chat_tokenizer`.
@@ -85,7 +85,7 @@ class ModelPool:
         resolved = self._weights.get(f"{config.name}@{config.revision}")
         return resolved.path if resolved is not None else tokenizer_folder(config, self.cache)
 
-    def _built(self, names: Callable[[], Sequence[str]], role: Role, config: GeneratorConfig) -> TextEngine:
+    def _load_engine(self, names: Callable[[], Sequence[str]], role: Role, config: GeneratorConfig) -> TextEngine:
         if config.engine == "scripted":
             return engines.build_text_engine(config, None, names=names)
         if self._engine is not None and self._engine[0] != role:
@@ -126,12 +126,12 @@ class ModelPool:
             raise InputError(f"models.{role}: is not set, but a stage needs it")
         if model_name.is_none(config):
             raise InputError(
-                f"models.{role}.name: is none, but a stage of this run needs it; name a model, or stop before that "
+                f"models.{role}.name: is none, but a stage of this run needs it; set a model, or stop before that "
                 "stage with --until"
             )
         return config
 
 
-def _anywhere(config: GeneratorConfig) -> GeneratorConfig:
-    """The same model with the engine that is installed, where vLLM was named."""
+def _any_engine(config: GeneratorConfig) -> GeneratorConfig:
+    """The same model with any installed engine if the config names vLLM."""
     return config.model_copy(update={"engine": "auto"}) if config.engine == "vllm" else config

@@ -1,8 +1,8 @@
-"""vLLM's offline engine, fed continuously from the request stream.
+"""vLLM's offline engine with a continuous request stream.
 
-On a CPU build vLLM reads `VLLM_CPU_KVCACHE_SPACE` (GiB for keys and values) and `VLLM_CPU_OMP_THREADS_BIND` (which
-cores) from the environment. Without the first it claims nearly all memory of a node, and does not start where that is
-not free. No seed is set for a single request: the CPU engine dies of it.
+CPU builds of vLLM read `VLLM_CPU_KVCACHE_SPACE` (GiB of KV cache) and `VLLM_CPU_OMP_THREADS_BIND` (cores) from the
+environment. Without the first, vLLM allocates nearly all memory of a NUMA node, and fails to start if that is not free.
+Requests have no seeds, which crash the CPU engine.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ except ImportError:  # older releases raise ValueError alone
 
 _DEAD = (EngineDeadError, EngineGenerateError)
 
-_AHEAD = 2
-"""Windows of `batch_size` handed to vLLM: one being written, one waiting, so that its scheduler never runs dry."""
+_BATCHES_IN_FLIGHT = 2
+"""Batches of requests in vLLM: one running and one waiting, so that its scheduler never runs dry."""
 
 
 class VllmEngine:
     """A `TextEngine` over vLLM.
 
-    Texts are drawn from one stream of random numbers, so they depend on what runs at the same time; greedy ones do not.
+    All requests share one random stream, so sampled texts depend on concurrent requests; greedy texts do not.
 
     Args:
         folder: the model's folder, with weights, tokenizer and chat template.
@@ -46,7 +46,7 @@ class VllmEngine:
 
     Raises:
         InputError: the model cannot be loaded, or is not a chat model.
-        DeviceError: the engine did not come up.
+        DeviceError: the engine did not start.
     """
 
     def __init__(self, folder: Path, config: GeneratorConfig, seed: int = 0) -> None:
@@ -59,10 +59,10 @@ class VllmEngine:
             max_num_seqs=config.batch_size,
             seed=seed,
             enable_prefix_caching=True,
-            # The grammar that the transformers engine uses too, with one way to write a value: where white space is
-            # free, a small model writes line breaks until it is cut.
+            # The grammar backend of the transformers engine. Flexible white space is disabled, because small models
+            # generate line breaks until they are truncated.
             structured_outputs_config={"backend": "guidance", "disable_any_whitespace": True},
-            # On a CPU, capturing graphs compiles C++ for minutes and gains nothing.
+            # On a CPU, compilation takes minutes and has no benefit.
             enforce_eager=not torch.cuda.is_available(),
             disable_log_stats=True,
         )
@@ -75,13 +75,11 @@ class VllmEngine:
         self.context = self.engine.model_config.max_model_len
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Result]:
-        """See `TextEngine`.
-
-        A stream that is dry is asked again after each result, so that it may hold what a result brought up.
+        """See `TextEngine`. An exhausted stream is polled again after each result, so that results may add requests.
 
         Raises:
             DeviceError: the engine died.
-            InputError: vLLM refuses a request, as for a schema that its grammars cannot follow.
+            InputError: vLLM rejects a request, for example because its schema is not supported.
         """
         stream = iter(requests)
         running: dict[str, Request] = {}
@@ -102,8 +100,8 @@ class VllmEngine:
                         del written[output.request_id]
                         yield self._result(running.pop(output.request_id), output)
         finally:
-            # A caller that stops reading leaves requests behind; they must not show up in the next stream. A dead
-            # engine holds none, and to hear of its death here would hide the error that already tells of it.
+            # If the caller stops early, its remaining requests must not appear in the next stream. A dead engine has no
+            # requests; its error here would hide the original one.
             with suppress(*_DEAD):
                 self.engine.abort_request(list(running))
 
@@ -112,31 +110,31 @@ class VllmEngine:
         self.engine.engine_core.shutdown()
 
     def _fill(self, stream: Iterator[Request], running: dict[str, Request]) -> Iterator[Result]:
-        while len(running) < _AHEAD * self.batch_size:
+        while len(running) < _BATCHES_IN_FLIGHT * self.batch_size:
             request = next(stream, None)
             if request is None:
                 return
             prompt = self.chat.encode(request.messages)
-            room = self.context - len(prompt)
-            if room <= 0:
+            available = self.context - len(prompt)
+            if available <= 0:
                 yield Result(request.id, "", "context", len(prompt), 0)
                 continue
-            self._add(request, prompt, room)
+            self._add(request, prompt, available)
             running[request.id] = request
 
-    def _add(self, request: Request, prompt: list[int], room: int) -> None:
+    def _add(self, request: Request, prompt: list[int], available: int) -> None:
         try:
             with _translate_engine_death():
-                self.engine.add_request(request.id, {"prompt_token_ids": prompt}, _parameters(request, room))
+                self.engine.add_request(request.id, {"prompt_token_ids": prompt}, _parameters(request, available))
         except (ValueError, VLLMValidationError) as error:
             raise InputError(
-                f"request {request.id!r}: vLLM refuses its schema, its sampling or its prompt: {error}"
+                f"request {request.id!r}: vLLM rejects its schema, its sampling parameters or its prompt: {error}"
             ) from error
 
     def _result(self, request: Request, output: Any) -> Result:
-        written = output.outputs[0]
-        tokens, prompt_tokens = list(written.token_ids), len(output.prompt_token_ids)
-        is_complete = written.finish_reason == "stop"
+        completion = output.outputs[0]
+        tokens, prompt_tokens = list(completion.token_ids), len(output.prompt_token_ids)
+        is_complete = completion.finish_reason == "stop"
         return Result(
             id=request.id,
             text=self.chat.decode(tokens),
@@ -157,15 +155,15 @@ def _translate_engine_death() -> Iterator[None]:
         yield
     except _DEAD as error:
         raise DeviceError(
-            f"vLLM's engine died: {error} Its log says why; where nothing there helps, try another device"
+            f"vLLM's engine died: {error} Check its log; if that does not help, use another device"
         ) from error
 
 
-def _parameters(request: Request, room: int) -> Any:
+def _parameters(request: Request, available: int) -> Any:
     sampling = request.sampling
     return SamplingParams(
         temperature=sampling.temperature,
         top_p=sampling.top_p,
-        max_tokens=min(sampling.max_tokens, room),
+        max_tokens=min(sampling.max_tokens, available),
         structured_outputs=None if request.schema is None else StructuredOutputsParams(json=request.schema),
     )

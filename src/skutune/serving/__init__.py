@@ -1,1 +1,1 @@
-"""A finished run in use: its tuned model answers, its linker links, its rows are explained."""
+"""Uses a finished run: generates answers, links names and explains the provenance of rows."""

@@ -1,4 +1,4 @@
-"""The model that answers questions: base model, adapter and the catalog's trie."""
+"""The model that answers questions: base model, adapter and catalog trie."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ MAX_TOKENS = 384
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """An answer as text, and what it holds."""
+class GeneratedAnswer:
+    """An answer as text and parsed."""
 
     text: str
     answer: AnswerText
 
 
 class AnswerModel:
-    """Answers shoppers' questions with products of a catalog."""
+    """Answers shoppers' questions with references to catalog products."""
 
     def __init__(self, model: Any, tokenizer: Any, vocabulary: Vocabulary, trie: TokenTrie) -> None:
-        """Raises InputError where the trie was built for another tokenizer."""
+        """Raises InputError if the trie was built for another tokenizer."""
         self.model = model
         self.tokenizer = tokenizer
         self.vocabulary = vocabulary
@@ -53,21 +53,26 @@ class AnswerModel:
         device: str | None = None,
         trie: TokenTrie | None = None,
     ) -> AnswerModel:
-        """The base model of a folder with a PEFT adapter, or without one, and a trie or the (id, name) pairs for one.
+        """Load a base model, optionally with a PEFT adapter.
 
-        Without `device` it is the first GPU where there is one, else the CPU. `trie` spares reading the products and
-        building one of them; one of another tokenizer is not taken, which is said.
+        Args:
+            base: the folder of the base model.
+            adapter: the folder of the adapter.
+            products: a trie, or the (id, name) pairs to build one.
+            dtype: the number format of the weights.
+            device: default: the first GPU, or the CPU if there is none.
+            trie: a stored trie to use instead of the pairs; ignored with a warning if it is of another tokenizer.
 
         Raises:
-            InputError: a folder is missing or is no model, the adapter belongs to another base, or a product cannot be
-                named in an answer.
+            InputError: a folder is missing or does not contain a model, the adapter belongs to another base model, or a
+                product cannot be referenced in an answer.
         """
         model, tokenizer = _load_model(base, adapter, dtype, device)
         vocabulary = load_vocabulary(tokenizer, _end_tokens(model))
         if isinstance(products, TokenTrie):
             return cls(model, tokenizer, vocabulary, products)
         if trie is not None and trie.vocabulary_digest != vocabulary.digest:
-            _log.warning("the stored trie of the catalog belongs to another tokenizer; rebuilding it")
+            _log.warning("the stored catalog trie belongs to another tokenizer; rebuilding it")
             trie = None
         return cls(model, tokenizer, vocabulary, trie or build_trie(products, tokenizer, vocabulary))
 
@@ -79,12 +84,12 @@ class AnswerModel:
         linked: Allowed | None = None,
         max_tokens: int = MAX_TOKENS,
         temperature: float = 0.0,
-    ) -> Answered:
-        """The answer to one question. Arguments and errors as of `ask_many`."""
-        (answered,) = self.ask_many(
+    ) -> GeneratedAnswer:
+        """Answer one question; arguments and errors as in `ask_many`."""
+        (answer,) = self.ask_many(
             [question], unavailable=unavailable, linked=linked, max_tokens=max_tokens, temperature=temperature
         )
-        return answered
+        return answer
 
     def ask_many(
         self,
@@ -95,14 +100,14 @@ class AnswerModel:
         max_tokens: int = MAX_TOKENS,
         temperature: float = 0.0,
         batch_size: int = 16,
-    ) -> list[Answered]:
-        """The answers to many questions, in their order; they name only available products of the catalog.
+    ) -> list[GeneratedAnswer]:
+        """Answer many questions, in order; the answers reference only available products of the catalog.
 
-        Without `linked` the model chooses them out of all; with it (a `NameResolver`) the model names what it
-        recommends, and the product is one of those that the name stands for, or none where it stands for none.
+        Without `linked`, the model chooses among all products. With `linked` (a `NameResolver`), each reference is a
+        candidate for the recommendation's name, or `(no close product)` if the name has none.
 
         Raises:
-            InputError: an answer does not fit into `max_tokens`, or a prompt and it into the model's context.
+            InputError: an answer does not fit into `max_tokens`, or prompt and answer exceed the model's context.
         """
         texts = self._decoder.generate(
             self.model,
@@ -114,12 +119,12 @@ class AnswerModel:
             allowed=linked,
             batch_size=batch_size,
         )
-        return [Answered(text, parse(text)) for text in texts]
+        return [GeneratedAnswer(text, parse(text)) for text in texts]
 
     def unconstrained(
         self, questions: Sequence[str], *, max_tokens: int = MAX_TOKENS, temperature: float = 0.0, batch_size: int = 16
     ) -> list[str]:
-        """Unconstrained generation: the text may not parse, may be truncated, and its ids may be invented."""
+        """Generate without constraints: texts may not parse, may be truncated, and may contain invented ids."""
         texts: list[str] = []
         for start in range(0, len(questions), batch_size):
             prompts = [question_messages(question) for question in questions[start : start + batch_size]]
@@ -131,8 +136,8 @@ class AnswerModel:
                 temperature=temperature,
                 ends=self.vocabulary.ends,
             )
-            written = self.tokenizer.batch_decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-            texts += [text.strip() for text in written]
+            decoded = self.tokenizer.batch_decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            texts += [text.strip() for text in decoded]
         return texts
 
 
@@ -143,7 +148,7 @@ def _load_model(base: Path, adapter: Path | None, dtype: Dtype, device: str | No
     from skutune.process.number_format import number_format
 
     _check_folder(base, "config.json", "the base model")
-    # The adapter's folder holds the tokenizer it was trained with, and with it the template of a base without one.
+    # The adapter's folder has the tokenizer of the training, including the chat template that its base may lack.
     tokenizer = load_tokenizer(adapter or base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=number_format(dtype, device))
     if adapter is not None:
@@ -153,7 +158,7 @@ def _load_model(base: Path, adapter: Path | None, dtype: Dtype, device: str | No
         check_base(adapter, base)
         try:
             model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
-        except (OSError, ValueError, KeyError, RuntimeError) as error:  # other shapes are a RuntimeError of torch
+        except (OSError, ValueError, KeyError, RuntimeError) as error:  # torch raises RuntimeError for other shapes
             raise InputError(f"adapter {adapter}: does not fit base model {base}: {error}") from error
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval(), tokenizer
 
@@ -164,6 +169,6 @@ def _check_folder(folder: Path, file: str, what: str) -> None:
 
 
 def _end_tokens(model: Any) -> tuple[int, ...]:
-    """The end-of-sequence tokens of the generation config: some chat models have several."""
+    """The end-of-sequence tokens of the generation config; some chat models have several."""
     ends = model.generation_config.eos_token_id
     return () if ends is None else tuple(ends) if isinstance(ends, list) else (ends,)

@@ -1,4 +1,4 @@
-"""The catalog's trie for the base model's tokenizer, stored beside the weights so that it is built once."""
+"""The catalog trie for the base model's tokenizer, built once and stored next to the weights."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ _log = logging.getLogger(__name__)
 
 
 def write_trie(inputs: Inputs, base: Path, tokenizer_folder: Path, folder: Path) -> None:
-    """Write the trie of all products into a folder, if catalog and tokenizer allow it.
+    """Write the trie of all products to a folder; logs a warning if catalog or tokenizer do not support one.
 
-    Ids and names come from the coverage ledger: a price that changes asks for no new training.
+    Ids and names come from the coverage ledger, so that a changed attribute (a price) does not require new training.
 
     Args:
-        inputs: hold the output of compose.
-        base: the base model, which may know further end tokens.
-        tokenizer_folder: where the tokenizer lies that answers will be written with.
+        inputs: include the output of compose.
+        base: the base model, whose generation config may define further end tokens.
+        tokenizer_folder: the folder of the tokenizer that generates the answers.
+        folder: the target folder.
     """
     products = [(row.product_id, row.name) for row in inputs.rows("compose", Coverage, "coverage")]
     if not products:
@@ -35,12 +36,12 @@ def write_trie(inputs: Inputs, base: Path, tokenizer_folder: Path, folder: Path)
         vocabulary = load_vocabulary(tokenizer, tuple(stop_tokens(tokenizer, generation_settings(base))))
         build_trie(products, tokenizer, vocabulary).save(folder)
     except InputError as error:
-        # The weights took hours and are useful without it.
-        _log.warning("no trie of the catalog is stored, so answers cannot be constrained: %s", error)
+        # Not an error: the weights took hours, and are useful without a trie.
+        _log.warning("no catalog trie is stored, so answers cannot be constrained: %s", error)
 
 
 def generation_settings(base: Path) -> object:
-    """What a model's folder says of generation; None where it says nothing."""
+    """The generation config of a model's folder, or None."""
     from transformers import GenerationConfig
 
     if not (base / "generation_config.json").is_file():
@@ -48,8 +49,8 @@ def generation_settings(base: Path) -> object:
     return GenerationConfig.from_pretrained(base)
 
 
-def kept_trie(inputs: Inputs) -> TokenTrie | None:
-    """The trie that a fine-tuning kept; None where it kept none."""
+def load_trie(inputs: Inputs) -> TokenTrie | None:
+    """Load the trie that finetune stored; None if there is none."""
     if not inputs.manifest("finetune").files(f"{TRIE}/"):
         return None
     return TokenTrie.load(inputs.folder("finetune", TRIE))

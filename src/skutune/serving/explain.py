@@ -25,7 +25,7 @@ from skutune.records import (
     Recommendation,
     Variant,
 )
-from skutune.serving.finished_run import inputs_of
+from skutune.serving.finished_run import stage_inputs
 from skutune.store.base import ObjectStore
 from skutune.text import normalise_name
 
@@ -41,14 +41,16 @@ _BY_QUESTION = ("questions", "recommendations", "answers", "examples")
 
 
 def explain_product(store: ObjectStore, info: RunInfo, product_id: str) -> dict[str, Any]:
-    """All rows made of a product, as far as the run has come. Raises InputError for an unknown product."""
-    with _opened(store, info) as (inputs, buckets):
+    """All rows derived from a product, of all completed stages. Raises InputError for an unknown product."""
+    with _open_outputs(store, info) as (inputs, buckets):
         part = bucket_hash(product_id) % buckets
         product = _product(inputs, part, product_id, info)
         chain: dict[str, Any] = {"product": asdict(product)}
         for title, (stage, record) in _BY_PRODUCT.items():
             if stage in inputs.manifests:
-                chain[title] = [_shown(row) for row in inputs.part(stage, record, part) if row.product_id == product_id]
+                chain[title] = [
+                    _row_fields(row) for row in inputs.part(stage, record, part) if row.product_id == product_id
+                ]
         if "compose" in inputs.manifests:
             ledger = inputs.rows("compose", Coverage, "coverage")
             chain["coverage"] = [asdict(row) for row in ledger if row.product_id == product_id]
@@ -57,11 +59,9 @@ def explain_product(store: ObjectStore, info: RunInfo, product_id: str) -> dict[
 
 def explain_example(store: ObjectStore, info: RunInfo, example_id: str) -> dict[str, Any]:
     """The chain behind one example: product, question, recommendation, links, answer. Raises InputError."""
-    with _opened(store, info) as (inputs, buckets):
+    with _open_outputs(store, info) as (inputs, buckets):
         if "compose" not in inputs.manifests:
-            raise InputError(
-                f"run {info.run!r} has not composed its examples yet; `skutune status` shows how far it is"
-            )
+            raise InputError(f"run {info.run!r} has not composed its examples yet; `skutune status` shows its progress")
         part, example = _example(inputs, buckets, example_id, info)
         chain: dict[str, Any] = {"product": asdict(_product(inputs, part, example.product_id, info))}
         if example.question_id:
@@ -70,21 +70,21 @@ def explain_example(store: ObjectStore, info: RunInfo, example_id: str) -> dict[
                 stage, record = _BY_PRODUCT[title]
                 for row in inputs.part(stage, record, part):
                     if (row.id if title == "questions" else row.question_id) == example.question_id:
-                        chain[title] = [_shown(row)]
+                        chain[title] = [_row_fields(row)]
                         names = row.names if title == "recommendations" else names
             chain["links"] = [_link(inputs, buckets, name, example.product_id) for name in names]
         else:
             texts = {"description": ("describe", Description), "variants": ("paraphrase", Variant)}
             for title, (stage, record) in texts.items():
                 chain[title] = [
-                    _shown(row) for row in inputs.part(stage, record, part) if row.product_id == example.product_id
+                    _row_fields(row) for row in inputs.part(stage, record, part) if row.product_id == example.product_id
                 ]
-        chain["examples"] = [_shown(example)]
+        chain["examples"] = [_row_fields(example)]
         return chain
 
 
 def render(chain: dict[str, Any]) -> str:
-    """A chain as indented text for a person."""
+    """Render a chain as indented text."""
     lines: list[str] = []
     for title, value in chain.items():
         lines.append(title)
@@ -94,8 +94,8 @@ def render(chain: dict[str, Any]) -> str:
     return "\n".join(lines).rstrip()
 
 
-class _opened:  # noqa: N801 - used as a function
-    """The outputs that are there, and the number of buckets, while their files are needed."""
+class _open_outputs:  # noqa: N801 - used as a function
+    """Context of the available stage outputs and the number of buckets; removes downloaded files at the end."""
 
     def __init__(self, store: ObjectStore, info: RunInfo) -> None:
         self.store, self.info = store, info
@@ -103,8 +103,8 @@ class _opened:  # noqa: N801 - used as a function
     def __enter__(self) -> tuple[Inputs, int]:
         self.scratch = tempfile.TemporaryDirectory(prefix="skutune-")
         runs.stage_output(self.store, self.info, "ingest")
-        done = list(self.info.stages or {})
-        return inputs_of(self.store, self.info, done, Path(self.scratch.name)), self.info.buckets or 1
+        completed = list(self.info.stages or {})
+        return stage_inputs(self.store, self.info, completed, Path(self.scratch.name)), self.info.buckets or 1
 
     def __exit__(self, *_: object) -> None:
         self.scratch.cleanup()
@@ -118,7 +118,7 @@ def _product(inputs: Inputs, part: int, product_id: str, info: RunInfo) -> Produ
 
 
 def _example(inputs: Inputs, buckets: int, example_id: str, info: RunInfo) -> tuple[int, Example]:
-    """An example's id is `<product id>/<number>` or `<product id>#<text>`; a product's id may hold `/` and `#` too."""
+    """Find the example `<product id>/<number>` or `<product id>#<text>`; product ids may contain `/` and `#` too."""
     for product_id in _prefixes(example_id):
         part = bucket_hash(product_id) % buckets
         for example in inputs.part("compose", Example, part):
@@ -131,28 +131,28 @@ def _example(inputs: Inputs, buckets: int, example_id: str, info: RunInfo) -> tu
 
 
 def _prefixes(example_id: str) -> Iterator[str]:
-    for place in range(len(example_id) - 1, 0, -1):
-        if example_id[place] in "/#":
-            yield example_id[:place]
+    for index in range(len(example_id) - 1, 0, -1):
+        if example_id[index] in "/#":
+            yield example_id[:index]
 
 
 def _link(inputs: Inputs, buckets: int, name: str, source_id: str) -> dict[str, Any]:
-    """What a name was linked to, and how its source was judged, where it was written for that."""
+    """A name's link, its expansion and, if it was recommended for the source product, the score of that product."""
     normalised = normalise_name(name)
     part = bucket_hash(normalised) % buckets
-    found: dict[str, Any] = {"name": name}
+    row: dict[str, Any] = {"name": name}
     for expansion in inputs.part("expand", Expansion, part):
         if expansion.normalised == normalised:
-            found["expansion"] = expansion.text
+            row["expansion"] = expansion.text
     for link in inputs.part("link", Link, part):
         if link.normalised == normalised:
-            found |= {"candidates": [asdict(candidate) for candidate in link.candidates], "best_p": link.best_p}
-            judged = [asdict(source) for source in link.sources if source.id == source_id]
-            found |= {"source": judged[0]} if judged else {}
-    return found
+            row |= {"candidates": [asdict(candidate) for candidate in link.candidates], "best_p": link.best_p}
+            matching = [asdict(source) for source in link.sources if source.id == source_id]
+            row |= {"source": matching[0]} if matching else {}
+    return row
 
 
-def _shown(row: Any) -> dict[str, Any]:
+def _row_fields(row: Any) -> dict[str, Any]:
     return {name: value for name, value in asdict(row).items() if name != "key"}
 
 

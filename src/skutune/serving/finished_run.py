@@ -1,4 +1,4 @@
-"""A finished run in use: answers of its tuned model, links of its linker."""
+"""Loads the tuned model and the linker of a finished run."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from skutune.text import normalise_name
 if TYPE_CHECKING:
     from skutune.serving.answer_model import AnswerModel
 
-_MAX_WORDS = 200  # of a text to link; a name has a few, and the encoder cuts long before this
-_MAX_CHARACTERS = 4000  # the same for texts without spaces
+_MAX_WORDS = 200  # of a text to link; a name has a few words, and the encoder truncates long before this
+_MAX_CHARACTERS = 4000  # for texts without spaces
 
 
 @contextmanager
 def answer_model(store: ObjectStore, info: RunInfo, cache: Path) -> Iterator[AnswerModel]:
-    """The tuned model of a run, loaded. Raises InputError if the run has none yet."""
+    """Load the tuned model of a run. Raises InputError if there is none yet."""
     from skutune.serving.answer_model import AnswerModel
-    from skutune.serving.catalog_trie import kept_trie
+    from skutune.serving.catalog_trie import load_trie
 
     with tempfile.TemporaryDirectory(prefix="skutune-") as scratch:
-        inputs = inputs_of(store, info, ("ingest", "finetune"), Path(scratch))
+        inputs = stage_inputs(store, info, ("ingest", "finetune"), Path(scratch))
         config = runs.stage_config(store, info, "finetune")
-        pool = _pool(config, inputs.manifest("finetune"), "base", cache)
+        pool = _model_pool(config, inputs.manifest("finetune"), "base", cache)
         products = ((product.id, product.name) for product in inputs.rows("ingest", Product))
-        dtype, trie = config.models.base.dtype, kept_trie(inputs)
+        dtype, trie = config.models.base.dtype, load_trie(inputs)
         if config.stages.finetune.trains_adapter:
             base, adapter = pool.weights("base").path, inputs.folder("finetune", "adapter")
             if base is None:
@@ -55,54 +55,55 @@ def answer_model(store: ObjectStore, info: RunInfo, cache: Path) -> Iterator[Ans
 
 @dataclass(frozen=True, slots=True)
 class LoadedLinker:
-    """A run's linker with its encoder."""
+    """A run's linker with its encoder and settings."""
 
     linker: Linker
     encoder: Encoder
     settings: LinkConfig
 
 
-def linker_of(store: ObjectStore, info: RunInfo, cache: Path, precision: float | None = None) -> LoadedLinker:
-    """The linker of a run, loaded, at this precision or the run's. Raises InputError if the run has none yet."""
+def load_run_linker(store: ObjectStore, info: RunInfo, cache: Path, precision: float | None = None) -> LoadedLinker:
+    """Load the linker of a run; `precision` overrides the configured one. Raises InputError if there is none yet."""
     with tempfile.TemporaryDirectory(prefix="skutune-") as scratch:
-        inputs = inputs_of(store, info, ("classify",), Path(scratch))
+        inputs = stage_inputs(store, info, ("classify",), Path(scratch))
         linker = linking.load_linker(inputs.folder("classify", "linker"))
-        pool = _pool(runs.stage_config(store, info, "classify"), inputs.manifest("classify"), "encoder", cache)
+        pool = _model_pool(runs.stage_config(store, info, "classify"), inputs.manifest("classify"), "encoder", cache)
     settings = info.config.stages.link
     if precision is not None:
         settings = settings.model_copy(update={"precision": precision})
     return LoadedLinker(linker, pool.encoder(), settings)
 
 
-def named_products(store: ObjectStore, info: RunInfo, cache: Path) -> NameResolver:
-    """What a run's linker makes of recommendations' names. Raises InputError where the run has none."""
+def load_name_resolver(store: ObjectStore, info: RunInfo, cache: Path) -> NameResolver:
+    """Load the linker of a run as a name resolver. Raises InputError if there is none yet."""
     try:
-        loaded = linker_of(store, info, cache)
+        loaded = load_run_linker(store, info, cache)
     except InputError as error:
         raise InputError(f"--linked needs the linker of the run and its encoder: {error}") from error
     return NameResolver(loaded.linker, loaded.encoder, loaded.settings)
 
 
 def link_texts(loaded: LoadedLinker, texts: Sequence[str], top: int) -> Iterator[dict[str, Any]]:
-    """One JSON-ready object a text, in order; `product` is None where no product is close enough."""
+    """Yield one JSON-serializable result per text, in order; `product` is None if no product is close enough."""
     shortened = [" ".join(text[:_MAX_CHARACTERS].split()[:_MAX_WORDS]) for text in texts]
     vectors = loaded.encoder.encode([query_text(text, None) for text in shortened])
     for text, ranked in zip(texts, loaded.linker.rank(shortened, vectors), strict=True):
-        says_something = bool(normalise_name(text))
-        found = loaded.linker.choose(ranked, loaded.settings).candidates if says_something else []
-        shown = range(min(top, len(ranked.products)) if says_something else 0)
+        has_content = bool(normalise_name(text))
+        candidates = loaded.linker.choose(ranked, loaded.settings).candidates if has_content else []
+        ranks = range(min(top, len(ranked.products)) if has_content else 0)
         yield {
             "text": text,
-            "product": _shown(found[0]) if found else None,
+            "product": _candidate_fields(candidates[0]) if candidates else None,
             "candidates": [
-                _shown(loaded.linker.candidate(ranked, place)) | {"evidence": loaded.linker.evidence_of(ranked, place)}
-                for place in shown
+                _candidate_fields(loaded.linker.candidate(ranked, rank))
+                | {"evidence": loaded.linker.evidence_of(ranked, rank)}
+                for rank in ranks
             ],
         }
 
 
-def inputs_of(store: ObjectStore, info: RunInfo, stages: Sequence[str], scratch: Path) -> Inputs:
-    """The outputs of a run's stages. Raises InputError where one is not done."""
+def stage_inputs(store: ObjectStore, info: RunInfo, stages: Sequence[str], scratch: Path) -> Inputs:
+    """The outputs of these stages of a run. Raises InputError if a stage is not completed."""
     outputs = {stage: runs.stage_output(store, info, stage) for stage in stages}
     return Inputs(
         store,
@@ -112,11 +113,11 @@ def inputs_of(store: ObjectStore, info: RunInfo, stages: Sequence[str], scratch:
     )
 
 
-def _pool(config: Config, manifest: Manifest, role: Role, cache: Path) -> ModelPool:
-    """The models of a finished stage. Raises InputError where a model is no longer the one that it was made with."""
+def _model_pool(config: Config, manifest: Manifest, role: Role, cache: Path) -> ModelPool:
+    """The models of a finished stage. Raises InputError if the model of the role has changed since."""
     pool = ModelPool(config.models, cache)
-    made_with = manifest.versions.get(f"{MODEL_VERSION}{role}")
-    if made_with is not None and pool.identity(role) != made_with:
+    recorded = manifest.versions.get(f"{MODEL_VERSION}{role}")
+    if recorded is not None and pool.identity(role) != recorded:
         raise InputError(
             f"models.{role}: {getattr(config.models, role).name} is not the model that {manifest.stage} used; "
             "restore that model, or repeat `skutune run`"
@@ -124,5 +125,5 @@ def _pool(config: Config, manifest: Manifest, role: Role, cache: Path) -> ModelP
     return pool
 
 
-def _shown(candidate: Any) -> dict[str, Any]:
+def _candidate_fields(candidate: Any) -> dict[str, Any]:
     return {"id": candidate.id, "name": candidate.name, "p": round(candidate.p, 4)}

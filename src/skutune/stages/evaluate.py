@@ -27,7 +27,7 @@ from skutune.pipeline.stage_io import Outputs
 from skutune.pipeline.user_files import labels_file
 from skutune.prompts.identify import description_of
 from skutune.records import Description, EvaluatedAnswer, Example, Product, RecallResult
-from skutune.serving.catalog_trie import kept_trie
+from skutune.serving.catalog_trie import load_trie
 from skutune.stages.base import Context
 from skutune.stages.compose import HELD_OUT_PRODUCT, HELD_OUT_QUESTION, TRAIN
 from skutune.training.examples import load_examples
@@ -70,7 +70,7 @@ class Evaluate:
             tuned=lambda: inputs.folder("finetune", "adapter" if is_adapter else "model"),
             is_adapter=is_adapter,
             dtype=config.models.base.dtype,
-            trie=lambda: kept_trie(inputs),
+            trie=lambda: load_trie(inputs),
             encoder=self.context.encoder,
         )
         linker = load_linker(inputs.folder("classify", "linker"))

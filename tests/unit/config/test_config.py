@@ -1,4 +1,4 @@
-"""One YAML file, strict about its keys, with all of its problems named at once."""
+"""The config: one YAML file with strict keys, all of whose problems are reported together."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def write(tmp_path: Path) -> Write:
     return build
 
 
-def refusal(path: Path, *overrides: str) -> str:
+def error_message(path: Path, *overrides: str) -> str:
     with pytest.raises(InputError) as caught:
         load_config(path, overrides)
     return str(caught.value)
 
 
-def test_what_is_left_out_has_a_default(write: Write) -> None:
+def test_omitted_settings_have_defaults(write: Write) -> None:
     loaded = load_config(write())
     assert loaded.stages.question.per_product == 12
     assert loaded.coverage.min_examples == 10
@@ -53,23 +53,23 @@ def test_a_byte_order_mark_is_accepted(write: Write) -> None:
     assert load_config(write(MINIMAL.encode("utf-8-sig"))).run == "grocery"
 
 
-def test_an_unknown_key_suggests_the_near_one(write: Write) -> None:
-    message = refusal(write(MINIMAL + "stages: {describe: {atempts: 2}}\n"))
+def test_an_unknown_key_gets_a_suggestion(write: Write) -> None:
+    message = error_message(write(MINIMAL + "stages: {describe: {atempts: 2}}\n"))
     assert "stages.describe.atempts: unknown key; did you mean 'attempts'?" in message
 
 
-def test_an_unknown_key_far_from_all_lists_the_known(write: Write) -> None:
-    assert "xyz: unknown key; known here: run, store, catalog" in refusal(write(MINIMAL + "xyz: 1\n"))
+def test_an_unknown_key_without_a_similar_one_lists_the_known_keys(write: Write) -> None:
+    assert "xyz: unknown key; known keys: run, store, catalog" in error_message(write(MINIMAL + "xyz: 1\n"))
 
 
 def test_an_unknown_key_in_an_optional_section_gets_a_suggestion(write: Write) -> None:
-    message = refusal(write(MINIMAL + "stages: {describe: {sampling: {temprature: 1}}}\n"))
+    message = error_message(write(MINIMAL + "stages: {describe: {sampling: {temprature: 1}}}\n"))
     assert "stages.describe.sampling.temprature: unknown key; did you mean 'temperature'?" in message
 
 
-def test_all_problems_are_named_at_once_with_their_paths(write: Write) -> None:
+def test_all_problems_are_reported_together_with_their_paths(write: Write) -> None:
     content = "run: Big Run\ncatalog: {}\nmodels: {generator: {name: a, engine: gpt}, encoder: {name: b}}\nstroe: x\n"
-    message = refusal(write(content))
+    message = error_message(write(content))
     assert "5 problems" in message
     for path in (
         "run: ",
@@ -102,8 +102,8 @@ def test_all_problems_are_named_at_once_with_their_paths(write: Write) -> None:
         'models.base.name=""',
     ],
 )
-def test_a_value_out_of_range_is_named_with_its_path(write: Write, override: str) -> None:
-    message = refusal(write(), override)
+def test_a_value_out_of_range_is_reported_with_its_path(write: Write, override: str) -> None:
+    message = error_message(write(), override)
     path = override.split("=")[0]
     assert f"  - {path}" in message or f"  - {path.rpartition('.')[0]}:" in message
 
@@ -112,18 +112,18 @@ def test_a_value_out_of_range_is_named_with_its_path(write: Write, override: str
     ("template", "what"),
     [
         ("{brand", "not a template"),
-        ("{} x", "name a column"),
+        ("{} x", "put a column name"),
         ("brand}", "not a template"),
         ("{a{b}}", "not a template"),
     ],
 )
-def test_a_name_template_that_cannot_be_filled_is_refused(write: Write, template: str, what: str) -> None:
-    message = refusal(write(), f"catalog.columns.name={template!r}" if "'" not in template else template)
+def test_an_invalid_name_template_raises(write: Write, template: str, what: str) -> None:
+    message = error_message(write(), f"catalog.columns.name={template!r}" if "'" not in template else template)
     assert "catalog.columns.name: " in message
     assert what in message
 
 
-def test_a_name_template_names_its_columns() -> None:
+def test_the_columns_of_a_name_template() -> None:
     assert Columns(name="{brand} {type}").name_fields == ("brand", "type")
     assert Columns(name="title").name_fields == ("title",)
     assert Columns(name="{title} {{x}} {shipping (country:price)}").name_fields == ("title", "shipping (country:price)")
@@ -137,19 +137,19 @@ def test_a_name_template_names_its_columns() -> None:
         ("catalog.quoting=never", "Input should be"),
     ],
 )
-def test_an_unknown_dialect_is_refused(write: Write, override: str, what: str) -> None:
-    message = refusal(write(), override)
+def test_an_unknown_dialect_raises(write: Write, override: str, what: str) -> None:
+    message = error_message(write(), override)
     assert override.split("=")[0] in message
     assert what in message
 
 
-def test_an_override_replaces_and_adds_and_is_yaml(write: Write) -> None:
+def test_overrides_replace_or_add_settings_and_are_yaml(write: Write) -> None:
     loaded = load_config(write(), ["stages.paraphrase.variants=0", "catalog.columns={id: sku, attributes: [aisle]}"])
     assert loaded.stages.paraphrase.variants == 0
     assert loaded.catalog.columns == Columns(id="sku", attributes=("aisle",))
 
 
-def test_the_last_of_two_overrides_holds(write: Write) -> None:
+def test_the_last_of_two_overrides_wins(write: Write) -> None:
     assert load_config(write(), ["run=a", "run=b"]).run == "b"
 
 
@@ -163,21 +163,21 @@ def test_the_last_of_two_overrides_holds(write: Write) -> None:
         ("run=[", "not valid YAML"),
     ],
 )
-def test_an_override_that_makes_no_sense_is_named(write: Write, override: str, what: str) -> None:
-    message = refusal(write(), override)
+def test_an_invalid_override_is_reported(write: Write, override: str, what: str) -> None:
+    message = error_message(write(), override)
     assert repr(override) in message
     assert what in message
 
 
-def test_an_override_fills_a_section_that_the_file_leaves_empty(write: Write) -> None:
+def test_an_override_sets_a_value_in_an_empty_section(write: Write) -> None:
     assert load_config(write(MINIMAL + "stages:\n"), ["stages.paraphrase.variants=1"]).stages.paraphrase.variants == 1
 
 
-def test_an_empty_section_means_its_defaults(write: Write) -> None:
+def test_an_empty_section_has_its_defaults(write: Write) -> None:
     assert load_config(write(MINIMAL + "coverage:\nstages:\n")) == load_config(write())
 
 
-def test_relative_paths_are_taken_from_the_files_folder(write: Write, tmp_path: Path, monkeypatch) -> None:
+def test_relative_paths_are_resolved_against_the_files_folder(write: Write, tmp_path: Path, monkeypatch) -> None:
     path = write()
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
@@ -189,17 +189,17 @@ def test_relative_paths_are_taken_from_the_files_folder(write: Write, tmp_path: 
     assert loaded.models.generator.name == "meta-llama/Llama-3.1-8B-Instruct"
 
 
-def test_a_config_named_relatively_gives_absolute_paths(write: Write, tmp_path: Path, monkeypatch) -> None:
+def test_a_relative_config_path_gives_absolute_paths(write: Write, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(write().parent)
     assert load_config(Path("run.yaml")).store == str(tmp_path / "runs")
 
 
-def test_addresses_stay_as_they_are(write: Write) -> None:
+def test_s3_addresses_are_unchanged(write: Write) -> None:
     loaded = load_config(write(), ["store=s3://bucket/runs", "catalog.source=s3://bucket/a.csv"])
     assert (loaded.store, loaded.catalog.source) == ("s3://bucket/runs", "s3://bucket/a.csv")
 
 
-def test_the_resolved_config_reads_back_as_itself(write: Write) -> None:
+def test_the_resolved_config_round_trips_through_yaml(write: Write) -> None:
     loaded = load_config(write())
     assert parse_config(yaml.safe_load(to_yaml(loaded)), "resolved") == loaded
 
@@ -221,19 +221,19 @@ def test_the_resolved_config_reads_back_as_itself(write: Write) -> None:
         ("run: 2020-13-45\n", "not valid YAML"),
     ],
 )
-def test_a_file_that_is_no_config_is_refused(write: Write, content: str | bytes, what: str) -> None:
+def test_an_invalid_file_raises(write: Write, content: str | bytes, what: str) -> None:
     path = write(content)
-    message = refusal(path)
+    message = error_message(path)
     assert what in message
     assert str(path) in message
 
 
-def test_a_folder_and_a_missing_file_are_named(tmp_path: Path) -> None:
-    assert "is a folder" in refusal(tmp_path)
-    assert "no such file" in refusal(tmp_path / "none.yaml")
+def test_a_folder_and_a_missing_file_raise(tmp_path: Path) -> None:
+    assert "is a folder" in error_message(tmp_path)
+    assert "no such file" in error_message(tmp_path / "none.yaml")
 
 
-def test_the_json_schema_accepts_what_loads_and_refuses_unknown_keys(write: Write) -> None:
+def test_the_json_schema_accepts_a_valid_config_and_rejects_unknown_keys(write: Write) -> None:
     schema = json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
@@ -242,12 +242,12 @@ def test_the_json_schema_accepts_what_loads_and_refuses_unknown_keys(write: Writ
     assert not validator.is_valid(document | {"stroe": "x"})
 
 
-def test_every_setting_of_the_resolved_config_fits_the_schema(write: Write) -> None:
+def test_the_resolved_config_follows_the_schema(write: Write) -> None:
     document = yaml.safe_load(to_yaml(load_config(write())))
     jsonschema.Draft202012Validator(json_schema()).validate(document)
 
 
-def test_a_config_cannot_be_changed_after_it_was_read(write: Write) -> None:
+def test_a_config_is_immutable(write: Write) -> None:
     loaded: Config = load_config(write())
     with pytest.raises(ValueError, match="frozen"):
         loaded.run = "other"  # type: ignore[misc]

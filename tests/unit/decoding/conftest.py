@@ -1,4 +1,4 @@
-"""The small model's real tokenizer, and the trie of a catalog of hostile names."""
+"""The tokenizer of the small LLM, and the trie of a catalog of hostile names."""
 
 from __future__ import annotations
 

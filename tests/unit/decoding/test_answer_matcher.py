@@ -1,4 +1,4 @@
-"""Whatever a model prefers, its draft becomes an answer that names real, available products."""
+"""Whatever the scores of a model, an answer is complete and references existing, available products."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from skutune.decoding.masks import Grammar
 from skutune.decoding.vocabulary import Vocabulary
 from skutune.errors import InputError
 
-from .writing import NAMED, write
+from .writing import FAVOURED, write
 
 
 @pytest.fixture(scope="module")
@@ -20,124 +20,124 @@ def grammar(vocabulary, hostile_trie):
     return Grammar(vocabulary, hostile_trie)
 
 
-def test_hundreds_of_random_references_are_real_and_available(grammar, vocabulary):
-    rng, catalog, seen, references = np.random.default_rng(1), set(HOSTILE), set(), 0
+def test_random_references_exist_and_are_available(grammar, vocabulary):
+    rng, catalog, distinct, references = np.random.default_rng(1), set(HOSTILE), set(), 0
     grammar = Grammar(vocabulary, grammar.trie, min_items=3)
     for _ in range(90):
-        gone = {product_id for product_id, _ in HOSTILE if rng.random() < rng.choice([0, 0.5, 0.9])}
-        limits = Limits(grammar, int(rng.integers(240, 480)), gone)
-        for item in write(AnswerMatcher(limits), vocabulary, rng, NAMED).items:
+        unavailable = {product_id for product_id, _ in HOSTILE if rng.random() < rng.choice([0, 0.5, 0.9])}
+        limits = Limits(grammar, int(rng.integers(240, 480)), unavailable)
+        for item in write(AnswerMatcher(limits), vocabulary, rng, FAVOURED).items:
             if item.product is not None:
-                named = (item.product.id, item.product.name)
-                assert named in catalog
-                assert named[0] not in gone
-                seen.add(named)
+                referenced = (item.product.id, item.product.name)
+                assert referenced in catalog
+                assert referenced[0] not in unavailable
+                distinct.add(referenced)
                 references += 1
     assert references >= 200
-    assert len(seen) >= len(HOSTILE) - 2
+    assert len(distinct) >= len(HOSTILE) - 2
 
 
 @pytest.mark.parametrize("spare", [0, 1, 2, 5, 20, 60])
-def test_an_answer_ends_within_whatever_room_it_has(grammar, vocabulary, spare):
+def test_an_answer_is_completed_within_max_tokens(grammar, vocabulary, spare):
     rng = np.random.default_rng(spare)
-    with pytest.raises(InputError, match="allow at least") as refused:
+    with pytest.raises(InputError, match="allow at least") as error:
         Limits(grammar, 1)
-    least = int(str(refused.value).split()[-1])
-    for favour in ((), NAMED, (".",)):
-        write(AnswerMatcher(Limits(grammar, least + spare)), vocabulary, rng, favour)
+    min_tokens = int(str(error.value).split()[-1])
+    for favoured in ((), FAVOURED, (".",)):
+        write(AnswerMatcher(Limits(grammar, min_tokens + spare)), vocabulary, rng, favoured)
 
 
-def test_with_nothing_available_an_answer_names_no_product(grammar, vocabulary):
+def test_without_available_products_an_answer_references_none(grammar, vocabulary):
     limits = Limits(grammar, 200, {product_id for product_id, _ in HOSTILE})
-    answer = write(AnswerMatcher(limits), vocabulary, np.random.default_rng(0), NAMED)
+    answer = write(AnswerMatcher(limits), vocabulary, np.random.default_rng(0), FAVOURED)
     assert {item.product for item in answer.items} == {None}
 
 
-def test_the_tokens_of_a_training_text_are_all_allowed(grammar, tokenizer):
-    # Too long a name for 300 tokens is left out; a bracket that ends an id merges with the one behind it.
+def test_all_tokens_of_a_training_text_are_allowed(grammar, tokenizer):
+    # Excluded: a name too long for 300 tokens, and ids whose final bracket merges with the reference's.
     products = [answer_format.Reference(*product) for product in HOSTILE if product[0] not in ("long", "12)", "12))")]
     for product in products:
         item = answer_format.AnswerItem("Beans", "They go well with it.", product)
         other = answer_format.AnswerItem("Slaw", "Crisp.", None)
         text = answer_format.render(answer_format.AnswerText("Both are fine.", (item, other), "Together they do."))
-        draft = AnswerMatcher(Limits(grammar, 300))
+        matcher = AnswerMatcher(Limits(grammar, 300))
         for token in tokenizer(text, split_special_tokens=True)["input_ids"]:
-            assert token in draft.choices().listed(), (product, draft.text(), tokenizer.decode([token]))
-            draft.accept(token)
-        assert draft.is_whole
-        assert draft.text() == text
+            assert token in matcher.choices().token_ids(), (product, matcher.text(), tokenizer.decode([token]))
+            matcher.accept(token)
+        assert matcher.is_complete
+        assert matcher.text() == text
 
 
-def test_a_token_that_is_not_allowed_is_refused(grammar, vocabulary):
+def test_a_token_that_is_not_allowed_raises(grammar, vocabulary):
     with pytest.raises(ValueError, match="not allowed"):
         AnswerMatcher(Limits(grammar, 200)).accept(vocabulary.by_bytes[b"\n"])
 
 
-def test_a_trie_of_another_tokenizer_is_refused(vocabulary, hostile_trie):
+def test_a_trie_of_another_tokenizer_raises(vocabulary, hostile_trie):
     other = Vocabulary((*vocabulary.tokens, b"more"), vocabulary.ends)
     with pytest.raises(InputError, match="another tokenizer"):
         Grammar(other, hostile_trie)
 
 
-def linked_answers(grammar, vocabulary, allowed, gone=(), rounds=12, max_tokens=420):
-    """Answers of at least three recommendations; and the names that were asked for."""
-    asked = []
+def linked_answers(grammar, vocabulary, allowed, unavailable=(), rounds=12, max_tokens=420):
+    """Answers with at least three recommendations, and the names that were looked up."""
+    names = []
 
-    def ask(name):
-        asked.append(name)
+    def look_up(name):
+        names.append(name)
         return allowed(name)
 
-    limits = Limits(Grammar(vocabulary, grammar.trie, min_items=3), max_tokens, gone)
+    limits = Limits(Grammar(vocabulary, grammar.trie, min_items=3), max_tokens, unavailable)
     rngs = [np.random.default_rng(number) for number in range(rounds)]
-    return [write(AnswerMatcher(limits, ask), vocabulary, rng, NAMED) for rng in rngs], asked
+    return [write(AnswerMatcher(limits, look_up), vocabulary, rng, FAVOURED) for rng in rngs], names
 
 
-def test_a_slot_holds_only_what_is_allowed_for_its_recommendations_name(grammar, vocabulary):
-    meant = {0: {"12"}, 1: {"12)", "9", "no such product"}, 2: set()}
-    answers_, asked = linked_answers(grammar, vocabulary, lambda name: meant[len(name) % 3])
-    items = [item for answer in answers_ for item in answer.items]
-    assert asked == [item.name for item in items]
-    assert {len(name) % 3 for name in asked} == {0, 1, 2}
+def test_a_reference_is_a_candidate_for_the_recommendations_name(grammar, vocabulary):
+    candidates_by_length = {0: {"12"}, 1: {"12)", "9", "no such product"}, 2: set()}
+    answers, names = linked_answers(grammar, vocabulary, lambda name: candidates_by_length[len(name) % 3])
+    items = [item for answer in answers for item in answer.items]
+    assert names == [item.name for item in items]
+    assert {len(name) % 3 for name in names} == {0, 1, 2}
     for item in items:
         if item.product is None:
-            assert not meant[len(item.name) % 3]
+            assert not candidates_by_length[len(item.name) % 3]
         else:
-            assert item.product.id in meant[len(item.name) % 3]
+            assert item.product.id in candidates_by_length[len(item.name) % 3]
 
 
-def test_what_is_allowed_but_unavailable_leaves_no_close_product(grammar, vocabulary):
-    answers_, _ = linked_answers(grammar, vocabulary, lambda name: {"12", "9"}, gone={"12", "9"}, rounds=3)
-    assert {item.product for answer in answers_ for item in answer.items} == {None}
+def test_unavailable_candidates_lead_to_no_close_product(grammar, vocabulary):
+    answers, _ = linked_answers(grammar, vocabulary, lambda name: {"12", "9"}, unavailable={"12", "9"}, rounds=3)
+    assert {item.product for answer in answers for item in answer.items} == {None}
 
 
-def test_an_answer_names_a_product_once_while_another_is_allowed(grammar, vocabulary):
+def test_a_linked_answer_repeats_a_product_only_without_an_unused_candidate(grammar, vocabulary):
     twins = {"32717", "32718"}
-    answers_, _ = linked_answers(grammar, vocabulary, lambda name: twins)
-    for answer in answers_:
+    answers, _ = linked_answers(grammar, vocabulary, lambda name: twins)
+    for answer in answers:
         first, second, *others = [item.product.id for item in answer.items]
         assert {first, second} == twins
         assert set(others) <= twins
 
 
-def test_an_answer_from_the_weights_names_a_product_once_while_there_are_others(grammar, vocabulary):
-    left = {"32717", "12", "12)"}
+def test_an_answer_repeats_a_product_only_without_an_unused_one(grammar, vocabulary):
+    available = {"32717", "12", "12)"}
     grammar = Grammar(vocabulary, grammar.trie, min_items=4)
-    limits = Limits(grammar, 400, {product_id for product_id, _ in HOSTILE} - left)
+    limits = Limits(grammar, 400, {product_id for product_id, _ in HOSTILE} - available)
     for seed in range(12):
-        answer = write(AnswerMatcher(limits), vocabulary, np.random.default_rng(seed), NAMED)
-        named = [item.product.id for item in answer.items if item.product is not None]
-        assert len(set(named[:3])) == len(named[:3])
+        answer = write(AnswerMatcher(limits), vocabulary, np.random.default_rng(seed), FAVOURED)
+        referenced = [item.product.id for item in answer.items if item.product is not None]
+        assert len(set(referenced[:3])) == len(referenced[:3])
 
 
-def test_a_linked_answer_ends_within_little_room_too(grammar, vocabulary):
-    answers_, _ = linked_answers(grammar, vocabulary, lambda name: {"12"} if len(name) % 2 else (), max_tokens=220)
-    assert len(answers_) == 12
+def test_a_linked_answer_is_completed_within_few_tokens(grammar, vocabulary):
+    answers, _ = linked_answers(grammar, vocabulary, lambda name: {"12"} if len(name) % 2 else (), max_tokens=220)
+    assert len(answers) == 12
 
 
 @pytest.mark.parametrize("mark", [".", "。", "！", "？"])
-def test_a_line_that_has_used_its_share_ends_with_its_sentence(grammar, vocabulary, mark):
-    draft = AnswerMatcher(Limits(grammar, 420))
-    for token in vocabulary.greedy(("ab " * 80).strip().encode())[:74] + vocabulary.greedy(mark.encode()):
-        draft.accept(token)
-    allowed = {vocabulary.tokens[token] for token in draft.choices().listed()}
+def test_a_line_beyond_its_token_budget_ends_with_its_sentence(grammar, vocabulary, mark):
+    matcher = AnswerMatcher(Limits(grammar, 420))
+    for token in vocabulary.greedy_tokens(("ab " * 80).strip().encode())[:74] + vocabulary.greedy_tokens(mark.encode()):
+        matcher.accept(token)
+    allowed = {vocabulary.tokens[token] for token in matcher.choices().token_ids()}
     assert all(text.startswith(b"\n") for text in allowed)

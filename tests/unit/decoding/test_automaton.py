@@ -1,4 +1,4 @@
-"""The automaton and the parser agree on what an answer is."""
+"""The automaton and the parser accept the same answers."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skutune import answer_format
-from skutune.decoding.automaton import DEAD, NEVER, START, build_automaton
+from skutune.decoding.automaton import DEAD, START, UNREACHABLE, build_automaton
 
 BYTES = frozenset(range(256))
-WHOLE = "Hi é.\n\n * Beans: Good, no?\n(no close product)\n\n\nBye."
+COMPLETE = "Hi é.\n\n * Beans: Good, no?\n(no close product)\n\n\nBye."
 
 
-def test_an_answer_is_accepted_only_when_it_is_whole():
-    template = build_automaton(BYTES)
-    states = [template.walk(START, WHOLE.encode()[:size]) for size in range(len(WHOLE.encode()) + 1)]
+def test_only_a_complete_answer_is_accepted():
+    automaton = build_automaton(BYTES)
+    states = [automaton.walk(START, COMPLETE.encode()[:size]) for size in range(len(COMPLETE.encode()) + 1)]
     assert DEAD not in states
-    assert template.accepts[states[-1]]
-    assert not any(template.accepts[state] for state in states[: -len("Bye.")])
+    assert automaton.accepts[states[-1]]
+    assert not any(automaton.accepts[state] for state in states[: -len("Bye.")])
 
 
 @pytest.mark.parametrize(
@@ -37,17 +37,17 @@ def test_an_answer_is_accepted_only_when_it_is_whole():
         ("\n\n\nBye", "\n\nBye"),
     ],
 )
-def test_what_the_parser_would_refuse_or_misread_cannot_be_written(before, after):
-    assert build_automaton(BYTES).walk(START, WHOLE.replace(before, after, 1).encode()) == DEAD
+def test_text_that_does_not_parse_leads_to_the_dead_state(before, after):
+    assert build_automaton(BYTES).walk(START, COMPLETE.replace(before, after, 1).encode()) == DEAD
 
 
 @pytest.mark.parametrize("second", range(0x80, 0xC0))
 @pytest.mark.parametrize("lead", [0xC2, 0xE0, 0xE1, 0xED, 0xEF, 0xF0, 0xF1, 0xF4])
-def test_no_beginning_of_a_character_is_let_in_that_no_character_has(lead: int, second: int) -> None:
+def test_prefixes_of_invalid_utf8_lead_to_the_dead_state(lead: int, second: int) -> None:
     written = bytes([lead, second])
     endings = ([0x80], [0xA5], [0xBF]) if lead < 0xF0 else ([0x80, 0x80], [0xA5, 0xA5], [0xBF, 0xBF])
-    whole = [written] if lead < 0xE0 else [written + bytes(ending) for ending in endings]
-    exists = any(_is_utf8(character) for character in whole)
+    candidates = [written] if lead < 0xE0 else [written + bytes(ending) for ending in endings]
+    exists = any(_is_utf8(character) for character in candidates)
     state = build_automaton(BYTES).walk(START, b"Hi" + written)
     if not exists:
         assert state == DEAD
@@ -69,25 +69,25 @@ def test_the_number_of_recommendations_is_bounded(items, fits):
 
 @settings(deadline=None, max_examples=40)
 @given(st.data())
-def test_every_random_walk_to_an_accepting_state_parses(data):
-    template = build_automaton(BYTES - {0x80})
+def test_random_walks_to_an_accepting_state_parse(data):
+    automaton = build_automaton(BYTES - {0x80})
     state, text = START, b""
     for _ in range(data.draw(st.integers(0, 80))):
-        follow = [byte for byte in range(256) if template.table[state, byte] != DEAD]
-        if not follow:
+        next_bytes = [byte for byte in range(256) if automaton.table[state, byte] != DEAD]
+        if not next_bytes:
             break
-        byte = data.draw(st.sampled_from(follow))
-        state, text = int(template.table[state, byte]), text + bytes([byte])
-    while not template.accepts[state]:
-        assert template.cost[state] < NEVER
-        if template.closes[state] != DEAD:
-            state, text = int(template.closes[state]), text + b" Beans: id 1"
+        byte = data.draw(st.sampled_from(next_bytes))
+        state, text = int(automaton.table[state, byte]), text + bytes([byte])
+    while not automaton.accepts[state]:
+        assert automaton.cost[state] < UNREACHABLE
+        if automaton.after_product[state] != DEAD:
+            state, text = int(automaton.after_product[state]), text + b" Beans: id 1"
             continue
-        costs = template.cost[template.table[state]] + 10_000 * template.through_product[template.table[state]]
-        state, text = int(template.table[state, costs.argmin()]), text + bytes([int(costs.argmin())])
+        costs = automaton.cost[automaton.table[state]] + 10_000 * automaton.through_product[automaton.table[state]]
+        state, text = int(automaton.table[state, costs.argmin()]), text + bytes([int(costs.argmin())])
     answer_format.parse(text.decode().strip())
 
 
-def test_bounds_out_of_order_are_refused():
+def test_bounds_out_of_order_raise():
     with pytest.raises(ValueError, match="not 3 to 2"):
         build_automaton(BYTES, 3, 2)

@@ -1,4 +1,4 @@
-"""What a request to a server may ask of the format, and what it is told where it asks for too much."""
+"""Validation of constrained requests, and their matchers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ import pytest
 from hostile_names import HOSTILE
 
 from skutune.decoding.answer_matcher import AnswerMatcher, EmptyAnswer
-from skutune.decoding.vllm_requests import MatcherFactory, RequestParams, SequenceProgress, check, read_request_params
+from skutune.decoding.vllm_requests import (
+    MatcherFactory,
+    RequestParams,
+    SequenceProgress,
+    read_request_params,
+    validate_sampling,
+)
 from skutune.errors import InputError, SkutuneError
 
 
@@ -26,46 +32,46 @@ def folder(tmp_path_factory: pytest.TempPathFactory, hostile_trie: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def drafts(tokenizer: Any, folder: Path) -> MatcherFactory:
+def factory(tokenizer: Any, folder: Path) -> MatcherFactory:
     return MatcherFactory(tokenizer, folder, context=400)
 
 
 @pytest.mark.parametrize("arguments", [None, {}, {"kv_transfer_params": {}}, {"skutune": 0}])
-def test_a_request_that_does_not_ask_is_left_alone(drafts: MatcherFactory, arguments: Any) -> None:
-    check(SimpleNamespace(max_tokens=1, extra_args=arguments))
-    assert drafts.begin(SimpleNamespace(max_tokens=1, extra_args=arguments), 10) is None
+def test_a_request_that_does_not_opt_in_is_unconstrained(factory: MatcherFactory, arguments: Any) -> None:
+    validate_sampling(SimpleNamespace(max_tokens=1, extra_args=arguments))
+    assert factory.create(SimpleNamespace(max_tokens=1, extra_args=arguments), 10) is None
 
 
-def test_arguments_are_flat_and_ids_may_be_numbers() -> None:
-    asked = {"skutune": 1, "skutune_unavailable": [7, "12)"], "skutune_allowed": ["9"], "skutune_max_items": 2}
-    assert read_request_params(asked) == RequestParams(frozenset({"7", "12)"}), frozenset({"9"}), 2)
+def test_arguments_are_flat_and_ids_may_be_integers() -> None:
+    arguments = {"skutune": 1, "skutune_unavailable": [7, "12)"], "skutune_allowed": ["9"], "skutune_max_items": 2}
+    assert read_request_params(arguments) == RequestParams(frozenset({"7", "12)"}), frozenset({"9"}), 2)
     assert read_request_params({"skutune": 1}) == RequestParams(frozenset(), None, 5)
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({"skutune": "yes"}, "skutune is 'yes'; 1 asks"),
+        ({"skutune": "yes"}, "skutune is 'yes'; it must be 0 or 1"),
         ({"skutune_unavailable": ["7"]}, "skutune_unavailable requires skutune: 1"),
-        ({"skutune": 1, "skutune_unavalable": ["7"]}, "skutune_unavalable is unknown; known are"),
-        ({"skutune": 1, "skutune_allowed": {"7": 1}}, "it is a list of product ids"),
-        ({"skutune": 1, "skutune_unavailable": "32717,43962"}, "it is a list of product ids, such as"),
-        ({"skutune": 1, "skutune_allowed": 7}, "it is a list of product ids, such as"),
-        ({"skutune": 1, "skutune_unavailable": ["32717, 43962"]}, "write each id by itself"),
-        ({"skutune": 1, "skutune_unavailable": ["32717\n"]}, "write each id by itself"),
-        ({"skutune": 1, "skutune_allowed": [7.5]}, "product ids are text or whole numbers"),
-        ({"skutune": 1, "skutune_unavailable": True}, "it is a list of product ids"),
-        ({"skutune": 1, "skutune_max_items": 0}, "a whole number from 1 to 10"),
-        ({"skutune": 1, "skutune_max_items": "many"}, "a whole number from 1 to 10"),
+        ({"skutune": 1, "skutune_unavalable": ["7"]}, "unknown argument skutune_unavalable; known arguments: skutune,"),
+        ({"skutune": 1, "skutune_allowed": {"7": 1}}, "it must be a list of product ids"),
+        ({"skutune": 1, "skutune_unavailable": "32717,43962"}, "it must be a list of product ids, such as"),
+        ({"skutune": 1, "skutune_allowed": 7}, "it must be a list of product ids, such as"),
+        ({"skutune": 1, "skutune_unavailable": ["32717, 43962"]}, "pass each id as a separate element"),
+        ({"skutune": 1, "skutune_unavailable": ["32717\n"]}, "pass each id as a separate element"),
+        ({"skutune": 1, "skutune_allowed": [7.5]}, "product ids must be strings or integers"),
+        ({"skutune": 1, "skutune_unavailable": True}, "it must be a list of product ids"),
+        ({"skutune": 1, "skutune_max_items": 0}, "an integer from 1 to 10"),
+        ({"skutune": 1, "skutune_max_items": "many"}, "an integer from 1 to 10"),
     ],
 )
-def test_wrong_arguments_are_refused_with_what_is_right(arguments: dict[str, Any], expected: str) -> None:
+def test_invalid_arguments_raise_with_what_is_valid(arguments: dict[str, Any], expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
-        check(sampling(**arguments))
+        validate_sampling(sampling(**arguments))
 
 
 @pytest.mark.parametrize(
-    "beside",
+    "conflicting",
     [
         {"structured_outputs": object()},
         {"stop": ["."]},
@@ -76,61 +82,59 @@ def test_wrong_arguments_are_refused_with_what_is_right(arguments: dict[str, Any
         {"thinking_token_budget": 0},
     ],
 )
-def test_what_takes_tokens_away_by_itself_cannot_be_had_together(beside: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"{next(iter(beside))} .* cannot be combined with skutune"):
-        check(SimpleNamespace(max_tokens=200, extra_args={"skutune": 1}, **beside))
+def test_parameters_that_exclude_tokens_cannot_be_combined(conflicting: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(conflicting))} .* cannot be combined with skutune"):
+        validate_sampling(SimpleNamespace(max_tokens=200, extra_args={"skutune": 1}, **conflicting))
 
 
-def test_ids_that_no_product_has_are_counted_in_the_log(
-    drafts: MatcherFactory, caplog: pytest.LogCaptureFixture
-) -> None:
-    drafts.begin(sampling(skutune=1, skutune_unavailable=["12", "12,9", "none"]), 10)
-    assert "A request names 3 ids, of which the catalog lacks 2" in caplog.text
+def test_unknown_ids_are_counted_in_the_log(factory: MatcherFactory, caplog: pytest.LogCaptureFixture) -> None:
+    factory.create(sampling(skutune=1, skutune_unavailable=["12", "12,9", "none"]), 10)
+    assert "2 of the 3 ids in a request are not in the catalog" in caplog.text
     caplog.clear()
-    drafts.begin(sampling(skutune=1, skutune_unavailable=["12"]), 10)
+    factory.create(sampling(skutune=1, skutune_unavailable=["12"]), 10)
     assert not caplog.records
 
 
-def test_a_length_that_no_answer_fits_into_is_refused() -> None:
-    with pytest.raises(ValueError, match="no answer is sure to fit into fewer than"):
-        check(sampling(max_tokens=8, skutune=1))
-    check(sampling(max_tokens=None, skutune=1))
+def test_a_max_tokens_below_the_shortest_answer_raises() -> None:
+    with pytest.raises(ValueError, match="max_tokens is 8; it must be at least"):
+        validate_sampling(sampling(max_tokens=8, skutune=1))
+    validate_sampling(sampling(max_tokens=None, skutune=1))
 
 
-def test_a_draft_has_the_room_behind_the_prompt(drafts: MatcherFactory) -> None:
-    draft = drafts.begin(sampling(max_tokens=None, skutune=1), 100)
-    assert isinstance(draft, AnswerMatcher)
-    assert draft.remaining == 300
-    assert isinstance(drafts.begin(sampling(skutune=1), 395), EmptyAnswer)
+def test_an_answer_has_the_tokens_that_the_prompt_leaves(factory: MatcherFactory) -> None:
+    matcher = factory.create(sampling(max_tokens=None, skutune=1), 100)
+    assert isinstance(matcher, AnswerMatcher)
+    assert matcher.remaining == 300
+    assert isinstance(factory.create(sampling(skutune=1), 395), EmptyAnswer)
 
 
-def test_a_draft_that_is_told_of_a_token_it_does_not_allow_ends(drafts: MatcherFactory, vocabulary: Any) -> None:
-    draft = drafts.begin(sampling(skutune=1), 10)
-    assert draft is not None
-    progress = SequenceProgress(draft)
-    progress.follow([vocabulary.by_bytes[b"\n"]])
-    assert progress.draft.choices().listed().tolist() == list(vocabulary.ends)
-    progress.follow([vocabulary.ends[0], 5, 6])
-    assert progress.draft.ended
-    assert progress.seen == 4
+def test_a_token_that_is_not_allowed_ends_the_answer(factory: MatcherFactory, vocabulary: Any) -> None:
+    matcher = factory.create(sampling(skutune=1), 10)
+    assert matcher is not None
+    progress = SequenceProgress(matcher)
+    progress.advance([vocabulary.by_bytes[b"\n"]])
+    assert progress.matcher.choices().token_ids().tolist() == list(vocabulary.ends)
+    progress.advance([vocabulary.ends[0], 5, 6])
+    assert progress.matcher.ended
+    assert progress.consumed == 4
 
 
-def test_a_placeholder_for_a_token_is_told_and_not_taken_for_one(drafts: MatcherFactory) -> None:
-    draft = drafts.begin(sampling(skutune=1), 10)
-    assert draft is not None
-    with pytest.raises(SkutuneError, match="name it as one of logits_processors"):
-        SequenceProgress(draft).follow([-1])
+def test_a_placeholder_token_raises(factory: MatcherFactory) -> None:
+    matcher = factory.create(sampling(skutune=1), 10)
+    assert matcher is not None
+    with pytest.raises(SkutuneError, match="add it to logits_processors"):
+        SequenceProgress(matcher).advance([-1])
 
 
-def test_only_what_is_allowed_and_available_is_in_stock(drafts: MatcherFactory) -> None:
-    asked = {"skutune_allowed": ["12", "9", "none"], "skutune_unavailable": ["9"]}
-    draft = drafts.begin(sampling(skutune=1, **asked), 10)
-    assert isinstance(draft, AnswerMatcher)
-    trie = draft.limits.grammar.trie
+def test_only_allowed_and_available_products_can_be_referenced(factory: MatcherFactory) -> None:
+    arguments = {"skutune_allowed": ["12", "9", "none"], "skutune_unavailable": ["9"]}
+    matcher = factory.create(sampling(skutune=1, **arguments), 10)
+    assert isinstance(matcher, AnswerMatcher)
+    trie = matcher.limits.grammar.trie
     everything = trie.leaves_of([product_id for product_id, _ in HOSTILE])
-    assert [trie.ids[leaf] for leaf in draft.limits.held(everything)] == ["12"]
+    assert [trie.ids[leaf] for leaf in matcher.limits.only_available(everything)] == ["12"]
 
 
-def test_a_trie_of_another_tokenizer_is_told_at_the_start(folder: Path, tokenizer: Any) -> None:
+def test_a_trie_of_another_tokenizer_raises_at_the_start(folder: Path, tokenizer: Any) -> None:
     with pytest.raises(InputError, match="built for another tokenizer"):
         MatcherFactory(tokenizer, folder, context=400, ends=(tokenizer.convert_tokens_to_ids("A"),))

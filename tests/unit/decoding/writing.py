@@ -1,4 +1,4 @@
-"""A model that draws at random, and what it writes."""
+"""Constrained answers from random scores."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from skutune.answer_format import AnswerText
 from skutune.decoding.answer_matcher import AnswerMatcher
 from skutune.decoding.vocabulary import Vocabulary
 
-NAMED = ("\n", "(", "clos", "est", " product", ":", " *", ")", "\n\n\n", ".")
-"""Tokens that make short lines and references."""
+FAVOURED = ("\n", "(", "clos", "est", " product", ":", " *", ")", "\n\n\n", ".")
+"""Tokens that lead to short lines and references."""
 
 
 def write(
-    draft: AnswerMatcher, vocabulary: Vocabulary, rng: np.random.Generator, favour: Sequence[str] = ()
+    matcher: AnswerMatcher, vocabulary: Vocabulary, rng: np.random.Generator, favoured: Sequence[str] = ()
 ) -> AnswerText:
-    """Complete a draft with a model that draws at random, but likes some tokens."""
-    liked = np.zeros(len(vocabulary))
-    liked[[vocabulary.by_bytes[text.encode()] for text in favour if text.encode() in vocabulary.by_bytes]] = 14
+    """Complete an answer from random scores, with a bias for the favoured tokens."""
+    bias = np.zeros(len(vocabulary))
+    bias[[vocabulary.by_bytes[text.encode()] for text in favoured if text.encode() in vocabulary.by_bytes]] = 14
     noise = rng.gumbel(size=len(vocabulary))
-    while not draft.ended and draft.remaining:
-        allowed = draft.choices().listed()
+    while not matcher.ended and matcher.remaining:
+        allowed = matcher.choices().token_ids()
         assert len(allowed)
-        scores = np.roll(noise, len(draft.tokens) * 97)[allowed] + liked[allowed]
-        draft.accept(int(allowed[scores.argmax()]))
-    return answer_format.parse(draft.text())
+        scores = np.roll(noise, len(matcher.tokens) * 97)[allowed] + bias[allowed]
+        matcher.accept(int(allowed[scores.argmax()]))
+    return answer_format.parse(matcher.text())

@@ -1,4 +1,4 @@
-"""Engines are built by name, and what keys say of them is what changes their texts."""
+"""Engines are built from the config; their identity covers what changes their output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from skutune.errors import InputError
 REAL = Weights(Path("/models/some"), "sha256:1")
 
 
-def test_scripted_engine_and_encoder_need_no_model_and_no_heavy_import() -> None:
+def test_scripted_engines_need_no_model_and_no_heavy_import() -> None:
     script = (
         "import sys\nfrom skutune.config.schema import EncoderConfig, GeneratorConfig\nfrom skutune import engines\n"
         "engines.build_text_engine(GeneratorConfig(name='x', engine='scripted'), None, names=lambda: ['Tea'])\n"
@@ -36,7 +36,7 @@ def test_the_scripted_engine_takes_its_malformed_rate_from_the_config() -> None:
     assert result.finish_reason == "length"
 
 
-def test_a_real_engine_without_weights_is_refused() -> None:
+def test_a_real_engine_without_weights_raises() -> None:
     with pytest.raises(InputError, match="needs weights"):
         build_text_engine(GeneratorConfig(name="x", engine="transformers"), None, names=list)
     with pytest.raises(InputError, match="needs weights"):
@@ -50,7 +50,7 @@ def test_a_missing_package_names_the_command_that_installs_it(engine, extra, mon
         build_text_engine(GeneratorConfig(name="x", engine=engine), REAL, names=list)
 
 
-def test_the_engine_that_runs_a_model_does_not_change_its_identity_but_scripted_does() -> None:
+def test_only_the_scripted_engine_changes_the_identity() -> None:
     kinds = ("auto", "vllm", "transformers", "scripted")
     identities = [engine_identity(GeneratorConfig(name="x", engine=kind), REAL) for kind in kinds]
     assert identities[0] == identities[1] == identities[2] == REAL.identity
@@ -58,8 +58,8 @@ def test_the_engine_that_runs_a_model_does_not_change_its_identity_but_scripted_
 
 
 def test_a_malformed_rate_is_part_of_the_identity() -> None:
-    plain, spoiled = (GeneratorConfig(name="x", engine="scripted", malformed_rate=rate) for rate in (0.0, 0.1))
-    assert engine_identity(plain, None) != engine_identity(spoiled, None)
+    plain, malformed = (GeneratorConfig(name="x", engine="scripted", malformed_rate=rate) for rate in (0.0, 0.1))
+    assert engine_identity(plain, None) != engine_identity(malformed, None)
 
 
 def test_the_pooling_is_part_of_an_encoders_identity(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The scripted engine answers by the shape of the request, and behaves like a model where the pipeline looks."""
+"""The scripted engine follows the request's schema and resembles a model in the relevant properties."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ def requests(count: int, schema: dict | None = None, attempt: int = 1) -> list[R
     ]
 
 
-def answers(engine: ScriptedEngine, asked: list[Request]) -> dict[str, Result]:
-    return {result.id: result for result in engine.generate(asked)}
+def results_by_id(engine: ScriptedEngine, batch: list[Request]) -> dict[str, Result]:
+    return {result.id: result for result in engine.generate(batch)}
 
 
-def test_order_and_company_change_no_answer() -> None:
-    asked = requests(50)
-    together = answers(ScriptedEngine(NAMES, 0.3), asked)
-    backwards = answers(ScriptedEngine(NAMES, 0.3), asked[::-1])
-    alone = answers(ScriptedEngine(NAMES, 0.3), asked[7:8])
+def test_order_and_batching_do_not_change_texts() -> None:
+    batch = requests(50)
+    together = results_by_id(ScriptedEngine(NAMES, 0.3), batch)
+    backwards = results_by_id(ScriptedEngine(NAMES, 0.3), batch[::-1])
+    alone = results_by_id(ScriptedEngine(NAMES, 0.3), batch[7:8])
     assert together == backwards
-    assert alone == {asked[7].id: together[asked[7].id]}
+    assert alone == {batch[7].id: together[batch[7].id]}
 
 
-def test_another_attempt_is_another_answer() -> None:
+def test_a_new_attempt_gives_a_new_text() -> None:
     engine = ScriptedEngine(NAMES)
-    first, second = answers(engine, requests(20, attempt=1)), answers(engine, requests(20, attempt=2))
+    first, second = results_by_id(engine, requests(20, attempt=1)), results_by_id(engine, requests(20, attempt=2))
     assert {result.text for result in first.values()} != {result.text for result in second.values()}
 
 
@@ -50,23 +50,23 @@ def test_prose_is_a_few_sentences_about_the_product() -> None:
     assert sum("Baked Beans" in text for text in texts) > 25
 
 
-def test_the_first_recommendation_is_a_shoppers_form_of_the_product_asked_about() -> None:
+def test_the_first_recommendation_is_a_shopper_name_of_the_source_product() -> None:
     messages = recommend("Organic Baked Beans, 15 oz", "What goes with rice?", 3)
     (result,) = ScriptedEngine(NAMES).generate([Request("p", messages, Sampling(96), recommend_schema(3))])
     assert json.loads(result.text)["recommendation_1"] == "Organic Baked Beans"
 
 
-def test_the_other_recommendations_follow_a_zipf_like_law_over_the_catalog() -> None:
+def test_other_recommendations_follow_a_zipf_like_distribution_over_the_catalog() -> None:
     schema = recommend_schema(2)
-    drawn = Counter(
+    names = Counter(
         json.loads(r.text)["recommendation_2"] for r in ScriptedEngine(NAMES).generate(requests(4000, schema))
     )
-    assert set(drawn) <= set(NAMES)
-    assert drawn[NAMES[0]] > 3 * drawn[NAMES[5]] > 0
-    assert len(drawn) >= 18
+    assert set(names) <= set(NAMES)
+    assert names[NAMES[0]] > 3 * names[NAMES[5]] > 0
+    assert len(names) >= 18
 
 
-def test_a_list_of_questions_has_the_asked_length_and_never_names_the_product() -> None:
+def test_a_list_of_questions_has_the_requested_length_and_does_not_name_the_product() -> None:
     schema = {"type": "array", "items": {"type": "string"}, "minItems": 12, "maxItems": 12}
     for result in ScriptedEngine(NAMES).generate(requests(20, schema)):
         questions = json.loads(result.text)
@@ -75,18 +75,18 @@ def test_a_list_of_questions_has_the_asked_length_and_never_names_the_product() 
         assert not any("beans" in question.lower() for question in questions)
 
 
-def test_malformed_answers_come_at_about_the_set_rate_and_differ_between_attempts() -> None:
-    clean, dirty = ScriptedEngine(NAMES), ScriptedEngine(NAMES, 0.2)
-    spoiled = {}
+def test_malformed_texts_occur_at_about_the_configured_rate_and_differ_between_attempts() -> None:
+    clean_engine, malformed_engine = ScriptedEngine(NAMES), ScriptedEngine(NAMES, 0.2)
+    malformed = {}
     for attempt in (1, 2):
-        asked = requests(2000, attempt=attempt)
-        expected, got = answers(clean, asked), answers(dirty, asked)
-        spoiled[attempt] = {key.split("#")[0] for key in got if got[key].text != expected[key].text}
-        assert 300 < len(spoiled[attempt]) < 500
-    assert len(spoiled[1] & spoiled[2]) < 150
+        batch = requests(2000, attempt=attempt)
+        expected, results = results_by_id(clean_engine, batch), results_by_id(malformed_engine, batch)
+        malformed[attempt] = {key.split("#")[0] for key in results if results[key].text != expected[key].text}
+        assert 300 < len(malformed[attempt]) < 500
+    assert len(malformed[1] & malformed[2]) < 150
 
 
-def test_malformed_json_is_always_said_to_be_cut() -> None:
+def test_malformed_json_is_reported_as_truncated() -> None:
     for result in ScriptedEngine(NAMES, 1.0).generate(requests(100, recommend_schema(2))):
         assert result.finish_reason == "length"
         with pytest.raises(json.JSONDecodeError):
@@ -94,7 +94,7 @@ def test_malformed_json_is_always_said_to_be_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("product", "said"),
+    ("product", "expected"),
     [
         ("Organic Baked Beans, 15 oz", "Organic Baked Beans"),
         ("Old Farm Original Potato Chips 8 oz", "Original Potato Chips"),
@@ -102,5 +102,5 @@ def test_malformed_json_is_always_said_to_be_cut() -> None:
         ("100% (pure)", "100% (pure)"),
     ],
 )
-def test_a_shoppers_name_drops_sizes(product: str, said: str) -> None:
-    assert shopper_name(product) == said
+def test_a_shopper_name_has_no_sizes(product: str, expected: str) -> None:
+    assert shopper_name(product) == expected

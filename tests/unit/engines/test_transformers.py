@@ -1,4 +1,4 @@
-"""Continuous batching with shared prompts writes what the model would write for each request alone."""
+"""Continuous batching with shared prefixes generates the same texts as transformers for each request alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEMPLATE = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random Llama of two layers with a byte-like tokenizer: 1 MB, and its greedy texts are all different."""
+    """A random Llama of two layers and 1 MB with a byte-level tokenizer, whose greedy texts are all different."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -52,22 +52,22 @@ def greedy(number: int, prompt: str, max_tokens: int) -> Request:
 
 
 def reference(folder: Path, requests: list[Request]) -> dict[str, tuple[int, str]]:
-    """What transformers itself generates for each request alone: the number of tokens and the text."""
+    """The number of tokens and the text that transformers generates for each request alone."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    written = {}
+    generated = {}
     for request in requests:
         prompt = tokenizer.apply_chat_template(
             list(request.messages), add_generation_prompt=True, return_tensors="pt", return_dict=True
         )
         output = model.generate(**prompt, max_new_tokens=request.sampling.max_tokens, do_sample=False)
         tokens = output[0, prompt["input_ids"].shape[1] :].tolist()
-        ended = [token for token in tokens if token != 0]
-        written[request.id] = (len(ended), tokenizer.decode(ended).rstrip("\ufffd").strip())
-    return written
+        text_tokens = [token for token in tokens if token != 0]
+        generated[request.id] = (len(text_tokens), tokenizer.decode(text_tokens).rstrip("\ufffd").strip())
+    return generated
 
 
-def test_texts_are_those_of_each_request_alone(folder: Path) -> None:
+def test_texts_equal_those_of_each_request_alone(folder: Path) -> None:
     prompts = [
         "Describe beans."
         if number % 5 == 0
@@ -79,7 +79,7 @@ def test_texts_are_those_of_each_request_alone(folder: Path) -> None:
     assert {result.id: (result.completion_tokens, result.text) for result in results} == reference(folder, requests)
 
 
-def test_a_cache_that_grows_keeps_what_it_holds(folder: Path) -> None:
+def test_a_growing_cache_keeps_its_contents(folder: Path) -> None:
     requests = [greedy(number, "x" * length, 30) for number, length in enumerate((10, 200, 240, 600, 12))]
     results = engine(folder, batch_size=3).generate(requests)
     assert {result.id: (result.completion_tokens, result.text) for result in results} == reference(folder, requests)
@@ -91,7 +91,7 @@ def test_generation_stops_where_the_context_ends(folder: Path) -> None:
     assert result.prompt_tokens + result.completion_tokens == 256
 
 
-def test_another_seed_is_another_draw(folder: Path) -> None:
+def test_another_seed_gives_another_sample(folder: Path) -> None:
     request = Request("r", ({"role": "user", "content": "Tea"},), Sampling(20, temperature=1.0))
     texts = set()
     for seed in (0, 0, 1):
@@ -108,7 +108,7 @@ CHOICE = {
 }
 
 
-def test_a_model_that_never_writes_json_by_itself_writes_what_the_schema_allows(folder: Path) -> None:
+def test_a_model_that_does_not_know_json_follows_the_schema(folder: Path) -> None:
     requests = [
         Request(str(n), ({"role": "user", "content": f"Tea {n}"},), Sampling(60, temperature=1.0), CHOICE)
         for n in range(24)
@@ -118,48 +118,50 @@ def test_a_model_that_never_writes_json_by_itself_writes_what_the_schema_allows(
     assert {result.finish_reason for result in results} == {"stop"}
 
 
-def test_greedy_json_is_the_likeliest_token_that_the_schema_allows_each_time(folder: Path) -> None:
-    """Also with a beginning that was read with the prompt instead of being drawn."""
+def test_greedy_json_takes_the_most_likely_allowed_token_at_each_step(folder: Path) -> None:
+    """Including forced tokens, which are part of the prefill."""
     request = Request("r", ({"role": "user", "content": "Tea"},), Sampling(60, temperature=0), CHOICE)
-    found = engine(folder)
-    (result,) = found.generate([request])
-    tokens, matcher = found.chat.encode(request.messages), found.grammars.matcher(CHOICE)
-    model, begun = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), len(tokens)
+    text_engine = engine(folder)
+    (result,) = text_engine.generate([request])
+    tokens, matcher = text_engine.chat.encode(request.messages), text_engine.grammars.matcher(CHOICE)
+    model, prompt_length = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), len(tokens)
     while not matcher.is_stopped():
         logits = model(torch.tensor([tokens])).logits[:, -1].detach()
         apply_mask(logits, [matcher])
         tokens.append(int(logits.argmax()))
         matcher.consume_token(tokens[-1])
-    assert result.text == found.chat.decode(tokens[begun:])
+    assert result.text == text_engine.chat.decode(tokens[prompt_length:])
 
 
-def test_a_text_without_a_choice_needs_no_forward_pass(folder: Path) -> None:
+def test_a_fully_forced_text_needs_no_forward_pass(folder: Path) -> None:
     request = Request("r", ({"role": "user", "content": "Tea"},), Sampling(20), {"const": "pears"})
-    cut = Request("cut", request.messages, Sampling(4), {"const": "pears"})
-    found = engine(folder)
-    found.model.forward = None  # calling it would raise
-    results = {result.id: result for result in found.generate([request, cut])}
+    truncated = Request("truncated", request.messages, Sampling(4), {"const": "pears"})
+    text_engine = engine(folder)
+    text_engine.model.forward = None  # calling it would raise
+    results = {result.id: result for result in text_engine.generate([request, truncated])}
     assert (results["r"].text, results["r"].finish_reason) == ('"pears"', "stop")
-    assert (results["cut"].text, results["cut"].finish_reason) == ('"pea', "length")
+    assert (results["truncated"].text, results["truncated"].finish_reason) == ('"pea', "length")
 
 
-@pytest.mark.parametrize(("written", "token", "expected"), [("", '"', True), ("", "x", False), ('"pears"', None, True)])
-def test_a_token_is_checked_without_a_mask(folder: Path, written: str, token: str | None, expected: bool) -> None:
-    found = engine(folder)
-    matcher = found.grammars.matcher({"const": "pears"})
-    encode = found.chat.tokenizer.encode
-    if written:
-        assert matcher.consume_tokens(encode(written))
-    assert allows(matcher, 0 if token is None else encode(token)[0], found.stops) is expected
+@pytest.mark.parametrize(
+    ("generated", "token", "expected"), [("", '"', True), ("", "x", False), ('"pears"', None, True)]
+)
+def test_a_token_is_checked_without_a_mask(folder: Path, generated: str, token: str | None, expected: bool) -> None:
+    text_engine = engine(folder)
+    matcher = text_engine.grammars.matcher({"const": "pears"})
+    encode = text_engine.chat.tokenizer.encode
+    if generated:
+        assert matcher.consume_tokens(encode(generated))
+    assert allows(matcher, 0 if token is None else encode(token)[0], text_engine.stops) is expected
 
 
-def test_a_schema_that_cannot_be_followed_is_named(folder: Path) -> None:
+def test_an_unsupported_schema_raises(folder: Path) -> None:
     request = Request("r", ({"role": "user", "content": "Tea"},), Sampling(20), {"type": "no such type"})
     with pytest.raises(InputError, match="no such type"):
         list(engine(folder).generate([request]))
 
 
-def test_a_model_without_a_chat_template_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_a_model_without_a_chat_template_raises(folder: Path, tmp_path: Path) -> None:
     for file in folder.iterdir():
         if file.name != "chat_template.jinja":
             (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -167,7 +169,7 @@ def test_a_model_without_a_chat_template_is_refused(folder: Path, tmp_path: Path
         engine(tmp_path)
 
 
-def test_an_attention_that_would_be_computed_wrongly_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_unsupported_attention_raises(folder: Path, tmp_path: Path) -> None:
     for file in folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "config.json").write_text('{"model_type": "gemma2", "attn_logit_softcapping": 50.0}')
@@ -175,7 +177,7 @@ def test_an_attention_that_would_be_computed_wrongly_is_refused(folder: Path, tm
         engine(tmp_path)
 
 
-def test_weights_that_cannot_be_read_are_the_users_mistake(folder: Path, tmp_path: Path) -> None:
+def test_unreadable_weights_are_an_input_error(folder: Path, tmp_path: Path) -> None:
     for file in folder.iterdir():
         if file.suffix != ".safetensors":
             (tmp_path / file.name).write_bytes(file.read_bytes())

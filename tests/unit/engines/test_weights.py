@@ -1,4 +1,4 @@
-"""A model is found wherever it lies, and identified by what it is."""
+"""Models are located by name and identified by content."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ def identity(folder: Path, cache: Path) -> str:
     return resolve(ModelConfig(name=str(folder)), cache).identity
 
 
-def test_a_folder_is_identified_by_its_contents_wherever_it_lies(model: Path, tmp_path: Path) -> None:
+def test_the_identity_of_a_folder_depends_on_its_content_only(model: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere" / "copy"
     shutil.copytree(model, moved)
     assert identity(model, tmp_path / "cache") == identity(moved, tmp_path / "other cache")
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "1_Pooling/config.json"])
-def test_a_changed_file_is_another_model(model: Path, tmp_path: Path, file: str) -> None:
+def test_a_changed_file_changes_the_identity(model: Path, tmp_path: Path, file: str) -> None:
     before = identity(model, tmp_path / "cache")
     (model / file).write_bytes(b"changed")
     assert identity(model, tmp_path / "cache") != before
 
 
-def test_files_are_read_once(model: Path, tmp_path: Path) -> None:
+def test_files_are_hashed_once(model: Path, tmp_path: Path) -> None:
     before = identity(model, tmp_path / "cache")
     weights = model / "model.safetensors"
     stat = weights.stat()
-    weights.write_bytes(b"WEIGHTS")  # same size and, below, same time: only reading would tell
+    weights.write_bytes(b"WEIGHTS")  # same size and, below, same time
     os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert identity(model, tmp_path / "cache") == before
     assert identity(model, tmp_path / "fresh cache") != before
@@ -65,7 +65,7 @@ def prefix(seaweedfs: S3Server, model: Path, monkeypatch: pytest.MonkeyPatch) ->
     return uri
 
 
-def test_a_prefix_of_a_bucket_is_the_same_model_as_the_folder(prefix: str, model: Path, tmp_path: Path) -> None:
+def test_a_prefix_has_the_identity_of_the_folder(prefix: str, model: Path, tmp_path: Path) -> None:
     weights = resolve(ModelConfig(name=prefix), tmp_path / "cache")
     assert weights.identity == identity(model, tmp_path / "cache")
     assert weights.path is not None
@@ -81,7 +81,7 @@ def test_a_prefix_is_downloaded_once(prefix: str, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "models").iterdir()] == [first.name]
 
 
-def test_weights_trained_again_are_another_model_though_keys_and_sizes_stay(prefix: str, tmp_path: Path) -> None:
+def test_retrained_weights_with_the_same_keys_and_sizes_change_the_identity(prefix: str, tmp_path: Path) -> None:
     before = resolve(ModelConfig(name=prefix), tmp_path)
     open_store(prefix).put("model.safetensors", b"WEIGHTS")
     after = resolve(ModelConfig(name=prefix), tmp_path)
@@ -90,23 +90,23 @@ def test_weights_trained_again_are_another_model_though_keys_and_sizes_stay(pref
     assert (after.path / "model.safetensors").read_bytes() == b"WEIGHTS"
 
 
-def test_a_prefix_without_a_model_says_so(prefix: str, tmp_path: Path) -> None:
+def test_a_prefix_without_a_model_raises(prefix: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"config\.json"):
         resolve(ModelConfig(name=prefix + "er"), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./missing"])
-def test_a_missing_folder_is_the_users_mistake(name: str, tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_input_error(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         resolve(ModelConfig(name=name), tmp_path)
 
 
-def test_a_folder_without_a_config_is_no_model(tmp_path: Path) -> None:
+def test_a_folder_without_a_config_raises(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"config\.json"):
         resolve(ModelConfig(name=str(tmp_path)), tmp_path / "cache")
 
 
-def test_a_name_that_is_neither_path_nor_hub_name_is_explained(tmp_path: Path) -> None:
+def test_a_name_that_is_neither_path_nor_hub_name_raises(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="neither a folder"):
         resolve(ModelConfig(name="what is this/ model?"), tmp_path)
 

@@ -75,7 +75,7 @@ def test_a_judge_named_for_vllm_runs_with_transformers_where_there_is_no_vllm(
     pool.check_judge("generator")
     engine = pool.judge(list, "generator")
     assert type(engine).__name__ == "TransformersEngine"
-    assert "vLLM is not installed here; transformers runs the judge" in caplog.text
+    assert "vLLM is not installed; running the judge with transformers" in caplog.text
     pool.close()
     with pytest.raises(InputError, match=r"skutune\[vllm\]"):  # who generates keeps to what was named
         pool.text_engine(list)

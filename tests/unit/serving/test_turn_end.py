@@ -1,4 +1,4 @@
-"""A model that has learnt answers by heart ends them, whatever token ends a turn in its family."""
+"""An overfitted model ends its answers, whatever the end-of-turn token of its family."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ QUESTION = "What goes with rice?"
 ANSWER = "Try this.\n\n * Baked Beans: Good.\n(closest product: Baked Beans: id 32717)\n\n\nEnjoy."
 
 
-def learn_by_heart(base: Path, folder: Path) -> None:
-    """Fine-tune all weights of the base on one answer, and save them as a training does."""
+def overfit(base: Path, folder: Path) -> None:
+    """Fine-tune all weights of the base on one answer, and save them as a training run does."""
     tokenizer = load_tokenizer(base)
     chat = Chat([*question_messages(QUESTION), {"role": "assistant", "content": ANSWER}])
     (example,) = ExampleEncoder(tokenizer, 512).encode([chat])
@@ -40,9 +40,9 @@ def learn_by_heart(base: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["Qwen 2.5 base", "Gemma", "Command-R", "GPT-2"])
-def test_a_learnt_answer_ends_free_and_constrained(name: str, tmp_path: Path) -> None:
+def test_a_memorized_answer_ends_unconstrained_and_constrained(name: str, tmp_path: Path) -> None:
     family = FAMILIES[name]
-    learn_by_heart(family.save(tmp_path / "base"), tmp_path / "tuned")
+    overfit(family.save(tmp_path / "base"), tmp_path / "tuned")
     model = AnswerModel.load(tmp_path / "tuned", None, [("32717", "Baked Beans"), ("43962", "Coleslaw")], "float32")
     assert model.unconstrained([QUESTION], max_tokens=300) == [ANSWER]
     assert model.ask(QUESTION, max_tokens=300).text == ANSWER

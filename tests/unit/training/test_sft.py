@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from byte_model import broken_base, save_base
+from byte_model import save_base, save_nan_base
 from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -137,7 +137,7 @@ def test_nothing_to_train_on_is_the_users_error(base, chat_file, tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_curves(chat_file, pairs, tmp_path):
-    broken = broken_base(tmp_path / "broken")
+    broken = save_nan_base(tmp_path / "broken")
     with pytest.raises(InputError, match=r"loss of step 1 is nan.*learning_rate"):
         run(broken, chat_file(pairs), tmp_path / "out")
     assert (tmp_path / "out" / "metrics.jsonl").exists()

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from byte_model import broken_base
+from byte_model import save_nan_base
 from servers import non_ephemeral_port
 
 from skutune.stages.finetune import base_name, base_reference
@@ -66,7 +66,7 @@ def test_told_to_stop_and_started_again_two_processes_that_share_the_optimizer_t
 
 
 def test_a_loss_that_is_no_number_ends_all_processes_with_the_users_error(training, tmp_path):
-    broken = training("broken", base=broken_base(tmp_path / "nan"))
+    broken = training("broken", base=save_nan_base(tmp_path / "nan"))
     code, stderr = broken.work("--processes", "2")
     assert code == 10
     assert "loss of step 1 is nan" in last_event(stderr)["message"]

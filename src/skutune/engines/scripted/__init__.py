@@ -1,1 +1,1 @@
-"""A deterministic engine and encoder that need no model: for tests, dry runs and the data path at full size."""
+"""A deterministic text engine and encoder without a model, for tests, dry runs and full-size data path runs."""

@@ -1,4 +1,4 @@
-"""An encoder without a model: hashed word n-grams, for tests, dry runs and the data path at full size."""
+"""An encoder without a model: hashed word unigrams and bigrams."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _BIGRAM_WEIGHT = 0.5
 
 
 class ScriptedEncoder:
-    """An `Encoder`: words and pairs of neighbouring words, each hashed to a coordinate and a sign.
+    """An `Encoder` that hashes words and bigrams to coordinates and signs (feature hashing).
 
-    Texts that share words are close, as with a real encoder; texts that only mean the same are not.
+    Texts that share words are close, as with a real encoder; paraphrases are not.
     """
 
     @property
@@ -33,7 +33,7 @@ class ScriptedEncoder:
         for vector, text in zip(vectors, texts, strict=True):
             _add_features(vector, words(text))
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        # Without words, or where the signs cancel, any direction will do; it is the same for all such texts.
+        # A zero vector (no words, or signs that cancel) becomes the first unit vector.
         vectors[lengths[:, 0] == 0, 0] = 1.0
         vectors /= np.where(lengths == 0, 1, lengths)
         return vectors

@@ -1,11 +1,12 @@
-"""A text engine without a model: it answers by the shape of the request, fast and always alike.
+"""A fast, deterministic text engine without a model: texts follow the request's schema.
 
-It speaks the real protocol, so that the whole pipeline is tested, rehearsed and measured at full size without a GPU.
-Its texts are no good as training data, but they behave like a small model's where the pipeline looks: recommended names
-follow a Zipf-like law over the catalog, and a set share of answers is malformed in the ways that models are.
+It implements the real protocol, so that the whole pipeline can be tested and benchmarked at full size without a GPU.
+Its texts are useless as training data, but resemble those of a small model in the properties that matter to the
+pipeline: recommended names follow a Zipf-like distribution over the catalog, and a configurable share of texts is
+malformed in typical ways.
 
-An answer is a function of the request alone (its id included, so that another attempt is another answer): batching,
-order and shards change nothing.
+A text is a function of the request, including its id (so that a new attempt gives a new text); batching, order and
+sharding have no effect.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class ScriptedEngine:
     """A `TextEngine` without weights.
 
     Args:
-        names: the catalog's product names, the most recommended first.
-        malformed_rate: the share, in [0, 1], of answers that are made malformed.
+        names: the catalog's product names, most recommended first.
+        malformed_rate: the share of malformed texts, in [0, 1].
     """
 
     context: int | None = None
@@ -40,7 +41,7 @@ class ScriptedEngine:
         self._seed = str(seed).encode()
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Result]:
-        """See `TextEngine`. Tokens are counted as words."""
+        """See `TextEngine`. A word counts as a token."""
         for request in requests:
             yield self._answer(request)
 
@@ -48,23 +49,25 @@ class ScriptedEngine:
         """Nothing to free."""
 
     def _answer(self, request: Request) -> Result:
-        dice = _Dice(self._seed, request)
+        random = _Random(self._seed, request)
         user = request.messages[-1]["content"] if request.messages else ""
-        named = _PRODUCT.findall(user)
-        script = _Script(dice, self._names, named[-1] if named else (user.split("\n")[-1].strip() or "item")[:60])
+        product_names = _PRODUCT.findall(user)
+        script = _Script(
+            random, self._names, product_names[-1] if product_names else (user.split("\n")[-1].strip() or "item")[:60]
+        )
         text = (
-            script.prose(3 + dice.below(3))
+            script.prose(3 + random.below(3))
             if request.schema is None
-            else json.dumps(script.fitting(request.schema), ensure_ascii=False)
+            else json.dumps(script.value(request.schema), ensure_ascii=False)
         )
         finish = "stop"
-        if self._malformed_rate and dice.unit() < self._malformed_rate:
-            text, finish = _spoil(text, dice, request.schema is not None)
-        return _cut(request, text, finish)
+        if self._malformed_rate and random.unit() < self._malformed_rate:
+            text, finish = _malform(text, random, request.schema is not None)
+        return _truncate(request, text, finish)
 
 
-class _Dice:
-    """Choices that depend on the request alone."""
+class _Random:
+    """A pseudo-random number generator that is seeded with the request."""
 
     def __init__(self, seed: bytes, request: Request) -> None:
         digest = blake2b(seed, digest_size=32)
@@ -77,7 +80,7 @@ class _Dice:
         self._number = int.from_bytes(self._digest, "big")
 
     def below(self, bound: int) -> int:
-        """A whole number in [0, bound)."""
+        """An integer in [0, bound)."""
         if self._number < 1 << 64:
             self._digest = blake2b(self._digest, digest_size=32).digest()
             self._number = int.from_bytes(self._digest, "big")
@@ -85,45 +88,46 @@ class _Dice:
         return choice
 
     def unit(self) -> float:
-        """A number in [0, 1)."""
+        """A float in [0, 1)."""
         return self.below(1 << 30) / (1 << 30)
 
 
 class _Script:
-    """The values of one answer."""
+    """Generates the values of one text."""
 
-    def __init__(self, dice: _Dice, names: Sequence[str], product: str) -> None:
-        self.dice, self.names, self.product = dice, names, product
+    def __init__(self, random: _Random, names: Sequence[str], product: str) -> None:
+        self.random, self.names, self.product = random, names, product
 
-    def fitting(self, schema: dict[str, Any], key: str = "") -> Any:
-        """A value that fits a schema of objects, arrays, strings, numbers and choices; `key` says what it is about."""
+    def value(self, schema: dict[str, Any], key: str = "") -> Any:
+        """Generate a value that follows a JSON Schema; the content of strings depends on `key`, their property."""
         if "const" in schema:
             return schema["const"]
         if "enum" in schema:
-            return schema["enum"][self.dice.below(len(schema["enum"]))]
+            return schema["enum"][self.random.below(len(schema["enum"]))]
         kind = schema.get("type", "object")
         if kind == "object":
-            return {name: self.fitting(part, name) for name, part in schema.get("properties", {}).items()}
+            return {name: self.value(part, name) for name, part in schema.get("properties", {}).items()}
         if kind == "array":
             return self._items(schema, key)
         if kind == "string":
             return _fit_length(self._text(key), schema)
         if kind in ("integer", "number"):
             return schema.get("minimum", 0)
-        return bool(self.dice.below(2)) if kind == "boolean" else None
+        return bool(self.random.below(2)) if kind == "boolean" else None
 
     def prose(self, sentences: int, about: Sequence[str] = DESCRIPTIONS) -> str:
-        """Sentences about the product, all different."""
+        """Generate distinct sentences about the product."""
         name = shopper_name(self.product)
-        start = self.dice.below(len(about))
+        start = self.random.below(len(about))
         chosen = (about[(start + number * 5) % len(about)] for number in range(sentences))
-        return " ".join(sentence.format_map(_Filling(self.dice, name)) for sentence in chosen)
+        return " ".join(sentence.format_map(_Fillers(self.random, name)) for sentence in chosen)
 
     def _items(self, schema: dict[str, Any], key: str) -> list[Any]:
-        fewest = schema.get("minItems", 0)
-        most = schema.get("maxItems", max(fewest, 3))
+        min_items = schema.get("minItems", 0)
+        max_items = schema.get("maxItems", max(min_items, 3))
         return [
-            self.fitting(schema["items"], key or "question") for _ in range(fewest + self.dice.below(most - fewest + 1))
+            self.value(schema["items"], key or "question")
+            for _ in range(min_items + self.random.below(max_items - min_items + 1))
         ]
 
     def _text(self, key: str) -> str:
@@ -132,29 +136,29 @@ class _Script:
         if key.startswith(("recommendation", "name")):
             return shopper_name(self.names[self._zipf()])
         if key.startswith("question"):
-            return QUESTIONS[self.dice.below(len(QUESTIONS))].format_map(_Filling(self.dice, ""))
-        return self.prose(1 + self.dice.below(2), PROSE)
+            return QUESTIONS[self.random.below(len(QUESTIONS))].format_map(_Fillers(self.random, ""))
+        return self.prose(1 + self.random.below(2), PROSE)
 
     def _zipf(self) -> int:
-        """A rank whose logarithm is uniform: rank r is drawn about as 1/r."""
-        return min(int(len(self.names) ** self.dice.unit()), len(self.names)) - 1
+        """Sample a log-uniform rank: the probability of rank r is about proportional to 1/r."""
+        return min(int(len(self.names) ** self.random.unit()), len(self.names)) - 1
 
 
-class _Filling:
-    """What a sentence's slots are filled with: a choice for each slot that it has."""
+class _Fillers:
+    """Maps the slots of a sentence template to random fillers."""
 
-    def __init__(self, dice: _Dice, name: str) -> None:
-        self.dice, self.name = dice, name
+    def __init__(self, random: _Random, name: str) -> None:
+        self.random, self.name = random, name
 
     def __getitem__(self, slot: str) -> str:
         if slot == "name":
             return self.name
         words = FILLERS[slot]
-        return words[self.dice.below(len(words))]
+        return words[self.random.below(len(words))]
 
 
 def shopper_name(product: str) -> str:
-    """A product's name as a shopper says it: without sizes and what follows a comma, its last three words."""
+    """A product's name as a shopper would say it: the last three words, without sizes and text after a comma."""
     return " ".join((_SIZE.sub(" ", product).split() or product.split() or ["item"])[-3:])
 
 
@@ -163,21 +167,21 @@ def _fit_length(text: str, schema: dict[str, Any]) -> str:
     return text + "." * (int(schema.get("minLength", 0)) - len(text))
 
 
-def _spoil(text: str, dice: _Dice, is_json: bool) -> tuple[str, str]:
-    """A malformed text and its finish_reason. JSON that does not parse is always one that was cut."""
+def _malform(text: str, random: _Random, is_json: bool) -> tuple[str, str]:
+    """Return a malformed text and its finish_reason; malformed JSON is always truncated."""
     if is_json:
-        return (text[: len(text) * dice.below(100) // 100], "length")
-    kind = dice.below(4)
+        return (text[: len(text) * random.below(100) // 100], "length")
+    kind = random.below(4)
     if kind == 0:
         return "", "stop"
     if kind == 1:
-        return _BOILERPLATE[dice.below(len(_BOILERPLATE))] + text, "stop"
+        return _BOILERPLATE[random.below(len(_BOILERPLATE))] + text, "stop"
     if kind == 2:
         return "\n".join(f"{number}. {part}" for number, part in enumerate(text.split(". "), 1)), "stop"
-    return text[: len(text) * (20 + dice.below(70)) // 100], "length"
+    return text[: len(text) * (20 + random.below(70)) // 100], "length"
 
 
-def _cut(request: Request, text: str, finish: str) -> Result:
+def _truncate(request: Request, text: str, finish: str) -> Result:
     words = text.split(" ")
     if len(words) > request.sampling.max_tokens:
         words, finish = words[: request.sampling.max_tokens], "length"

@@ -1,4 +1,4 @@
-"""The sentences that the scripted engine fills."""
+"""Sentence templates of the scripted engine."""
 
 from __future__ import annotations
 

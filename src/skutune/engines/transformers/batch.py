@@ -1,8 +1,8 @@
-"""Continuous batching: sequences join when there is room and leave when they end; none waits for the longest.
+"""Continuous batching: sequences join when a slot is free and leave when they end, without waiting for the longest.
 
-A prompt is read up to its last token; that token then goes through the same decoding step as all later ones, so
-logits are looked at in one place. Of a prompt that begins like one read before (a stage's prompts share all but the
-product) only the rest is read. What a schema forces at the beginning of a text is read with its prompt.
+Prefill covers a prompt except its last token, which goes through the same decoding step as all later tokens, so there
+is one place that uses logits. The KV cache of a prefix shared with an earlier prompt is reused (a stage's prompts
+differ only in the product). Tokens that a schema forces at the beginning of a text are part of the prefill.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from skutune.engines.transformers.kv_cache import SlotCache, forward
 from skutune.engines.transformers.sampling import sample
 from skutune.process.watchdog import heartbeat
 
-_READ_AT_ONCE = 4096
-"""Prompt tokens of one forward pass, paddings included: bounds its memory."""
+_PREFILL_TOKENS = 4096
+"""Maximum number of prompt tokens in a forward pass, including padding; bounds its memory."""
 
 
 @dataclass(slots=True)
 class RunningSequence:
-    """One request on its way: its prompt's tokens (never empty), what was written, and how it is drawn.
+    """A request in progress: the tokens of its prompt (never empty), the generated tokens, and its sampling state.
 
-    `written` may hold what the text begins with in any case before the sequence joins a batch.
+    Before the sequence joins a batch, `generated` may already contain forced tokens.
     """
 
     request: Request
@@ -36,75 +36,75 @@ class RunningSequence:
     limit: int
     random: random.Random
     matcher: Any | None = None
-    written: list[int] = field(default_factory=list)
+    generated: list[int] = field(default_factory=list)
     finish_reason: str | None = None
 
     @property
     def tokens(self) -> list[int]:
-        """Prompt and text so far."""
-        return self.prompt + self.written
+        """Prompt and generated tokens."""
+        return self.prompt + self.generated
 
     @property
     def position(self) -> int:
-        """Where the newest token, which no forward pass has seen yet, lies."""
-        return len(self.prompt) + len(self.written) - 1
+        """The position of the newest token, which no forward pass has processed yet."""
+        return len(self.prompt) + len(self.generated) - 1
 
     @property
     def newest(self) -> int:
         """The newest token."""
-        return self.written[-1] if self.written else self.prompt[-1]
+        return self.generated[-1] if self.generated else self.prompt[-1]
 
-    def write_forced(self) -> None:
-        """Write what the schema leaves no choice about next, as far as the limit allows, and notice the end."""
+    def append_forced(self) -> None:
+        """Append the tokens that the schema forces, up to the limit."""
         if self.matcher is None:
             return
         for token in self.matcher.compute_ff_tokens()[: self.limit]:
-            self.take(token, frozenset())
+            self.append(token, frozenset())
 
-    def take(self, token: int, stops: frozenset[int]) -> None:
-        """Add the drawn token, and notice the end."""
+    def append(self, token: int, stops: frozenset[int]) -> None:
+        """Append a token, and set the finish reason if the text ends."""
         if token in stops:
             self.finish_reason = "stop"
             return
-        self.written.append(token)
+        self.generated.append(token)
         if self.matcher is not None and not self.matcher.consume_token(token):
             self.finish_reason = "length"
         elif self.matcher is not None and self.matcher.is_stopped():
             self.finish_reason = "stop"
-        elif len(self.written) >= self.limit:
+        elif len(self.generated) >= self.limit:
             self.finish_reason = "length"
 
 
 class Batch:
-    """The sequences that are being written, at most `slots` of them, in slots 0 … n-1 of the cache."""
+    """The active sequences, at most `slots`, in slots 0 … n-1 of the KV cache."""
 
     def __init__(self, model: Any, slots: int, stops: frozenset[int]) -> None:
         self.model, self.slots, self.stops = model, slots, stops
         self.active: list[RunningSequence] = []
         self._cache = SlotCache(slots, model.config.num_hidden_layers)
-        self._held: list[list[int]] = [[] for _ in range(slots)]  # the first tokens whose keys each slot still holds
+        self._cached: list[list[int]] = [[] for _ in range(slots)]  # the tokens whose KV cache each slot contains
 
     @property
-    def room(self) -> int:
-        """How many sequences may join."""
+    def free_slots(self) -> int:
+        """The number of sequences that may join."""
         return self.slots - len(self.active)
 
     @torch.inference_mode()  # type: ignore[untyped-decorator, unused-ignore]
     def join(self, sequences: Sequence[RunningSequence]) -> None:
-        """Read the prompts of new sequences (at most `room`) and make them active."""
+        """Prefill the prompts of new sequences (at most `free_slots`) and activate them."""
         waiting = sorted(sequences, key=lambda sequence: sequence.tokens)
-        if len(waiting) > 1 and self._begins_anew(waiting[0], waiting[1]):
-            self._read(waiting[:1])
+        if len(waiting) > 1 and self._share_new_prefix(waiting[0], waiting[1]):
+            self._prefill(waiting[:1])
             waiting = waiting[1:]
         while waiting:
             width = max(len(sequence.tokens) for sequence in waiting)
-            together = max(1, _READ_AT_ONCE // width)
-            self._read(waiting[:together])
-            waiting = waiting[together:]
+            batch_size = max(1, _PREFILL_TOKENS // width)
+            self._prefill(waiting[:batch_size])
+            waiting = waiting[batch_size:]
 
     @torch.inference_mode()  # type: ignore[untyped-decorator, unused-ignore]
     def step(self) -> list[RunningSequence]:
-        """Write one token in each sequence; those that ended leave, and are returned."""
+        """Generate one token per sequence; return the sequences that ended, which leave the batch."""
         rows = self.active
         logits = forward(
             self.model,
@@ -113,62 +113,62 @@ class Batch:
             self._tensor([[row.newest] for row in rows]),
             self._tensor([row.position for row in rows]),
         )
-        for row, token in zip(rows, self._draw(logits, rows), strict=True):
-            row.take(token, self.stops)
-        return [self._leave(slot) for slot in reversed(range(len(rows))) if rows[slot].finish_reason]
+        for row, token in zip(rows, self._sample_tokens(logits, rows), strict=True):
+            row.append(token, self.stops)
+        return [self._remove(slot) for slot in reversed(range(len(rows))) if rows[slot].finish_reason]
 
-    def _draw(self, logits: torch.Tensor, rows: Sequence[RunningSequence]) -> list[int]:
-        """A token for each row of logits (rows, vocabulary); under a mask only where a free draw was refused."""
+    def _sample_tokens(self, logits: torch.Tensor, rows: Sequence[RunningSequence]) -> list[int]:
+        """Sample a token per row of logits (rows, vocabulary); resample under a mask if the grammar rejects it."""
         tokens = _sample(logits, rows)
-        refused = [
-            place
-            for place, row in enumerate(rows)
-            if row.matcher is not None and not allows(row.matcher, tokens[place], self.stops)
+        rejected = [
+            row_index
+            for row_index, row in enumerate(rows)
+            if row.matcher is not None and not allows(row.matcher, tokens[row_index], self.stops)
         ]
-        if refused:
-            chosen, masked = [rows[place] for place in refused], logits[refused]
-            apply_mask(masked, [row.matcher for row in chosen])
-            for place, token in zip(refused, _sample(masked, chosen), strict=True):
-                tokens[place] = token
+        if rejected:
+            resampled, masked = [rows[row_index] for row_index in rejected], logits[rejected]
+            apply_mask(masked, [row.matcher for row in resampled])
+            for row_index, token in zip(rejected, _sample(masked, resampled), strict=True):
+                tokens[row_index] = token
         return tokens
 
-    def _begins_anew(self, first: RunningSequence, second: RunningSequence) -> bool:
-        """Whether two prompts share more with each other than with all that the slots hold."""
-        known = max(_common(first.tokens, held) for held in self._held)
-        return _common(first.tokens, second.tokens) > known
+    def _share_new_prefix(self, first: RunningSequence, second: RunningSequence) -> bool:
+        """Whether two prompts share a longer prefix with each other than with any slot."""
+        longest_cached = max(_common_prefix(first.tokens, cached) for cached in self._cached)
+        return _common_prefix(first.tokens, second.tokens) > longest_cached
 
-    def _read(self, sequences: Sequence[RunningSequence]) -> None:
+    def _prefill(self, sequences: Sequence[RunningSequence]) -> None:
         heartbeat()
         first = len(self.active)
-        starts = [self._reuse(first + row, sequence.tokens[:-1]) for row, sequence in enumerate(sequences)]
-        rests = [sequence.tokens[start:-1] for sequence, start in zip(sequences, starts, strict=True)]
-        width = max(len(rest) for rest in rests)
+        starts = [self._reuse_prefix(first + row, sequence.tokens[:-1]) for row, sequence in enumerate(sequences)]
+        suffixes = [sequence.tokens[start:-1] for sequence, start in zip(sequences, starts, strict=True)]
+        width = max(len(suffix) for suffix in suffixes)
         if width:
-            padded = [rest + [0] * (width - len(rest)) for rest in rests]
+            padded = [suffix + [0] * (width - len(suffix)) for suffix in suffixes]
             forward(self.model, self._cache, first, self._tensor(padded), self._tensor(starts))
         for row, sequence in enumerate(sequences):
-            self._held[first + row] = sequence.tokens[:-1]
+            self._cached[first + row] = sequence.tokens[:-1]
         self.active.extend(sequences)
 
-    def _reuse(self, slot: int, prompt: list[int]) -> int:
-        """Fill the slot with the longest known beginning of a prompt; its length."""
-        shared = [_common(prompt, held) for held in self._held]
+    def _reuse_prefix(self, slot: int, prompt: list[int]) -> int:
+        """Fill the slot with the longest cached prefix of a prompt and return its length."""
+        shared = [_common_prefix(prompt, cached) for cached in self._cached]
         length = max(shared)
-        # The slot itself first: nothing is to be copied then.
+        # The slot itself needs no copy.
         source = slot if shared[slot] == length else shared.index(length)
         if source != slot:
             self._cache.copy(source, slot, length)
-        self._held[slot] = prompt[:length]
+        self._cached[slot] = prompt[:length]
         return length
 
-    def _leave(self, slot: int) -> RunningSequence:
-        """Take a sequence out; the last one moves into its slot."""
-        gone, last = self.active[slot], self.active.pop()
-        if last is not gone:
+    def _remove(self, slot: int) -> RunningSequence:
+        """Remove a sequence and move the last one into its slot."""
+        removed, last = self.active[slot], self.active.pop()
+        if last is not removed:
             self._cache.copy(len(self.active), slot, last.position)
-            self._held[slot] = self._held[len(self.active)]
+            self._cached[slot] = self._cached[len(self.active)]
             self.active[slot] = last
-        return gone
+        return removed
 
     def _tensor(self, numbers: Any) -> torch.Tensor:
         return torch.tensor(numbers, dtype=torch.long, device=self.model.device)
@@ -184,9 +184,9 @@ def _sample(logits: torch.Tensor, rows: Sequence[RunningSequence]) -> list[int]:
     )
 
 
-def _common(first: list[int], second: list[int]) -> int:
-    """The length of the beginning that two lists share."""
-    for index, (one, other) in enumerate(zip(first, second, strict=False)):
-        if one != other:
+def _common_prefix(first: list[int], second: list[int]) -> int:
+    """The length of the common prefix of two lists."""
+    for index, (token, other_token) in enumerate(zip(first, second, strict=False)):
+        if token != other_token:
             return index
     return min(len(first), len(second))

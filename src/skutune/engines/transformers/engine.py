@@ -1,4 +1,4 @@
-"""The engine for machines without vLLM: any Llama-like chat model of transformers, on CPU or one GPU."""
+"""The engine for machines without vLLM: any Llama-like chat model of transformers, on a CPU or one GPU."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from skutune.process.watchdog import heartbeat
 
 
 class TransformersEngine:
-    """A `TextEngine`: continuous batching over a model of transformers.
+    """A `TextEngine` with continuous batching over a transformers model.
 
-    The same requests in the same order give the same texts; a request's own random numbers depend on `seed` and its id.
+    The same requests in the same order give the same texts; a request's random numbers depend on `seed` and its id.
 
     Args:
         folder: the model's folder, with weights, tokenizer and chat template.
         config: batch size, context length and number format.
 
     Raises:
-        InputError: the model cannot be loaded, is no chat model or has an attention that this engine does not compute.
+        InputError: the model cannot be loaded, is not a chat model, or has an unsupported type of attention.
     """
 
     def __init__(self, folder: Path, config: GeneratorConfig, seed: int = 0) -> None:
@@ -42,26 +42,23 @@ class TransformersEngine:
         self.model = _load(folder, config.dtype)
         self.stops = stop_tokens(self.chat.tokenizer, self.model.generation_config)
         self.grammars = Grammars(self.chat.tokenizer, self.model.config.vocab_size, self.stops)
-        self.context = min(config.context, _longest(self.model.config))
+        self.context = min(config.context, _max_context(self.model.config))
         self.batch_size, self.seed = config.batch_size, seed
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Result]:
-        """See `TextEngine`.
-
-        A stream that is dry is asked again after each result, so that it may hold what a result brought up.
-        """
+        """See `TextEngine`. An exhausted stream is polled again after each result, so that results may add requests."""
         stream = iter(requests)
         batch = Batch(self.model, self.batch_size, self.stops)
-        few = max(1, self.batch_size // 8)  # prompts read one by one would cost a pass over the weights each
+        min_join = max(1, self.batch_size // 8)  # prefilling prompts one by one costs a pass over the weights each
         while True:
-            if batch.room >= few or not batch.active:
-                arrived = [self._begin(request) for request in islice(stream, batch.room)]
-                fitting = [writing for writing in arrived if writing.limit > 0 and writing.finish_reason is None]
-                yield from (self._result(writing) for writing in arrived if writing.limit <= 0 or writing.finish_reason)
-                if fitting:
-                    _on_device(batch.join, fitting)
+            if batch.free_slots >= min_join or not batch.active:
+                new = [self._build_sequence(request) for request in islice(stream, batch.free_slots)]
+                runnable = [sequence for sequence in new if sequence.limit > 0 and sequence.finish_reason is None]
+                yield from (self._result(sequence) for sequence in new if sequence.limit <= 0 or sequence.finish_reason)
+                if runnable:
+                    _on_device(batch.join, runnable)
                     report_tokens(0)
-                elif not batch.active and not arrived:
+                elif not batch.active and not new:
                     return
             if batch.active:
                 generated = len(batch.active)
@@ -70,12 +67,12 @@ class TransformersEngine:
                 yield from map(self._result, ended)
 
     def close(self) -> None:
-        """Free the model's memory; the engine is of no use afterwards."""
+        """Free the model's memory; the engine cannot be used afterwards."""
         del self.model
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _begin(self, request: Request) -> RunningSequence:
+    def _build_sequence(self, request: Request) -> RunningSequence:
         prompt = self.chat.encode(request.messages)
         sequence = RunningSequence(
             request,
@@ -85,16 +82,16 @@ class TransformersEngine:
             matcher=None if request.schema is None else self.grammars.matcher(request.schema),
         )
         if sequence.limit > 0:
-            sequence.write_forced()
+            sequence.append_forced()
         return sequence
 
-    def _result(self, writing: RunningSequence) -> Result:
+    def _result(self, sequence: RunningSequence) -> Result:
         return Result(
-            id=writing.request.id,
-            text=self.chat.decode(writing.written),
-            finish_reason=_finish_reason(writing),
-            prompt_tokens=len(writing.prompt),
-            completion_tokens=len(writing.written),
+            id=sequence.request.id,
+            text=self.chat.decode(sequence.generated),
+            finish_reason=_finish_reason(sequence),
+            prompt_tokens=len(sequence.prompt),
+            completion_tokens=len(sequence.generated),
         )
 
 
@@ -103,7 +100,7 @@ def _finish_reason(sequence: RunningSequence) -> str:
 
 
 def check_model(folder: Path) -> None:
-    """See that this engine computes a model. Raises InputError where its config cannot be read or asks for more."""
+    """Check that this engine supports a model. Raises InputError if not, or if the config cannot be read."""
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
@@ -124,18 +121,18 @@ def _load(folder: Path, dtype: str) -> Any:
 
 
 def _check_attention(folder: Path, config: Any) -> None:
-    """Refuse what would be computed wrongly: capped scores, attention sinks, layers with a state instead of keys."""
+    """Reject attention that would be computed wrongly: logit soft-capping, attention sinks, recurrent layers."""
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     capped = getattr(config, "attn_logit_softcapping", None) is not None
     if capped or not kinds <= {"full_attention", "sliding_attention"} or config.model_type == "gpt_oss":
         raise InputError(
-            f"model {folder}: the attention of {config.model_type} models needs vLLM: "
-            "set models.generator.engine to vllm, or name a model of the Llama, Mistral or Qwen families"
+            f"model {folder}: the attention of {config.model_type} models needs vLLM; "
+            "set models.generator.engine to vllm, or use a model of the Llama, Mistral or Qwen families"
         )
 
 
-def _longest(config: Any) -> int:
-    """The tokens that a model can attend to. Within its sliding window, where it has one, attention is full."""
+def _max_context(config: Any) -> int:
+    """The maximum context of full attention: a sliding window limits it."""
     window = getattr(config, "sliding_window", None) or config.max_position_embeddings
     return int(min(window, config.max_position_embeddings))
 

@@ -1,13 +1,13 @@
-"""Keys and values of many sequences in one preallocated place, and the forward pass over them.
+"""A preallocated KV cache of many sequences, and the forward pass over it.
 
-A sequence owns a slot. Active sequences lie in slots 0 … n-1 without gaps, so every layer reads one view of its buffer
-instead of a copy, and new tokens are written in place instead of concatenating the whole cache at each step. A slot
-keeps what it held after its sequence ended: a prompt that begins like an earlier one copies that beginning.
+Each sequence owns a slot. Active sequences occupy slots 0 … n-1 without gaps, so every layer reads a view of its buffer
+instead of a copy, and new tokens are written in place instead of concatenating the cache at each step. A slot keeps its
+contents after its sequence has ended, so that later prompts can copy a shared prefix.
 
-Attention folds the query heads that share a key head into rows of one small matrix product (grouped-query attention,
-Ainslie et al. 2023), so keys and values are never expanded, and puts the keys on the left of it, where one query a row
-costs least. On a CPU a decoding step's attention takes a third to a half of the time of torch's own in bfloat16, whose
-blocks are made for many queries a row.
+Attention folds the query heads that share a key head into the rows of one matrix product (grouped-query attention,
+Ainslie et al. 2023), so keys and values are never expanded. The keys are its left operand, which is fastest for one
+query per row. On a CPU in bfloat16, the attention of a decoding step takes a third to a half of the time of torch's
+attention, whose blocks are designed for many queries per row.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ AttentionInterface.register(ATTENTION, attend_grouped)
 
 
 class SlotCache:
-    """What a causal model of transformers takes for `past_key_values`: one buffer a layer, written in place."""
+    """The `past_key_values` of a causal transformers model, with one buffer per layer that is updated in place."""
 
     def __init__(self, slots: int, layers: int) -> None:
         self.slots = slots
         self.capacity = 0
-        self.keys: list[Any] = [None] * layers  # (slots, key heads, capacity, size), once a layer has been used
+        self.keys: list[Any] = [None] * layers  # (slots, key heads, capacity, size) after the first use of a layer
         self.values: list[Any] = [None] * layers
         self._first, self._length = 0, 0
         self._rows = self._positions = torch.empty(0, dtype=torch.long)
 
     def prepare(self, first: int, positions: torch.Tensor, length: int) -> None:
-        """Say where the next forward pass writes: slots first, first+1, … at positions (rows, tokens), below length."""
+        """Set the target of the next forward pass: slots first, first+1, … at positions (rows, tokens) below length."""
         self._first, self._positions, self._length = first, positions, length
         self._rows = torch.arange(first, first + len(positions), device=positions.device)[:, None]
         if length > self.capacity:
@@ -69,7 +69,7 @@ class SlotCache:
     def update(
         self, key: torch.Tensor, value: torch.Tensor, layer_idx: int, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write new keys and values (rows, key heads, tokens, size); return all of these rows up to the length."""
+        """Write new keys and values (rows, key heads, tokens, size); return those of all positions in these rows."""
         if self.keys[layer_idx] is None:
             self._allocate(layer_idx, key, value)
         keys, values = self.keys[layer_idx], self.values[layer_idx]
@@ -79,39 +79,39 @@ class SlotCache:
         return keys[rows, :, : self._length], values[rows, :, : self._length]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """The positions in use."""
+        """The number of positions in use."""
         return self._length
 
     def copy(self, source: int, target: int, length: int) -> None:
-        """Make slot `target` begin like slot `source`."""
+        """Copy the first `length` positions of slot `source` to slot `target`."""
         for keys, values in zip(self.keys, self.values, strict=True):
             if keys is not None:
                 keys[target, :, :length] = keys[source, :, :length]
                 values[target, :, :length] = values[source, :, :length]
 
     def _allocate(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
-        # Not `empty`: what lies beyond a row's end is masked, but a NaN there would survive a weight of zero.
+        # Zeros instead of `empty`: positions after the end of a row are masked, but NaN times zero is NaN.
         self.keys[layer] = key.new_zeros(self.slots, key.shape[1], self.capacity, key.shape[3])
         self.values[layer] = value.new_zeros(self.slots, value.shape[1], self.capacity, value.shape[3])
 
     def _grow(self, length: int) -> None:
-        before, self.capacity = self.capacity, max(_FIRST_CAPACITY, 1 << (length - 1).bit_length())
-        more = self.capacity - before
-        self.keys = [keys if keys is None else F.pad(keys, (0, 0, 0, more)) for keys in self.keys]
-        self.values = [values if values is None else F.pad(values, (0, 0, 0, more)) for values in self.values]
+        previous, self.capacity = self.capacity, max(_FIRST_CAPACITY, 1 << (length - 1).bit_length())
+        added = self.capacity - previous
+        self.keys = [keys if keys is None else F.pad(keys, (0, 0, 0, added)) for keys in self.keys]
+        self.values = [values if values is None else F.pad(values, (0, 0, 0, added)) for values in self.values]
 
 
 def forward(model: Any, cache: SlotCache, first: int, tokens: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
-    """Feed tokens (rows, width) to slots first, first+1, …, each row from its own start; the last position's logits.
+    """Run the model on tokens (rows, width) of slots first, first+1, …, each row from its own start position.
 
-    Rows may be padded on the right: a padding's keys lie beyond the row's end, where the next tokens overwrite them
-    before anything attends to them. Returns (rows, vocabulary).
+    Rows may be right-padded: the keys of padding are beyond the end of the row, and the next tokens overwrite them
+    before any query attends to them. Returns the logits of the last position, shape (rows, vocabulary).
     """
     positions = starts[:, None] + torch.arange(tokens.shape[1], device=tokens.device)
     length = int(positions.max()) + 1
     cache.prepare(first, positions, length)
-    unseen = torch.arange(length, device=tokens.device) > positions[:, None, :, None]
-    mask = torch.zeros(unseen.shape, dtype=model.dtype, device=tokens.device).masked_fill_(unseen, float("-inf"))
+    is_future = torch.arange(length, device=tokens.device) > positions[:, None, :, None]
+    mask = torch.zeros(is_future.shape, dtype=model.dtype, device=tokens.device).masked_fill_(is_future, float("-inf"))
     output = model(
         input_ids=tokens,
         attention_mask=mask,

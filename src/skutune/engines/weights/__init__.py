@@ -1,1 +1,1 @@
-"""Where a model's weights are: on the hub, in a folder, in the store, or mirrored from one to the other."""
+"""Locates a model's weights on the hub, in a folder or in a store, and mirrors hub models to the store."""

@@ -12,21 +12,21 @@ from skutune.store.atomic_files import remove_leftovers, translate_os_errors
 
 @contextmanager
 def atomic_folder(folder: Path, doing: str) -> Iterator[Path]:
-    """A temporary path that is renamed to `folder` when the block ends, and removed when it fails.
+    """Yield a temporary path that is renamed to `folder` when the block succeeds, and removed when it fails.
 
-    If another process was faster, its folder stays: it has the same content. Leftovers of killed processes are removed
-    once nothing in them has changed for a day.
+    If another process has created the folder in the meantime, that folder is kept, as its content is the same.
+    Leftovers of killed processes are removed once they have been unchanged for a day.
 
     Args:
         folder: the final path; parent folders are created.
-        doing: the activity that names the temporary folder, such as "downloading".
+        doing: the activity in the name of the temporary folder, such as "downloading".
 
     Raises:
         RetryableError: the disk of the cache is full.
         InputError: the cache cannot be written.
     """
     prefix = f".{doing}-"
-    # Errors of the block itself are not translated: the caller knows better what they mean.
+    # Errors of the block itself are left to the caller.
     with translate_os_errors("write", folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder.parent, prefix)

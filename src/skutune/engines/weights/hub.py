@@ -1,8 +1,7 @@
-"""Models of the Hugging Face hub: which files are downloaded, and whose errors failures are.
+"""Downloads models from the Hugging Face hub and translates the client's errors.
 
-What is downloaded stays in the hub client's own cache (`HF_HOME`), which every program of this user shares; a second
-call asks the hub for the commit of the revision only, and a hub that does not answer matters only where the cache
-does not hold the model.
+Downloads stay in the hub client's cache (`HF_HOME`), which all programs of a user share. A second call only requests
+the commit of the revision, and an unreachable hub is an error only if the model is not in the cache.
 """
 
 from __future__ import annotations
@@ -16,56 +15,56 @@ from skutune.config.schema import ModelConfig
 from skutune.errors import InputError, RetryableError, SkutuneError
 from skutune.store.atomic_files import translate_os_errors
 
-_BESIDE_WEIGHTS = ("*.json", "*.jinja", "*.model", "*.tiktoken", "vocab.txt", "merges.txt")
+_CONFIG_FILES = ("*.json", "*.jinja", "*.model", "*.tiktoken", "vocab.txt", "merges.txt")
 """Config, tokenizer, chat template and the modules of a sentence encoder."""
 
 _SAFE_WEIGHTS = ("*.safetensors",)
-_OLD_WEIGHTS = ("*pytorch_model*.bin",)
+_PICKLED_WEIGHTS = ("*pytorch_model*.bin",)
 
-_SAME_WEIGHTS_AGAIN = ("original/*", "consolidated*", "onnx/*", "openvino/*")
-"""Copies of the weights for other programs, under names that the patterns above would take."""
+_DUPLICATE_WEIGHTS = ("original/*", "consolidated*", "onnx/*", "openvino/*")
+"""Copies of the weights for other programs, which the patterns above would match."""
 
-_BUSY = {408, 429}
+_RETRYABLE_STATUSES = {408, 429}
 
 
 def download(model: ModelConfig) -> Path:
-    """The folder of a hub model's snapshot, named by its commit.
+    """Download a hub model and return the folder of its snapshot, which is named by the commit.
 
-    It holds what transformers and sentence-transformers read: safetensors weights (pickled ones only where there are no
-    others), config, tokenizer and chat template.
+    Includes the files that transformers and sentence-transformers read: safetensors weights (pickled weights only if
+    there are no others), config, tokenizer and chat template.
 
     Raises:
-        InputError: there is no such model or revision, it is not open to this user, or the cache cannot be written.
+        InputError: the model or revision does not exist or is not accessible, or the cache cannot be written.
         RetryableError: the hub is unreachable or busy, or the disk is full.
     """
     with _translate_hub_errors(model):
         folder = _snapshot(model, model.revision, _SAFE_WEIGHTS)
         if not any(folder.glob("*.safetensors")):
-            folder = _snapshot(model, folder.name, _OLD_WEIGHTS)
+            folder = _snapshot(model, folder.name, _PICKLED_WEIGHTS)
     return folder
 
 
 def files(model: ModelConfig) -> dict[str, int]:
-    """The files of a hub model that `download` takes, with their sizes in bytes. Nothing is downloaded.
+    """List the files that `download` would download, with their sizes in bytes.
 
     Raises:
-        InputError, RetryableError: as `download`; also where the model holds no config.json.
+        InputError, RetryableError: as `download`, also if the model has no config.json.
     """
     with _translate_hub_errors(model):
         from huggingface_hub import HfApi, RepoFile
 
-        listed = HfApi().list_repo_tree(model.name, revision=model.revision, recursive=True)
-        sizes = {entry.path: entry.size for entry in listed if isinstance(entry, RepoFile)}
-    wanted = _wanted(sizes, _SAFE_WEIGHTS)
-    if not any(name.endswith(".safetensors") and "/" not in name for name in wanted):
-        wanted = _wanted(sizes, _OLD_WEIGHTS)
-    if "config.json" not in wanted:
+        entries = HfApi().list_repo_tree(model.name, revision=model.revision, recursive=True)
+        sizes = {entry.path: entry.size for entry in entries if isinstance(entry, RepoFile)}
+    selected = _filter_files(sizes, _SAFE_WEIGHTS)
+    if not any(name.endswith(".safetensors") and "/" not in name for name in selected):
+        selected = _filter_files(sizes, _PICKLED_WEIGHTS)
+    if "config.json" not in selected:
         raise InputError(f"model {model.name} (revision {model.revision}): has no config.json; use another model")
-    return wanted
+    return selected
 
 
 def fetch(model: ModelConfig, name: str, folder: Path) -> Path:
-    """One file of a hub model, downloaded into a folder.
+    """Download one file of a hub model to a folder.
 
     Raises:
         InputError, RetryableError: as `download`.
@@ -81,24 +80,24 @@ def identity(name: str, commit: str) -> str:
     return f"{name}@{commit}"
 
 
-def _wanted(sizes: dict[str, int], weights: tuple[str, ...]) -> dict[str, int]:
+def _filter_files(sizes: dict[str, int], weights: tuple[str, ...]) -> dict[str, int]:
     from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
 
-    allowed, ignored = [*_BESIDE_WEIGHTS, *weights], [*_SAME_WEIGHTS_AGAIN]
-    kept = filter_repo_objects(sorted(sizes), allow_patterns=allowed, ignore_patterns=ignored)
-    return {name: sizes[name] for name in kept}
+    allowed, ignored = [*_CONFIG_FILES, *weights], [*_DUPLICATE_WEIGHTS]
+    names = filter_repo_objects(sorted(sizes), allow_patterns=allowed, ignore_patterns=ignored)
+    return {name: sizes[name] for name in names}
 
 
 def _snapshot(model: ModelConfig, revision: str | None, weights: tuple[str, ...]) -> Path:
     from huggingface_hub import snapshot_download
 
-    allowed, ignored = [*_BESIDE_WEIGHTS, *weights], [*_SAME_WEIGHTS_AGAIN]
+    allowed, ignored = [*_CONFIG_FILES, *weights], [*_DUPLICATE_WEIGHTS]
     return Path(snapshot_download(model.name, revision=revision, allow_patterns=allowed, ignore_patterns=ignored))
 
 
 @contextmanager
 def _translate_hub_errors(model: ModelConfig) -> Iterator[None]:
-    """Raise whatever the hub's client raises as an error that says who must act."""
+    """Translate errors of the hub client to InputError or RetryableError."""
     try:
         from huggingface_hub import constants
         from huggingface_hub.errors import (
@@ -108,13 +107,13 @@ def _translate_hub_errors(model: ModelConfig) -> Iterator[None]:
             LocalEntryNotFoundError,
         )
 
-        # The base of all errors of the client's transport, whose package differs between the versions of the client.
+        # The base class of transport errors, whose package differs between versions of the client.
         from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[attr-defined]
     except ImportError as error:
         raise InputError(
             f"model {model.name}: a hub model needs the package huggingface_hub: run `pip install 'skutune[hub]'`"
         ) from error
-    # Outside: the client's own errors, which say more, are errors of the operating system, too.
+    # The outer block: some of the client's errors, which are more specific, are OSErrors too.
     with translate_os_errors("write", Path(constants.HF_HUB_CACHE)):
         try:
             yield
@@ -123,48 +122,48 @@ def _translate_hub_errors(model: ModelConfig) -> Iterator[None]:
                 f"model {model.name}: neither a folder (./… or /…), s3://… nor a hub name: {error}"
             ) from error
         except LocalEntryNotFoundError as error:
-            raise _not_cached(model, error) from error
+            raise _cache_error(model, error) from error
         except HfHubHTTPError as error:
-            raise _refused(model, error) from error
+            raise _access_error(model, error) from error
         except json.JSONDecodeError as error:
             raise InputError(
                 f"model {model.name}: the server is not a model hub (no JSON: {error}); check HF_ENDPOINT and the proxy"
             ) from error
-        # The accelerated transfer of large files raises RuntimeError for whatever went wrong underway.
+        # The accelerated transfer of large files raises RuntimeError for all failures.
         except (TransportError, FileMetadataError, ConnectionError, RuntimeError) as error:
-            raise _broken(model, error) from error
+            raise _transfer_error(model, error) from error
 
 
-def _not_cached(model: ModelConfig, error: Exception) -> SkutuneError:
-    """The hub gave nothing and the cache holds nothing: the error behind it says who must act."""
+def _cache_error(model: ModelConfig, error: Exception) -> SkutuneError:
+    """Translate the error for a model that is neither in the cache nor downloadable; its cause decides the class."""
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     cause = error.__cause__
     if isinstance(cause, HfHubHTTPError):
-        return _refused(model, cause)
+        return _access_error(model, cause)
     if cause is None or isinstance(cause, OfflineModeIsEnabled):
         return InputError(
-            f"model {model.name}: is not in the local cache, and HF_HUB_OFFLINE is set; unset it, "
-            "set HF_HOME to a filled cache, or name a local folder or an s3:// prefix"
+            f"model {model.name}: not in the local cache, and HF_HUB_OFFLINE is set; unset it, "
+            "set HF_HOME to a filled cache, or use a local folder or an s3:// prefix"
         )
-    return _broken(model, cause)
+    return _transfer_error(model, cause)
 
 
-def _refused(model: ModelConfig, error: Exception) -> SkutuneError:
+def _access_error(model: ModelConfig, error: Exception) -> SkutuneError:
     response = getattr(error, "response", None)
     status = 0 if response is None else response.status_code
-    named = f"model {model.name} (revision {model.revision or 'main'}): the hub "
-    if status >= 500 or status in _BUSY:
-        return RetryableError(f"{named}is busy or failing (status {status}): {error}; try later")
+    subject = f"model {model.name} (revision {model.revision or 'main'}): the hub"
+    if status >= 500 or status in _RETRYABLE_STATUSES:
+        return RetryableError(f"{subject} is busy or failing (status {status}): {error}; retry later")
     return InputError(
-        f"{named}refuses it: {error}; check name and revision, accept the model's licence, and set HF_TOKEN for a "
-        "gated model"
+        f"{subject} denies access: {error}; check name and revision, accept the model's licence, and set HF_TOKEN for "
+        "a gated model"
     )
 
 
-def _broken(model: ModelConfig, error: BaseException) -> RetryableError:
+def _transfer_error(model: ModelConfig, error: BaseException) -> RetryableError:
     return RetryableError(
-        f"model {model.name}: the hub cannot be reached, or the transfer broke off ({type(error).__name__}: {error}); "
-        "check the network and HF_ENDPOINT and run again, set HF_HOME to a filled cache, or name a local folder or an "
-        "s3:// prefix"
+        f"model {model.name}: the hub cannot be reached, or the transfer was interrupted "
+        f"({type(error).__name__}: {error}); check the network and HF_ENDPOINT and retry, set HF_HOME to a filled "
+        "cache, or use a local folder or an s3:// prefix"
     )
