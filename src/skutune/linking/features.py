@@ -34,6 +34,7 @@ nearest ones. The others are in [0, 1]: what the words say (lexical.py), how man
 how many of those fit the words as well: what a shop has several of is a kind of thing."""
 
 LITERAL = FEATURES.index("literal")
+SERIES = FEATURES.index("series")
 FITS = FEATURES.index("fits")
 VOTES = FEATURES.index("kind_votes")
 NEAREST = 64  # candidates by vector

@@ -22,7 +22,7 @@ from skutune.config.schema import LinkConfig
 from skutune.errors import InputError
 from skutune.linking import calibration
 from skutune.linking.calibration import Calibration
-from skutune.linking.features import FEATURES, FITS, LITERAL, VOTES, Features
+from skutune.linking.features import FEATURES, FITS, LITERAL, SERIES, VOTES, Features
 from skutune.linking.index.postings import Ints
 from skutune.linking.vectors import classifier
 from skutune.linking.vectors.classifier import Floats
@@ -30,6 +30,7 @@ from skutune.records import Candidate
 from skutune.text import normalise_name
 
 BARE = 2  # words of a name at most that may be a flavour's or another shelf's; more words mean that very product
+_SERIES_ODDS = float(np.log(0.95 / 0.05))  # of a product of the brand or series that the name is
 DISPLACED = 2.0  # log-odds by which a product of another kind must be better
 OUTSIDER = 0.15  # how rare a kind among the candidates is, against that better one's, that the name does not mean
 
@@ -91,6 +92,7 @@ class Linker:
     def judge(self, name: str, products: Ints, features: Floats) -> Ranked:
         """A name's candidates, shape (c,), judged by their features, shape (c, len(FEATURES))."""
         odds = self._tied(products, self.calibration.log_odds(features))
+        odds = np.where(features[:, SERIES] > 0, np.maximum(odds, _SERIES_ODDS), odds)
         literal = self._literalness(name, products, features[:, LITERAL])
         displaced = _displaced(name, literal, odds, features)
         literal[displaced] = 0

@@ -24,7 +24,7 @@ from skutune.linking.linker import Linker
 from skutune.linking.vectors.classifier import Projection
 from skutune.linking.vectors.cosine_scale import CosineScale, Scale
 
-_FORMAT = 3  # raised whenever what is saved, or what it means, changes
+_FORMAT = 4  # raised whenever what is saved, or what it means, changes
 
 
 def save_linker(linker: Linker, folder: Path) -> None:

@@ -15,7 +15,7 @@ batch at once, or a thousand names would take seconds.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +33,10 @@ from skutune.text import normalise_name
 
 WEAK_WEIGHT = 0.15
 _PART, _COMPOUND = 3, 6  # letters: shorter parts join by chance
+_SERIES = 2  # products that a brand or series has, at least
+_ABBREVIATED = 5  # letters: shorter words are not abbreviated
+_KEPT_CONSONANTS = 0.7
+_VOWELS = frozenset("aeiou")
 _CONSTRAINTS = LEXICON.constraints
 _BITS = range(len(_CONSTRAINTS))  # of a mask of constraints
 
@@ -48,12 +52,14 @@ FEATURES = (
     "attribute_coverage",
     "constraint_extra",
     "literal",
+    "series",
 )
 """The columns of `LexicalIndex.features`, each in [0, 1]: the share of the query's words that the product has, of those
 that the catalog knows and its head; the share of its words that the catalog does not know; whether the product has all
 words that say what the thing is and is of no other size, and with the same head (it fits); the share of the product's
 words that the query has; the same words in any order; the same head; the query's head elsewhere in the name; the share
-of the query's words that only the attributes have; a constraint that was not asked for; the very same name."""
+of the query's words that only the attributes have; a constraint that was not asked for; the very same name; the query
+is nothing but the brand or series that the name begins with."""
 
 
 class LexicalIndex:
@@ -64,8 +70,8 @@ class LexicalIndex:
         names: which product's name holds which term.
         attributes: the same of the attributes' values.
         sizes: the same of measures: whose term "w" tells of watts, whose term "w=60" of 60.
-        products: arrays of length n: `head` (a term, -1 for none), `stated` and `met` (masks of constraints: in the
-            name; in name or attributes or implied), `signature`, `inverted` and `bag` (numbers of the phrase's), and
+        products: arrays of length n: `head` and `first` (terms, -1 for none), `stated` and `met` (masks of constraints:
+            in the name; in name or attributes or implied), `signature`, `inverted` and `bag` (numbers of the phrase's), and
             `twins` (a number that products of the very same name share; -1 for the others).
     """
 
@@ -86,6 +92,9 @@ class LexicalIndex:
         self.signatures = products["signature"].astype(np.int64)
         self._bags = products["bag"].astype(np.int64)
         self.twins = products["twins"].astype(np.int64)
+        self._first = products["first"].astype(np.int64)
+        self._series = self._find_series(names, attributes)
+        self._abbreviations = _abbreviations(self.vocabulary)
         self._literal = Lookup(self.signatures, products["inverted"].astype(np.int64))
         frequency = np.diff(names.starts)
         self._idf = _idf(frequency, self.size) * _weakness(self.vocabulary)
@@ -115,6 +124,7 @@ class LexicalIndex:
         met = [_met(phrase.constraints | more.stated, more.denied) for phrase, more in zip(read, said, strict=True)]
         arrays: dict[str, NDArray[np.generic]] = {
             "head": np.array([ids[phrase.terms[phrase.head]] if phrase.terms else -1 for phrase in read], np.int32),
+            "first": np.array([ids[phrase.terms[0]] if phrase.terms else -1 for phrase in read], np.int32),
             "stated": np.array([_mask(phrase.constraints) for phrase in read], np.int64),
             "met": np.array([_mask(held) for held in met], np.int64),
             "signature": np.array([_number(phrase.signature) for phrase in read], np.int64),
@@ -126,7 +136,7 @@ class LexicalIndex:
 
     def query(self, name: str) -> Query:
         """The name in the catalog's own words."""
-        phrase = self._split(_merged(read_phrase(name), self._term_ids))
+        phrase = self._split(self._abbreviated(_merged(read_phrase(name), self._term_ids)))
         distinct = list(dict.fromkeys(phrase.terms))
         ids = np.array([self._term_ids.get(term, -1) for term in distinct], dtype=np.int64)
         weakness = _weakness(distinct)
@@ -143,6 +153,7 @@ class LexicalIndex:
             signatures=(_number(phrase.signature), _number(phrase.inverted_signature)) if phrase.terms else (),
             bag=_number(phrase.bag) if phrase.terms else 0,
             sizes=self._sizes(phrase),
+            is_series=bool(len(ids)) and bool((ids >= 0).all() and self._series[ids].all()),
         )
 
     def _sizes(self, phrase: Phrase) -> tuple[SizeTerm, ...]:
@@ -260,6 +271,7 @@ class LexicalIndex:
             words.sum(words.weights * described) / everything,
             (stated & ~required[of]) != 0,
             self._is_literal(queries, of, products) & same_size,
+            np.array([query.is_series for query in queries], dtype=bool)[of] & (words.sum(~held) == 0),
         )
         return np.stack([np.asarray(column, dtype=np.float32) for column in columns], axis=1)
 
@@ -279,6 +291,25 @@ class LexicalIndex:
             found |= (asked != 0) & ((self.signatures[products] == asked) | (inverted == asked))
         return found
 
+    def _find_series(self, names: Postings, attributes: Postings) -> Bools:
+        """Which terms of the vocabulary are brands or series: several names begin with them, and no other has them."""
+        frequency = np.diff(names.starts)
+        beginning = np.bincount(self._first[self._first >= 0], minlength=len(frequency))
+        is_head = np.bincount(self._head[self._head >= 0], minlength=len(frequency)) > 0
+        is_word = np.array([term.isalpha() and len(term) >= _PART for term in self.vocabulary], dtype=bool)
+        in_attributes = np.diff(attributes.starts) > 0
+        strong = _weakness(self.vocabulary) == 1
+        return np.asarray(
+            (frequency >= _SERIES) & (beginning == frequency) & ~is_head & ~in_attributes & is_word & strong
+        )
+
+    def _abbreviated(self, phrase: Phrase) -> Phrase:
+        """Words that the catalog does not know but abbreviates: chicken → chkn."""
+        terms = tuple(
+            term if term in self._term_ids else _abbreviation_of(term, self._abbreviations) for term in phrase.terms
+        )
+        return phrase if terms == phrase.terms else replace(phrase, terms=terms)
+
     def _split(self, phrase: Phrase) -> Phrase:
         """Words that the catalog only holds as a pair, split: coleslaw → cole slaw."""
         for at, term in enumerate(phrase.terms):
@@ -293,6 +324,34 @@ class LexicalIndex:
                     later = int(phrase.head >= at)
                     return replace(phrase, terms=terms, main=phrase.main + 1, head=phrase.head + later)
         return phrase
+
+
+def _abbreviations(vocabulary: Sequence[str]) -> dict[str, list[str]]:
+    """The terms without a vowel, by their first letter, the longest first: abbreviations of words without it."""
+    found: dict[str, list[str]] = {}
+    for term in sorted(vocabulary, key=len, reverse=True):
+        if len(term) >= _PART and term.isascii() and term.isalpha() and not _VOWELS.intersection(term):
+            found.setdefault(term[0], []).append(term)
+    return found
+
+
+def _abbreviation_of(word: str, abbreviations: Mapping[str, Sequence[str]]) -> str:
+    """The catalog's abbreviation of a word, or the word itself.
+
+    An abbreviation has the word's first and last consonants, and most of the others in their order.
+    """
+    consonants = [letter for letter in word if letter not in _VOWELS]
+    if len(word) < _ABBREVIATED or not consonants:
+        return word
+    for term in abbreviations.get(word[0], ()):
+        letters = iter(word)
+        if (
+            all(letter in letters for letter in term)
+            and term[-1] == consonants[-1]
+            and len(term) >= _KEPT_CONSONANTS * len(consonants)
+        ):
+            return term
+    return word
 
 
 def _twins(products: Sequence[Product]) -> Ints:

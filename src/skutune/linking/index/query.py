@@ -22,6 +22,7 @@ class Query:
     product lacks if it does not hold them: a word that the catalog does not know may be a brand that this shop does not
     carry, unless it is the head. `required` is a mask of constraints, `sizes` the measures asked for of which the
     catalog tells. `signatures` are those that a product may have to be literally this name, `bag` that of its words.
+    `is_series` marks a name that is nothing but a brand or series of the catalog.
     """
 
     ids: Ints
@@ -33,6 +34,7 @@ class Query:
     signatures: tuple[int, ...]
     bag: int
     sizes: tuple[SizeTerm, ...] = ()
+    is_series: bool = False
 
 
 @dataclass(frozen=True, slots=True)

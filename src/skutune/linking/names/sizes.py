@@ -1,8 +1,8 @@
 """Sizes, strengths, model numbers and symbols: "size 3 diapers" are not size 4, "AA" is not "AAA", "C#" is not "C".
 
-A **size** is a slot and a value: size=3, w=60, %=2, iphone=14. The slot is a unit, or the word before the number. A
-product contradicts a name if it states another value for a slot of the name, and does not if it states none: most
-product names leave some sizes out.
+A **size** is a slot and a value: size=3, w=60, %=2, iphone=14. The slot is a unit, or the word before the number;
+"80x200 cm" has slots for its dimensions. A product contradicts a name if it states another value for a slot of the
+name, and does not if it states none: most product names leave some sizes out.
 
 Package quantities are sizes too, but a shopper who asks for 12 ounces accepts 10. Quantities, and numbers before a noun
 ("7 grain"), are therefore **minor**: they lower a candidate's score and do not exclude it.
@@ -11,7 +11,8 @@ Package quantities are sizes too, but a shopper who asks for 12 ounces accepts 1
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import combinations
 
 from skutune.linking.names.lexicon import LEXICON
 from skutune.linking.names.stem import stem
@@ -27,6 +28,15 @@ _RANGE = rf"{_NUMBER}(?:\s?[-–]\s?{_NUMBER})?"
 _UNIT = "|".join(re.escape(spelling) for spelling in sorted(_UNITS, key=len, reverse=True))
 _WITH_UNIT = re.compile(rf"(?<![\w.,/$]){_RANGE}\+?[\s-]*({_UNIT})(?![\w/])\.?")
 _JOINED = re.compile(rf"(?<![\w.,/$-]){_NUMBER}[\s-]*({_UNIT})(?![\w/])", re.IGNORECASE)
+_LENGTH = "|".join(
+    re.escape(spelling) for spelling in sorted(_UNITS, key=len, reverse=True) if _UNITS[spelling] in ("mm", "cm", "m")
+)
+_DIMENSION = r"(\d+(?:[.,]\d+)?)"
+_DIMENSIONS = re.compile(
+    rf"(?<![\w.,/$]){_DIMENSION}\s?[x×]\s?{_DIMENSION}(?:\s?[x×]\s?{_DIMENSION})?(?:[\s-]*({_LENGTH}))?(?!\w|[\s-]*(?:{_UNIT})(?!\w))"
+)
+_METRIC = re.compile(rf"(?<![\w.,/$]){_DIMENSION}[\s-]*({_LENGTH})(?!\w)")
+_CENTIMETERS = {"mm": 0.1, "cm": 1.0, "m": 100.0, "": 1.0}
 _NOT_A_STRENGTH = re.compile(r"100%|\d%\s+(?:less|more|off|fewer|lower|reduced|extra|recycled|dv|daily)\b")
 _ORDINAL = re.compile(r"(?<!\w)(\d+)(st|nd|rd|th)(?!\w)")
 _LETTER = re.compile(r"(?<!\w)(?:size[\s:-]+(small|medium|large|x*[sml])|(x{1,3}[sl]|[23]xl))(?!\w)")
@@ -61,6 +71,9 @@ def read_sizes(text: str) -> frozenset[Size]:
     if not _MAY_HOLD_SIZE.search(text):
         return frozenset()
     sizes: set[Size] = set()
+    for match in _METRIC.finditer(text):
+        sizes.add(("length", _centimeters(match[1], match[2])))
+    text = _extract(_DIMENSIONS, text, lambda match: _dimensions(match.groups()), sizes)
     text = _extract(_NOT_A_STRENGTH, text, lambda _: [], sizes)
     text = _extract(_BLOCK, text, lambda _: [("cell", "9v"), ("v", "9")], sizes)
     text = _extract(_WITH_UNIT, text, lambda match: _each(_unit(match[3]), match[1], match[2]), sizes)
@@ -95,6 +108,22 @@ def _extract(pattern: re.Pattern[str], text: str, read: Callable[[re.Match[str]]
 
 def _each(slot: str, *values: str | None) -> list[Size]:
     return [(slot, _value(value)) for value in values if value and slot]
+
+
+def _dimensions(groups: Sequence[str | None]) -> list[Size]:
+    """The dimensions of "80x30x202 cm": all three, each pair of them and each alone, whatever their order.
+
+    So a name with two of three dimensions agrees with the product, and one with another dimension does not.
+    """
+    *numbers, unit = groups
+    stated = sorted((_centimeters(number, unit or "") for number in numbers if number), key=float)
+    pairs = [("dimensions of 2", "x".join(pair)) for pair in combinations(stated, 2)]
+    whole = [("dimensions of 3", "x".join(stated))] if len(stated) == 3 else []
+    return [*(("length", value) for value in stated), *pairs, *whole]
+
+
+def _centimeters(number: str, unit: str) -> str:
+    return f"{float(number.replace(',', '.')) * _CENTIMETERS[_UNITS.get(unit, unit)]:.4g}"
 
 
 def _slot(word: str) -> str:
