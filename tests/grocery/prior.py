@@ -3,10 +3,9 @@
     python -m tests.grocery.prior
 
 The names of fit_a.json and fit_b.json are asked over the whole catalog, as they are and with what a small LLM says that
-they mean, and once more while everything acceptable is hidden: what is found then is wrong by the same label. An asking
-that has an answer counts ANSWERED times as much as one that has none: three of four names that an LLM recommends for a
-catalog fit a product of it. Coefficients keep the sign that their feature has by its meaning, and are cross-validated over
-names; the names of test.json are never seen here.
+they mean, and once more while everything acceptable is hidden: what is found then is wrong by the same label. An
+asking that has an answer counts ANSWERED times as much as one that has none. Coefficients keep the sign that their
+feature has by its meaning, and are cross-validated over names; the names of test.json are never seen here.
 """
 
 from __future__ import annotations
@@ -39,8 +38,7 @@ BLANK = Calibration((0.0,) * len(FEATURES), 0.0, 0.0)
 MARGINS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0)
 FOLDS = 5
 ANSWERED = 3
-"""Weight of an asking with an answer; about as many are asked with as without one. Of 178 names that shoppers and an LLM
-asked of the whole catalog, a product fitted 138."""
+"""Weight of an asking with an answer, of which there are about as many as without. In use most names have one."""
 SIZES = {20: 40, 200: 6, 2000: 1}
 """Sizes of small catalogs, and how many of each are drawn."""
 FOILED = 8  # products of a small catalog for one that is a foil

@@ -42,6 +42,7 @@ class Statistics:
         self._shared: dict[float, str] = {}
         self._filled = dict.fromkeys(attributes, 0)
         self._values: dict[str, set[str]] = {}
+        self._repeating: set[str] = set()
         self._decimal_ids = 0
 
     def add(self, product: Product) -> None:
@@ -57,7 +58,9 @@ class Statistics:
         for attribute, value in product.attributes.items():
             self._filled[attribute] = self._filled.get(attribute, 0) + 1
             values = self._values.setdefault(attribute, set())
-            if len(values) < COUNTED_VALUES:
+            if value in values:
+                self._repeating.add(attribute)
+            elif len(values) < COUNTED_VALUES:
                 values.add(value)
 
     def attributes(self) -> dict[str, AttributeSummary]:
@@ -93,6 +96,6 @@ class Statistics:
         for name, summary in self.attributes().items():
             if summary.filled == self.products and summary.distinct == 1:
                 found.append(f"{name}: the same value for all products; leave it out of the attributes")
-            elif summary.filled == summary.distinct and summary.filled > 0.9 * self.products and not summary.capped:
+            elif summary.filled > 0.9 * self.products and name not in self._repeating:
                 found.append(f"{name}: a different value for each product; leave it out if it is a code or a link")
         return found

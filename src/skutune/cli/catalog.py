@@ -27,6 +27,7 @@ def check(
     inherit: Annotated[
         str, typer.Option(metavar="COLUMN", help="Column that a product's variants share, auto or none.")
     ] = "auto",
+    duplicates: Annotated[str, typer.Option(help="reject or merge rows that repeat an id.")] = "reject",
     markup: Annotated[str, typer.Option(help="remove or keep HTML and links in cells.")] = "remove",
     max_rejects: Annotated[float, typer.Option(min=0, help="Maximum number (or share) of rejected rows.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
@@ -47,6 +48,7 @@ def check(
             "encoding": encoding,
             "quoting": quoting,
             "inherit": inherit,
+            "duplicates": duplicates,
             "markup": markup,
             "max_rejects": max_rejects,
         }
@@ -57,7 +59,8 @@ def check(
     else:
         _print_report(file, result)
     if not result.usable:
-        say(f"A run would reject this catalog; fix it, or set catalog.max_rejects: {result.rejected}")
+        merge = ", or catalog.duplicates: merge" if any("duplicate" in each.reason for each in result.rejects) else ""
+        say(f"A run would reject this catalog; fix it, or set catalog.max_rejects: {result.rejected}{merge}")
         raise typer.Exit(10)
 
 
@@ -66,7 +69,8 @@ def _print_report(file: Path, report: CatalogReport) -> None:
         print(f"{file}: line {reject.line}: {reject.reason}")
     if report.rejected > len(report.rejects):
         print(f"{file}: and {report.rejected - len(report.rejects):,} more")
-    print(f"{report.products:,} products, {report.rejected:,} problems; read as {report.dialect}")
+    products, problems = _counted(report.products, "product"), _counted(report.rejected, "problem")
+    print(f"{products}, {problems}; read as {report.dialect}")
     if report.group is not None:
         print(f"  rows with the same {report.group!r} are variants of one product (catalog.inherit)")
     for attribute, summary in report.attributes.items():
@@ -75,11 +79,16 @@ def _print_report(file: Path, report: CatalogReport) -> None:
     if report.duplicate_names:
         print(f"  {report.duplicate_names:,} products share their name with another product")
     for change in report.changes:
+        line = "line" if len(change.lines) == 1 else "lines"
         lines = ", ".join(f"{line}" for line in change.lines) + (", …" if change.rows > len(change.lines) else "")
-        rows = "1 row" if change.rows == 1 else f"{change.rows:,} rows"
-        print(f"Changed: {rows}: {change.note}; line {lines}")
+        rows = _counted(change.rows, "row")
+        print(f"Changed: {rows}: {change.note}; {line} {lines}")
     for suspicion in report.suspicions:
         print(f"Suspicious: {suspicion}")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def config_schema() -> None:

@@ -109,6 +109,12 @@ def test_attributes_of_one_value_or_of_all_different_values_are_suspicious(tmp_p
     assert suspicions(tmp_path, mixed) == []
 
 
+def test_a_column_of_thousands_of_different_values_is_suspicious(tmp_path: Path) -> None:
+    rows = [f"{number},Tea {number},{number},{number % 1200}" for number in range(3000)]
+    found = suspicions(tmp_path, rows)
+    assert [text.split(":")[0] for text in found] == ["aisle"]
+
+
 def test_changes_name_their_first_lines(tmp_path: Path) -> None:
     rows = [*["1,Tea,a,<p>x</p>"], *[f"{number},Corn,a,b" for number in range(2, 5)], "9,A &amp; B,,"]
     (change,) = check(written(tmp_path, rows), catalog_config()).changes

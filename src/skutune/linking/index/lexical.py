@@ -71,8 +71,8 @@ class LexicalIndex:
         attributes: the same of the attributes' values.
         sizes: the same of measures: whose term "w" tells of watts, whose term "w=60" of 60.
         products: arrays of length n: `head` and `first` (terms, -1 for none), `stated` and `met` (masks of constraints:
-            in the name; in name or attributes or implied), `signature`, `inverted` and `bag` (numbers of the phrase's), and
-            `twins` (a number that products of the very same name share; -1 for the others).
+            in the name; in name or attributes or implied), `signature`, `inverted` and `bag` (numbers of the phrase's),
+            and `twins` (a number that products of the very same name share; -1 for the others).
     """
 
     def __init__(
