@@ -37,8 +37,9 @@ PRIOR = Path(calibration.__file__).with_name("prior.json")
 BLANK = Calibration((0.0,) * len(FEATURES), 0.0, 0.0)
 MARGINS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0)
 FOLDS = 5
-ANSWERED = 3
-"""Weight of an asking with an answer, of which there are about as many as without. In use most names have one."""
+ANSWERED = {2000: 2, 49_688: 3}
+"""Weight of an asking with an answer by the size of the catalog, else 1; there are about as many with one as without.
+The more a shop sells, the more of the names that are recommended have a product there."""
 SIZES = {20: 40, 200: 6, 2000: 1}
 """Sizes of small catalogs, and how many of each are drawn."""
 FOILED = 8  # products of a small catalog for one that is a foil
@@ -137,19 +138,21 @@ def ask(evidence: Features, labelled: Sequence[Labelled], meant: dict[str, str])
             yield Asking(one.name, one.kind, True, found, features, np.zeros(len(found), dtype=bool), 0)
 
 
-def fit(askings: Sequence[Asking]) -> Calibration:
+def fit(askings: Sequence[Asking], answered: int) -> Calibration:
     """Coefficients from all candidates, then twice from those that decide what is linked."""
-    found = _solved(askings, lambda features: np.zeros(len(features)), None)
+    found = _solved(askings, answered, lambda features: np.zeros(len(features)), None)
     for _ in range(2):
-        found = _solved(askings, found.log_odds, _JUDGED)
+        found = _solved(askings, answered, found.log_odds, _JUDGED)
     return found
 
 
-def _solved(askings: Sequence[Asking], score: Callable[[Floats], Floats], count: int | None) -> Calibration:
+def _solved(
+    askings: Sequence[Asking], answered: int, score: Callable[[Floats], Floats], count: int | None
+) -> Calibration:
     chosen = [np.argsort(-score(asking.features), kind="stable")[:count] for asking in askings]
     x = np.concatenate([asking.features[rows] for asking, rows in zip(askings, chosen, strict=True)]).astype(float)
     y = np.concatenate([asking.acceptable[rows] for asking, rows in zip(askings, chosen, strict=True)])
-    counted = np.array([_weight(asking) for asking in askings], dtype=float)
+    counted = np.array([_weight(asking, answered) for asking in askings], dtype=float)
     counted *= len(x) / counted.sum()
     weights = np.concatenate(
         [np.full(len(rows), weight / len(rows)) for rows, weight in zip(chosen, counted, strict=True)]
@@ -167,8 +170,8 @@ def _solved(askings: Sequence[Asking], score: Callable[[Floats], Floats], count:
     return Calibration(tuple(float(value) for value in values[:-1]), float(values[-1]), 0.0)
 
 
-def _weight(asking: Asking) -> int:
-    return ANSWERED if asking.answers else 1
+def _weight(asking: Asking, answered: int) -> int:
+    return answered if asking.answers else 1
 
 
 def _bounds(feature: str) -> tuple[float | None, float | None]:
@@ -179,15 +182,15 @@ def _bounds(feature: str) -> tuple[float | None, float | None]:
     return (None, 0.0) if feature in _AGAINST else (0.0, None)
 
 
-def cross_validated(askings: Sequence[Asking]) -> list[Floats]:
+def cross_validated(askings: Sequence[Asking], answered: int) -> list[Floats]:
     """The log-odds of each asking's candidates by a calibration that has not seen its name."""
     names = sorted({asking.name for asking in askings})
     folds = dict(zip(names, np.random.default_rng(0).permutation(len(names)) % FOLDS, strict=True))
-    fitted = [fit([asking for asking in askings if folds[asking.name] != fold]) for fold in range(FOLDS)]
+    fitted = [fit([asking for asking in askings if folds[asking.name] != fold], answered) for fold in range(FOLDS)]
     return [fitted[folds[asking.name]].log_odds(asking.features) for asking in askings]
 
 
-def best_of(askings: Sequence[Asking], odds: Sequence[Floats]) -> tuple[Floats, NDArray[np.bool_]]:
+def best_of(askings: Sequence[Asking], odds: Sequence[Floats], answered: int = 1) -> tuple[Floats, NDArray[np.bool_]]:
     """Log-odds of each asking's best candidate, and whether it is acceptable; each as often as it counts.
 
     Names of which the catalog has the very same are left out, hidden or not: they are linked by rule, and without their
@@ -198,7 +201,7 @@ def best_of(askings: Sequence[Asking], odds: Sequence[Floats]) -> tuple[Floats, 
         (values.max(), asking.acceptable[values.argmax()])
         for asking, values in zip(askings, odds, strict=True)
         if asking.name not in ruled
-        for _ in range(_weight(asking))
+        for _ in range(_weight(asking, answered))
     ]
     return np.array([value for value, _ in judged], dtype=np.float32), np.array([right for _, right in judged])
 
@@ -237,15 +240,15 @@ def margins(askings: Sequence[Asking], odds: Sequence[Floats], cut: float) -> li
     return told
 
 
-def fitted_at(askings: Sequence[Asking]) -> Calibration:
+def fitted_at(askings: Sequence[Asking], answered: int) -> Calibration:
     """The calibration for one size of catalog; prints how good it is on names that were not seen."""
-    odds = cross_validated(askings)
+    odds = cross_validated(askings, answered)
     # The best of many candidates is the luckiest one as well: what is told of it is learned from best ones alone.
-    scale, shift = calibration.fit(*best_of(askings, odds), precision=0.0)
+    scale, shift = calibration.fit(*best_of(askings, odds, answered), precision=0.0)
     odds = [scale * values + shift for values in odds]
-    best, right = best_of(askings, odds)
+    best, right = best_of(askings, odds, answered)
     best = np.asarray(calibration.sigmoid(best), dtype=np.float32)
-    fitted = replace(fit(askings).scaled(scale, shift), cuts=cuts(best, right))
+    fitted = replace(fit(askings, answered).scaled(scale, shift), cuts=cuts(best, right))
     tied = margins(askings, odds, fitted.threshold(0.9))
     # The widest that costs no more than a hundredth of what the best candidates alone are right.
     fitted = replace(fitted, margin=max(margin for margin, share, _ in tied if share >= tied[0][1] - 0.01))
@@ -271,7 +274,7 @@ def main() -> None:
     fitted = []
     for size, asked in askings.items():
         print(f"{size:,} products, {len(asked):,} askings")
-        fitted.append(fitted_at(asked))
+        fitted.append(fitted_at(asked, ANSWERED.get(size, 1)))
     print(f"{'feature':20}", *(f"{size:9,}" for size in askings))
     for place, feature in enumerate([*FEATURES, "intercept"]):
         values = [[*each.coefficients, each.intercept][place] for each in fitted]

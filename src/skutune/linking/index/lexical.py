@@ -34,7 +34,7 @@ from skutune.text import normalise_name
 WEAK_WEIGHT = 0.15
 _PART, _COMPOUND = 3, 6  # letters: shorter parts join by chance
 _SERIES = 2  # products that a brand or series has, at least
-_ABBREVIATED = 5  # letters: shorter words are not abbreviated
+_ABBREVIATED = 4  # letters: shorter words are not abbreviated
 _KEPT_CONSONANTS = 0.7
 _VOWELS = frozenset("aeiou")
 _CONSTRAINTS = LEXICON.constraints
@@ -136,7 +136,7 @@ class LexicalIndex:
 
     def query(self, name: str) -> Query:
         """The name in the catalog's own words."""
-        phrase = self._split(self._abbreviated(_merged(read_phrase(name), self._term_ids)))
+        phrase = self._read(name)
         distinct = list(dict.fromkeys(phrase.terms))
         ids = np.array([self._term_ids.get(term, -1) for term in distinct], dtype=np.int64)
         weakness = _weakness(distinct)
@@ -155,6 +155,20 @@ class LexicalIndex:
             sizes=self._sizes(phrase),
             is_series=bool(len(ids)) and bool((ids >= 0).all() and self._series[ids].all()),
         )
+
+    def _read(self, name: str) -> Phrase:
+        """The name as a phrase in the catalog's words; without synonyms where the catalog knows more words then."""
+        phrase = self._in_own_words(read_phrase(name))
+        if all(term in self._term_ids for term in phrase.terms):
+            return phrase
+        literal = self._in_own_words(read_phrase(name, replace_synonyms=False))
+        unknown, literally_unknown = (
+            sum(term not in self._term_ids for term in each.terms) for each in (phrase, literal)
+        )
+        return literal if literally_unknown < unknown else phrase
+
+    def _in_own_words(self, phrase: Phrase) -> Phrase:
+        return self._split(self._abbreviated(_merged(phrase, self._term_ids)))
 
     def _sizes(self, phrase: Phrase) -> tuple[SizeTerm, ...]:
         asked: dict[str, list[int]] = {}
@@ -340,7 +354,7 @@ def _abbreviation_of(word: str, abbreviations: Mapping[str, Sequence[str]]) -> s
 
     An abbreviation has the word's first and last consonants, and most of the others in their order.
     """
-    consonants = [letter for letter in word if letter not in _VOWELS]
+    consonants = [letter for letter in word.rstrip("s") if letter not in _VOWELS]
     if len(word) < _ABBREVIATED or not consonants:
         return word
     for term in abbreviations.get(word[0], ()):

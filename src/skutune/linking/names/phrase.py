@@ -68,15 +68,15 @@ class Phrase:
         return _signature(tuple(sorted(self.terms)), self.constraints | self.degrees)
 
 
-def read_phrase(name: str) -> Phrase:
-    """Parse a name, or the first MAX_TERMS terms of a longer text."""
+def read_phrase(name: str, *, replace_synonyms: bool = True) -> Phrase:
+    """Parse a name, or the first MAX_TERMS terms of a longer text; with synonyms as the lexicon's usual words."""
     name = sizes.normalise_units(free_from.expand_constraints(name[:_MAX_CHARACTERS]))
     stated_sizes = sizes.read_sizes(name)
     name = _PACKAGED.sub(" ", name)
     boundary = _BOUNDARY.search(name, 1)
     main_text, rest_text = (name[: boundary.start()], name[boundary.start() :]) if boundary else (name, "")
-    main, constraints = _terms(main_text)
-    rest, later_constraints = _terms(rest_text) if rest_text else ([], {})
+    main, constraints = _terms(main_text, replace_synonyms)
+    rest, later_constraints = _terms(rest_text, replace_synonyms) if rest_text else ([], {})
     is_inverted = bool(boundary and boundary.group() in ",;" and rest and len(_LIST.findall(rest_text)) == 1)
     if not main:
         main, rest, is_inverted = rest, [], False
@@ -128,10 +128,11 @@ def stated_by(attribute: str) -> frozenset[str]:
     return frozenset(shared) if len(constraints) > 1 else constraints
 
 
-def _terms(text: str) -> tuple[list[tuple[str, str]], dict[str, str]]:
+def _terms(text: str, replace_synonyms: bool) -> tuple[list[tuple[str, str]], dict[str, str]]:
     """(stem, word) pairs of a text without stop words and constraints, and the constraints with their first words."""
     tokens = [part for word in words(text) if word not in _STOP_WORDS for part in _split_free(word)]
-    pairs = _replace_synonyms([(stem(token), token) for token in tokens])
+    pairs = [(stem(token), token) for token in tokens]
+    pairs = _replace_synonyms(pairs) if replace_synonyms else pairs
     stems = [pair[0] for pair in pairs]
     kept: list[tuple[str, str]] = []
     constraints: dict[str, str] = {}
