@@ -143,8 +143,9 @@ class Shard:
         unfinished = max(0, self.generated_tokens - finished.completion_tokens)
         if not per_item:
             return self.processed.items
+        # Items that finish first are shorter than those that are left, so these count for half at most.
         left = max(0.0, self.expected - self.processed.items)
-        return self.processed.items + min(unfinished / per_item, 0.95 * left)
+        return self.processed.items + min(unfinished / per_item, left / 2)
 
     def _seconds_left(self, done: float, total: float) -> float | None:
         """From the pace of this process; None before it has done anything."""
