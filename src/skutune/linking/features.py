@@ -1,10 +1,10 @@
-"""What speaks for and against each candidate of a name: cosines of vectors and agreement of words, one row each.
+"""Features of the candidates of a name: scaled cosines, agreement of words, and agreement of categories.
 
-Candidates are the nearest products by vector and those that share words. A product that does not meet a constraint of
-the name is none, however near it is: of all mistakes, the peanut in the nut-free cracker is the worst.
+Candidates are the nearest products by vector and those that share words. A product that violates a constraint of the
+name is not a candidate, however similar it is: peanuts for a nut-free cracker are the worst mistake.
 
-A product's **kinds** are the values of its attributes that group products, its aisle and its department. A name has
-none, but it lies nearer to some aisles than to others, and a candidate from an aisle that is far off is a worse one.
+The **categories** of a product are the values of its attributes that group products, such as aisle and department. A
+name has none, but it is closer to some categories than to others, and a candidate of a distant one is less likely.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from skutune.records import Product
 _BY_VECTOR = ("name_similarity", "text_similarity", "best_similarity", "category_gap")
 _BY_KIND = ("kind_votes", "category_support")
 FEATURES = (*_BY_VECTOR, *lexical.FEATURES, *_BY_KIND)
-"""The columns of a candidate's features. The first four are in units of the ruler: the name's cosine with the product's
-name and with its prototype, the mean of both for the best candidate, and how far the product's kinds are behind the
-nearest ones. The others are in [0, 1]: what the words say (lexical.py), how many of the candidates are of its kind, and
-how many of those fit the words as well: what a shop has several of is a kind of thing."""
+"""The columns of a candidate's features. The first four are scaled cosines (`CosineScale`): of the name with the
+product's name and with its prototype, the mean of both for the best candidate, and the distance of the product's
+categories from the nearest ones. The others are in [0, 1]: the lexical features (lexical.py), the share of candidates
+in its category, and how many of those also fit the words."""
 
 LITERAL = FEATURES.index("literal")
 SERIES = FEATURES.index("series")
@@ -39,25 +39,25 @@ FITS = FEATURES.index("fits")
 VOTES = FEATURES.index("kind_votes")
 NEAREST = 64  # candidates by vector
 WORDED = 48  # candidates by words
-_CELLS = 1 << 22  # similarities at the same time: 16 MiB, which stays in a processor's cache
-_COMPANY = 3.0  # others of its kind that fit the words, for half of their weight
-_SHARPNESS = 2.0  # per unit of the ruler, of two cosines
-_VALUES = 5000  # of a column at most that are kinds, the commonest: each has a centre that every name is compared with
-_GROUPING = 4  # products that a value has on average, at least, for its column to say of what kind a product is
+_CELLS = 1 << 22  # similarities computed together: 16 MiB, which fits into a processor's cache
+_COMPANY = 3.0  # other fitting products of a category at which its support is one half
+_SHARPNESS = 2.0  # of the softmax over the sum of two scaled cosines
+_VALUES = 5000  # maximum number of values of a column that are categories; each has a centroid
+_GROUPING = 4  # minimum mean number of products per value for a column of categories
 
 
 @dataclass(frozen=True, slots=True)
 class Categories:
-    """Kinds of n products in k columns: `codes` (k, n) number them, `centres` (m, d) are their mean prototypes."""
+    """Categories of n products in k columns: `codes` (k, n) number them, `centres` (m, d) are their mean prototypes."""
 
     codes: Ints
     centres: Floats
 
     @classmethod
     def build(cls, products: Sequence[Product], prototypes: Floats) -> Categories:
-        """From the attributes that group products.
+        """Build them from the attributes that group products.
 
-        A product without a value is of the kind of those without; with them go the rarest values of a column of many.
+        Products without a value form a category of their own, together with the rarest values of a large column.
         """
         codes: list[list[int]] = []
         total = 0
@@ -78,7 +78,7 @@ class Categories:
         return cls(placed, unit(centres))
 
     def category_gap(self, texts: Floats, counts: Ints, products: Ints, ruler: CosineScale) -> Floats:
-        """How far each candidate's kinds are behind the nearest kinds, on average over the columns, shape (p,)."""
+        """The distance of each candidate's categories from the nearest ones, averaged over the columns, shape (p,)."""
         if not len(self.codes):
             return np.zeros(len(products), dtype=np.float32)
         scaled = ruler.text(texts @ self.centres.T)
@@ -91,12 +91,12 @@ class Categories:
         return behind / np.float32(len(self.codes))
 
     def votes(self, counts: Ints, products: Ints, cosines: Floats, fits: Floats) -> Floats:
-        """What the candidates of a name say for each other, shape (p, 2); the mean over the columns, each in [0, 1].
+        """Support of candidates by others of their category, shape (p, 2), averaged over the columns, in [0, 1].
 
-        First how many are of a candidate's kind, against the commonest kind; the nearer one is, the more it counts.
-        Then, for those that fit the words, how many others of the kind fit them. Without columns all are of one kind.
+        First the similarity-weighted share of candidates in the category, relative to the most common one. Then, for
+        those that fit the words, how many others of the category fit them. Without columns there is one category.
         """
-        said = np.zeros((len(products), 2), dtype=np.float32)
+        support = np.zeros((len(products), 2), dtype=np.float32)
         columns = self.codes if len(self.codes) else np.zeros((1, int(products.max(initial=0)) + 1), dtype=np.int64)
         start = 0
         for count in counts.tolist():
@@ -107,14 +107,14 @@ class Categories:
                 _, kinds = np.unique(column[products[part]], return_inverse=True)
                 near = np.bincount(kinds, weights=weights)
                 others = np.maximum(np.bincount(kinds, weights=fits[part]) - 1, 0)
-                said[part, 0] += (near / near.max(initial=1e-9))[kinds]
-                said[part, 1] += fits[part] * (others / (others + _COMPANY))[kinds]
-        return said / np.float32(len(columns))
+                support[part, 0] += (near / near.max(initial=1e-9))[kinds]
+                support[part, 1] += fits[part] * (others / (others + _COMPANY))[kinds]
+        return support / np.float32(len(columns))
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """A catalog of n products, ready to be compared with names.
+    """Computes the features of names against a catalog of n products.
 
     `names` (n, d) are the encoder's vectors of the names, `prototypes` (n, d) the projected mean of all texts.
     """
@@ -136,16 +136,16 @@ class Features:
         projection: Projection,
         ruler: CosineScale,
     ) -> Features:
-        """Of a catalog and its vectors."""
+        """Build it from a catalog and its vectors."""
         index, kinds = LexicalIndex.build(products), Categories.build(products, prototypes)
         return cls(index, names, prototypes, projection, ruler, kinds, Nearest.build(names, prototypes))
 
     def of(
         self, names: Sequence[str], vectors: Floats, hidden: Sequence[Bools | None] | None = None
     ) -> Iterator[tuple[Ints, Floats]]:
-        """For each name its candidates, (c,) ascending, and their features, (c, len(FEATURES)).
+        """The candidates of each name, ascending, shape (c,), and their features, shape (c, len(FEATURES)).
 
-        `hidden[i]` marks products that the catalog is to be without for name i.
+        `hidden[i]` marks products to exclude for name i.
         """
         step = max(1, _CELLS // max(len(self.names), 1))
         for at in range(0, len(names), step):
@@ -166,37 +166,37 @@ class Features:
             if mask is not None:
                 scores[row, mask] = -np.inf
         near = highest(scores, NEAREST)
-        found = []
+        candidates = []
         for row, (query, mask) in enumerate(zip(queries, masks, strict=True)):
             by_vector = near[row] if mask is None else near[row][~mask[near[row]]]
-            found.append(np.union1d(by_vector, self.index.candidates(query, WORDED, mask)).astype(np.int64))
-        yield from self._featured(queries, vectors, texts, found)
+            candidates.append(np.union1d(by_vector, self.index.candidates(query, WORDED, mask)).astype(np.int64))
+        yield from self._featured(queries, vectors, texts, candidates)
 
-    def among(self, names: Sequence[str], vectors: Floats, found: Sequence[Ints]) -> Iterator[tuple[Ints, Floats]]:
-        """The same of given candidates: for name i those of `found[i]` that its constraints do not forbid."""
+    def among(self, names: Sequence[str], vectors: Floats, candidates: Sequence[Ints]) -> Iterator[tuple[Ints, Floats]]:
+        """As `of`, for given candidates: of `candidates[i]`, those that satisfy the constraints of name i."""
         queries = [self.index.query(name) for name in names]
         allowed = []
-        for query, products in zip(queries, found, strict=True):
+        for query, products in zip(queries, candidates, strict=True):
             mask = self.index.violating(query)
             allowed.append(products if mask is None else products[~mask[products]])
         yield from self._featured(queries, vectors, self.projection.apply(vectors), allowed)
 
     def _featured(
-        self, queries: Sequence[Query], vectors: Floats, texts: Floats, found: Sequence[Ints]
+        self, queries: Sequence[Query], vectors: Floats, texts: Floats, candidates: Sequence[Ints]
     ) -> Iterator[tuple[Ints, Floats]]:
-        counts = np.array([len(products) for products in found], dtype=np.int64)
-        products = np.concatenate(found) if found else np.empty(0, np.int64)
+        counts = np.array([len(products) for products in candidates], dtype=np.int64)
+        products = np.concatenate(candidates) if candidates else np.empty(0, np.int64)
         compared = self._compared(vectors, texts, counts, products)
         worded = self.index.features(queries, counts, products)
         both = np.concatenate([compared, worded], axis=1)
         votes = self.kinds.votes(counts, products, both[:, :2].sum(axis=1), both[:, FITS])
         features = np.concatenate([both, votes], axis=1)
         ends = np.cumsum(counts)
-        for candidates, end in zip(found, ends.tolist(), strict=True):
-            yield candidates, features[end - len(candidates) : end]
+        for chosen, end in zip(candidates, ends.tolist(), strict=True):
+            yield chosen, features[end - len(chosen) : end]
 
     def _compared(self, vectors: Floats, texts: Floats, counts: Ints, products: Ints) -> Floats:
-        """The features that come of vectors, shape (p, 4)."""
+        """The features computed from vectors, shape (p, 4)."""
         by_name, by_text = np.empty(len(products), np.float32), np.empty(len(products), np.float32)
         best = np.empty(len(products), np.float32)
         start = 0

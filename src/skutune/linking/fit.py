@@ -1,4 +1,4 @@
-"""Fits a linker: classifier, lexical index, ruler and calibration, each with the figures that say how good it is."""
+"""Fits a linker (classifier, lexical index, cosine scale and calibration) and measures the quality of each part."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from skutune.linking.vectors.classifier import Floats, Ints, Projection
 from skutune.linking.vectors.cosine_scale import CosineScale
 from skutune.records import Embedding, Product
 
-TESTED = 0.3  # share of products whose names measure the calibration and do not make it
-LEAST = 0.005  # of a log loss: what is gained by less is chance
-FEWEST = 50  # right and wrong names of other products that it takes to test a calibration
+TESTED = 0.3  # share of products whose names are held out to evaluate the calibration
+LEAST = 0.005  # minimum improvement of the log loss; a smaller one is noise
+FEWEST = 50  # minimum number of positive and of negative held-out names to evaluate a calibration
 
 
 def fit_linker(
@@ -36,7 +36,7 @@ def fit_linker(
         embeddings: vectors of the products' names, descriptions and variants. A product without a name's vector gets
             one from the encoder; vectors of unknown products are left out and counted.
         config: the classifier's training.
-        encoder: the encoder that made the vectors; it encodes made names for the calibration.
+        encoder: the encoder of the embeddings; it also encodes the synthetic names for the calibration.
 
     Returns:
         The linker, and its figures: `classifier`, `calibration`, and how many `products`, `vectors` and `strays`.
@@ -57,8 +57,8 @@ def fit_linker(
         CosineScale.measure(encoder, projection),
         calibration.prior(len(products)),
     )
-    asked = synthetic_names.sample_queries(products, config.seed)
-    rounds = synthetic_names.label_queries(asked, linker.evidence, linker.calibration, encoder)
+    queries = synthetic_names.sample_queries(products, config.seed)
+    rounds = synthetic_names.label_queries(queries, linker.evidence, linker.calibration, encoder)
     fitted, calibrated = calibrate(rounds, linker.calibration, config.seed)
     figures = {"products": len(products), "vectors": len(texts), "strays": strays}
     return replace(linker, calibration=fitted), figures | {"classifier": classified, "calibration": calibrated}
@@ -73,9 +73,12 @@ def build_linker(
     ruler: CosineScale,
     judge: Calibration,
 ) -> Linker:
-    """A linker of a catalog from what was learned before: nothing is trained.
+    """Build a linker from a trained projection and calibration.
 
-    `names` (n, d) are the vectors of the names, `texts` (m, d) those of all texts, `labels` (m,) their products.
+    Args:
+        names: vectors of the product names, shape (n, d).
+        texts: vectors of all texts, shape (m, d).
+        labels: the row of each text's product, shape (m,).
     """
     prototypes = projection.apply(classifier.centroids(texts, labels, len(products)))
     evidence = Features.build(products, names, prototypes, projection, ruler)
@@ -83,26 +86,26 @@ def build_linker(
 
 
 def calibrate(rounds: LabelledQueries, prior: Calibration, seed: int) -> tuple[Calibration, dict[str, Any]]:
-    """Move P(acceptable) to a catalog; with names enough to tell, only if that betters it on unseen products."""
+    """Adapt the calibration to a catalog by Platt scaling, if that lowers the log loss on held-out products."""
     figures: dict[str, Any] = {"retrieved": rounds.retrieved, "names": len(rounds.odds)}
     sources = np.unique(rounds.product)
     chosen = np.random.default_rng(seed).random(len(sources)) < TESTED
     tested = np.isin(rounds.product, sources[chosen])
     if min(int((tested & rounds.right).sum()), int((tested & ~rounds.right).sum())) < FEWEST:
-        return prior, figures | {"kept": "prior", "why": "too few names can be made of this catalog to move the prior"}
-    made = calibration.load_synthetic_bias()
-    start = made.scale, made.shift
-    asked = calibration.fit(rounds.odds[~tested], rounds.right[~tested], start=start)
+        return prior, figures | {"kept": "prior", "why": "the catalog has too few synthetic names to adapt the prior"}
+    bias = calibration.load_synthetic_bias()
+    start = bias.scale, bias.shift
+    fitted = calibration.fit(rounds.odds[~tested], rounds.right[~tested], start=start)
     odds, right = rounds.odds[tested], rounds.right[tested]
     losses = {
-        "prior": _log_loss(made.scale * odds + made.shift, right),
-        "moved": _log_loss(asked[0] * odds + asked[1], right),
+        "prior": _log_loss(bias.scale * odds + bias.shift, right),
+        "moved": _log_loss(fitted[0] * odds + fitted[1], right),
     }
-    kept, why = prior, "the prior judges names of unseen products no worse"
+    kept, why = prior, "the prior is as good on names of held-out products"
     scale, shift = 1.0, 0.0
-    if losses["moved"] < losses["prior"] - LEAST and asked[0] > 0:
-        scale, shift = made.beyond(*asked)
-        kept, why = prior.scaled(scale, shift), "it judges names of unseen products better than the prior"
+    if losses["moved"] < losses["prior"] - LEAST and fitted[0] > 0:
+        scale, shift = bias.beyond(*fitted)
+        kept, why = prior.scaled(scale, shift), "it is better than the prior on names of held-out products"
     p = calibration.sigmoid(scale * odds + shift)
     figures |= {"log_loss": losses, "scale": scale, "shift": shift, "kept": "prior" if kept is prior else "moved"}
     curves = {
@@ -113,7 +116,7 @@ def calibrate(rounds: LabelledQueries, prior: Calibration, seed: int) -> tuple[C
 
 
 def _log_loss(odds: Floats, right: Any) -> float:
-    """The mean of -log of what was given to what is so."""
+    """The mean negative log-likelihood of the labels."""
     return float(np.mean(np.logaddexp(0, odds) - right * odds))
 
 
@@ -139,8 +142,8 @@ def _vectors(
         labels.append(place)
     bare = np.flatnonzero(~named)
     if len(bare):
-        made = encoder.encode([products[place].name for place in bare.tolist()])
-        names[bare] = classifier.check(made, encoder.dimension)
+        missing = encoder.encode([products[place].name for place in bare.tolist()])
+        names[bare] = classifier.check(missing, encoder.dimension)
         rows.append(names[bare])
         labels.extend(bare.tolist())
     return names, classifier.unit(np.concatenate(rows)), np.array(labels, dtype=np.int64), strays

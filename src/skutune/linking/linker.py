@@ -1,12 +1,12 @@
-"""The linker: from a name that a model wrote to the products it may stand for, each with P(acceptable), or to none.
+"""The linker: maps a generated name to candidate products with P(acceptable), or to none.
 
-A name's candidates are the nearest products by vector and by words; each is judged by all of its evidence. A name of a
-product is that product, whatever the vectors say; but where a shop has a thing on its own shelf, another shelf's
-product of that bare name ("Beef Jerky" for dogs, "Peanut Butter" among the ice creams) is judged like all others.
-Where no candidate reaches the wanted precision the answer is none: a wrong product in the training data teaches worse
-than no product. Candidates nearly as good as the best are kept, for whoever picks among equals.
+Candidates are the nearest products by vector and by words, each scored by a logistic regression over its features. A
+product with the very name is a literal match, whatever the vectors say, except on the wrong shelf: "Beef Jerky" among
+the dog treats is scored like any other candidate if the catalog also has beef jerky. Without a candidate at the target
+precision there is no link, because a wrong product in the training data is worse than none. Near-ties are kept for the
+choice among equals.
 
-Linking needs numpy alone, and is a pure function of names and vectors; fitting.py makes a linker, files.py keeps it.
+Linking needs numpy only and is a pure function of names and vectors. fit.py builds a linker, save.py stores it.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from skutune.linking.vectors.classifier import Floats
 from skutune.records import Candidate
 from skutune.text import normalise_name
 
-BARE = 2  # words of a name at most that may be a flavour's or another shelf's; more words mean that very product
+BARE = 2  # maximum number of words of a name that may be a flavour or lie on another shelf
 _SERIES_ODDS = float(np.log(0.95 / 0.05))  # of a product of the brand or series that the name is
-DISPLACED = 2.0  # log-odds by which a product of another kind must be better
-OUTSIDER = 0.15  # how rare a kind among the candidates is, against that better one's, that the name does not mean
+DISPLACED = 2.0  # minimum log-odds by which a product of another category must be better
+OUTSIDER = 0.15  # maximum share of its category among the candidates, relative to that of the better one
 
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """What a name stands for: near-ties best first, [] for no close product; `best_p` is set in either case."""
+    """The near-ties of a name, best first; empty without a close product. `best_p` is set in either case."""
 
     candidates: list[Candidate]
     best_p: float
@@ -47,7 +47,7 @@ class Linked:
 class Ranked:
     """A name's candidates, best first: rows of the catalog, log-odds, p, literalness and features of each.
 
-    `literal` is 2 for a product of this very name, 1 up to plural, spelling and order, 0 for others.
+    `literal` is 2 for the very name, 1 if plural, spelling or order differ, 0 otherwise.
     """
 
     products: Ints
@@ -59,7 +59,7 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Linker:
-    """A fitted catalog. `ids` and `names` are the products', in the order of the evidence's rows."""
+    """A fitted catalog: ids and names of the products in the order of the rows of `evidence`, and the calibration."""
 
     ids: list[str]
     names: list[str]
@@ -72,7 +72,7 @@ class Linker:
         return int(self.evidence.names.shape[1])
 
     def rank(self, names: Sequence[str], vectors: NDArray[Any]) -> Iterator[Ranked]:
-        """All candidates of each name, judged; literal ones first, then by log-odds. A name without a letter has none.
+        """Rank the candidates of each name: literal matches first, then by log-odds. Names without letters have none.
 
         Args:
             names: n names.
@@ -90,47 +90,46 @@ class Linker:
             yield self.judge(name, products, features)
 
     def judge(self, name: str, products: Ints, features: Floats) -> Ranked:
-        """A name's candidates, shape (c,), judged by their features, shape (c, len(FEATURES))."""
+        """Score and rank a name's candidates, shape (c,), by their features, shape (c, len(FEATURES))."""
         odds = self._tied(products, self.calibration.log_odds(features))
         odds = np.where(features[:, SERIES] > 0, np.maximum(odds, _SERIES_ODDS), odds)
         literal = self._literalness(name, products, features[:, LITERAL])
         displaced = _displaced(name, literal, odds, features)
         literal[displaced] = 0
         features = features.copy()
-        features[displaced, LITERAL] = 0  # what is shown as evidence is what it was judged by
+        features[displaced, LITERAL] = 0  # shown as it was scored
         p = calibration.probabilities(odds, literal > 0)
         order = np.lexsort((products, -odds, -literal))
         return Ranked(products[order], odds[order], p[order], literal[order], features[order])
 
     def choose(self, ranked: Ranked, link: LinkConfig) -> Linked:
-        """Those candidates that reach the wanted precision and are nearly as good as the best.
+        """The near-ties of the best candidate that reach the target precision.
 
-        `link.candidates` bounds their names: of products that share a name none is left out, or it would never be
-        recommended.
+        `link.candidates` limits the number of names; products that share a name are kept together.
         """
         best = ranked.literal.max(initial=0)
-        rivals = ranked.literal == best  # what is literally asked for competes only with its like
+        rivals = ranked.literal == best  # literal matches compete only with each other
         near = rivals & (ranked.odds >= ranked.odds[rivals].max(initial=-np.inf) - self.calibration.margin)
         kept = np.flatnonzero(near & (ranked.p >= self.calibration.threshold(link.precision)))
         kept = kept[self._numbered_by_name(ranked.products[kept]) < link.candidates]
         return Linked([self.candidate(ranked, place) for place in kept.tolist()], float(ranked.p.max(initial=0)))
 
     def candidate(self, ranked: Ranked, place: int) -> Candidate:
-        """One of a name's candidates."""
+        """The candidate at this rank."""
         product = int(ranked.products[place])
         return Candidate(self.ids[product], self.names[product], float(ranked.p[place]))
 
     def evidence_of(self, ranked: Ranked, place: int) -> dict[str, float]:
-        """What speaks for and against one of a name's candidates: its features that are not 0, by their names."""
+        """The nonzero features of the candidate at this rank, by name."""
         values = zip(FEATURES, ranked.features[place].tolist(), strict=True)
         return {feature: round(value, 3) for feature, value in values if round(value, 3)}
 
     def link(self, names: Sequence[str], vectors: NDArray[Any], link: LinkConfig) -> list[Linked]:
-        """The products that each name may stand for. Arguments and errors as of `rank`."""
+        """Link each name. Arguments and errors as of `rank`."""
         return [self.choose(ranked, link) for ranked in self.rank(names, vectors)]
 
     def top(self, names: Sequence[str], vectors: NDArray[Any], count: int) -> list[list[Candidate]]:
-        """The best `count` products of each name with their p, however small. Arguments and errors as of `rank`."""
+        """The `count` best candidates of each name, whatever their p. Arguments and errors as of `rank`."""
         return [
             [self.candidate(ranked, place) for place in range(min(count, len(ranked.products)))]
             for ranked in self.rank(names, vectors)
@@ -146,14 +145,14 @@ class Linker:
         return levels
 
     def _numbered_by_name(self, products: Ints) -> Ints:
-        """For each product how many other names come before its own."""
+        """The rank of each product's name among the distinct names."""
         twins = self.evidence.index.twins[products]
         numbers: dict[int, int] = {}
         groups = np.where(twins >= 0, twins, -1 - products).tolist()
         return np.array([numbers.setdefault(group, len(numbers)) for group in groups], dtype=np.int64)
 
     def _tied(self, products: Ints, odds: Floats) -> Floats:
-        """Products of one name are equals, whatever was written about each: all get the best of their log-odds."""
+        """Products that share a name get the maximum of their log-odds: their descriptions must not decide."""
         twins = self.evidence.index.twins[products]
         shared = odds.copy()
         for twin in np.unique(twins[twins >= 0]).tolist():
@@ -162,10 +161,10 @@ class Linker:
 
 
 def _displaced(name: str, literal: Ints, odds: Floats, features: Floats) -> NDArray[np.bool_]:
-    """Which literal candidates of a bare name lie on a shelf where the thing itself does not, shape (c,).
+    """Which literal matches of a short name lie on the wrong shelf, shape (c,).
 
-    Another candidate has all of the name's words and its head as well, is of a kind that is far commoner among the
-    candidates, and is far better by all evidence.
+    That is, another candidate has all words and the head of the name, belongs to a category that is much more common
+    among the candidates, and has much higher log-odds.
     """
     ruled = literal > 0
     if not ruled.any() or len(normalise_name(name).split()) > BARE:

@@ -1,8 +1,8 @@
-"""Which product each recommended name of one answer gets: the same choice wherever it is made.
+"""Deterministic choice of a product for each recommended name of an answer.
 
-The source slot gets the product that it was written for, wherever that ranks, if the linker finds it acceptable.
-Near-ties of the others are spread: for each occurrence the order of a name's candidates follows a hash of (question,
-product), so equal products are recommended equally often, and a run made twice recommends the same.
+The source slot gets its source product, whatever its rank, if the linker accepts it. Among near-ties of the other names
+a hash of (question, product) decides, so that equal products are recommended equally often and a repeated run makes the
+same choice.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The picks of one answer, in the order in which they are shown, or why there is no answer."""
+    """The picks of one answer, in display order, or the reason why it is rejected."""
 
     picks: tuple[Pick, ...]
     rejected: str | None = None
@@ -37,7 +37,7 @@ class Chosen:
 class LinkTable:
     """Candidates and accepted sources by normalised name, for the whole table of links.
 
-    Arrays: 24 bytes a name, 8 bytes a candidate and 16 bytes an accepted source, and each product's id and name once.
+    Memory: 24 bytes per name, 8 per candidate and 16 per accepted source, and each product's id and name once.
     """
 
     def __init__(self, links: Iterable[Link]) -> None:
@@ -68,7 +68,7 @@ class LinkTable:
         self._source_probabilities = np.array(source_probabilities, dtype=np.float32)[order]
 
     def candidates(self, name: str) -> list[Candidate]:
-        """The candidates of a recommended name, best first; none where it has no close product."""
+        """The candidates of a recommended name, best first; empty without a close product."""
         place = _place(self._hashes, bucket_hash(normalise_name(name)))
         if place is None:
             return []
@@ -76,7 +76,7 @@ class LinkTable:
         return [self._candidate(self._indices[at], self._probabilities[at]) for at in range(start, start + count)]
 
     def source(self, name: str, product_id: str) -> Candidate | None:
-        """The product that a name was written for; None where the linker does not accept it."""
+        """The source product of a name; None if the linker does not accept it."""
         place = _place(self._pairs, _pair_hash(normalise_name(name), product_id))
         if place is None:
             return None
@@ -92,17 +92,16 @@ def _pair_hash(normalised: str, product_id: str) -> int:
 
 
 def _place(hashes: NDArray[np.uint64], wanted: int) -> int | None:
-    """Where a hash lies among sorted ones."""
+    """The index of a hash in a sorted array, or None."""
     place = int(np.searchsorted(hashes, np.uint64(wanted)))
     return place if place < len(hashes) and int(hashes[place]) == wanted else None
 
 
 def choose(recommendation: Recommendation, links: LinkTable, unlinked_share: float) -> Chosen:
-    """The products of one recommendation.
+    """Choose the products of one recommendation.
 
-    The source slot gets the source product, if the linker accepts it, else there is no answer. A name whose
-    candidates are all taken is left out, and so is a name without candidates, except for a share that stays as
-    `no close product`.
+    Without an accepted source product the recommendation is rejected. A name whose candidates are all taken is left
+    out, as is a name without candidates, except for a share that is kept as `no close product`.
     """
     question, source_id = recommendation.question_id, recommendation.product_id
     source_name = recommendation.names[recommendation.source_slot]

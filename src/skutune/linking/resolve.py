@@ -1,4 +1,4 @@
-"""The products that a recommendation's name may stand for, found while the answer around it is being written."""
+"""Resolves recommended names to product ids during constrained decoding."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from skutune.text import normalise_name
 
 @dataclass(frozen=True)
 class NameResolver:
-    """A linker with its encoder, asked once for each name: a model recommends the same few hundred again and again.
+    """A linker with its encoder and a cache, because a model recommends the same few hundred names repeatedly.
 
-    Called with a name it gives the ids of its near-ties, best first; none where no product reaches the precision of
-    the settings, or the name says nothing.
+    Calling it with a name returns the ids of its near-ties, best first; empty if no product reaches the target
+    precision or the name has no letters.
     """
 
     linker: Linker
@@ -27,10 +27,10 @@ class NameResolver:
     def __call__(self, name: str) -> tuple[str, ...]:
         normalised = normalise_name(name)
         if normalised not in self._known:
-            self._known[normalised] = self._found(name) if normalised else ()
+            self._known[normalised] = self._link(name) if normalised else ()
         return self._known[normalised]
 
-    def _found(self, name: str) -> tuple[str, ...]:
+    def _link(self, name: str) -> tuple[str, ...]:
         vectors = self.encoder.encode([query_text(name, None)])
         (linked,) = self.linker.link([name], vectors, self.settings)
         return tuple(candidate.id for candidate in linked.candidates)

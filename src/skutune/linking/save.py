@@ -1,7 +1,7 @@
-"""A linker as files: `linker.json` holds words and numbers that a person may read, `linker.safetensors` the arrays.
+"""Saves and loads a linker: readable metadata in `linker.json`, arrays in `linker.safetensors`.
 
-Vectors are kept in half precision, which moves a cosine by less than 0.001 and halves the file. Nothing is pickled: a
-linker comes from a store, and a pickle that is loaded may do anything.
+Vectors are stored in half precision, which changes a cosine by less than 0.001 and halves the file. Pickle is not used,
+because loading a pickle from a store can execute code.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from skutune.linking.linker import Linker
 from skutune.linking.vectors.classifier import Projection
 from skutune.linking.vectors.cosine_scale import CosineScale, Scale
 
-_FORMAT = 4  # raised whenever what is saved, or what it means, changes
+_FORMAT = 4  # increased whenever the files or their meaning change
 
 
 def save_linker(linker: Linker, folder: Path) -> None:
-    """Write the linker's two files into a folder, which is made."""
+    """Write the linker's two files into a folder, which is created."""
     from safetensors.numpy import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def save_linker(linker: Linker, folder: Path) -> None:
 
 
 def load_linker(folder: Path) -> Linker:
-    """Read what `save` wrote. Raises InputError where it is not there, or another version of skutune wrote it."""
+    """Load a saved linker. Raises InputError if it is missing or was saved by another version of skutune."""
     from safetensors.numpy import load_file
 
     if not all((folder / name).is_file() for name in ("linker.json", "linker.safetensors")):
@@ -72,13 +72,13 @@ def _arrays(evidence: Features) -> dict[str, NDArray[Any]]:
         arrays["projection"] = evidence.projection.weight
     if evidence.nearest.basis is not None:
         arrays["basis"] = evidence.nearest.basis
-    # What was transposed or cut lies strided in memory, and safetensors writes memory as it lies.
+    # safetensors writes the underlying memory, also of strided views.
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
 def _evidence(arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> Features:
     size = len(document["ids"])
-    # Taken out of the arrays, so that the halves do not lie in memory beside the whole.
+    # Popped, so that the half-precision arrays are freed.
     names, prototypes = arrays.pop("names").astype(np.float32), arrays.pop("prototypes").astype(np.float32)
     of_names, of_attributes, of_sizes = (
         Postings.restore(arrays[f"postings.{part}.starts"], arrays[f"postings.{part}.products"], size)

@@ -1,13 +1,11 @@
-"""P(acceptable) of the products that names were written for.
+"""P(acceptable) of source products, the products that names were generated for.
 
-A recommended name is written for one product, its source. In a large catalog many products answer to a short name, and
-the source is rarely among the few best of them. Whether it may be called so is asked of it alone: it is judged like a
-candidate, as if it were found beside those that the name has, and changes nothing about them. So what is said of a name
-and a source depends on no other source.
+In a large catalog many products fit a short name, and the source product is rarely among the best few. It is scored as
+an additional candidate, without any effect on the others, so that the score of a name and its source does not depend on
+other sources.
 
-That the name was written for it speaks for a source: by the same evidence it is likelier right than a product that was
-merely found. How much likelier was measured on 500 names that a small LLM wrote for as many products of the reference
-catalog, each pair labelled by hand (tests/grocery/sources.py).
+A source product has higher prior odds than a retrieved candidate with the same features. The difference was measured on
+500 names that a small LLM generated for products of the reference catalog, labelled by hand (tests/grocery/sources.py).
 """
 
 from __future__ import annotations
@@ -24,12 +22,12 @@ from skutune.linking.vectors import classifier
 from skutune.records import Source
 from skutune.text import normalise_name
 
-WRITTEN_FOR = 1.5  # log-odds that a source has more than a candidate of the same evidence
-_BLOCK = 256  # names and sources that are judged together: some 30,000 rows of features
+WRITTEN_FOR = 1.5  # additional log-odds of a source over a candidate with the same features
+_BLOCK = 256  # pairs of names and sources that are scored together: some 30,000 rows of features
 
 
 class SourceScorer:
-    """Judges the sources of names by a linker."""
+    """Scores the source products of names with a linker."""
 
     def __init__(self, linker: Linker) -> None:
         self.linker = linker
@@ -43,23 +41,23 @@ class SourceScorer:
         sources: Sequence[Sequence[str]],
         precision: float,
     ) -> list[list[Source]]:
-        """The sources of each name, in the order given; accepted are those that reach the wanted precision.
+        """Score the sources of each name, in the given order; those that reach the target precision are accepted.
 
-        One that contradicts a constraint of the name has p 0, and so has any of a name without a letter.
+        A source that violates a constraint of the name has p 0, as have all sources of a name without letters.
 
         Args:
             names: n names.
             vectors: shape (n, dimension), as of `Linker.rank`.
-            ranked: what `Linker.rank` said of them.
+            ranked: their candidates, as ranked by `Linker.rank`.
             sources: the ids of each name's sources, products of the linker's catalog.
-            precision: the wanted precision.
+            precision: the target precision.
         """
         threshold = self.linker.calibration.threshold(precision)
         pairs = [(place, self._rows[source]) for place, ids in enumerate(sources) for source in ids]
-        told: list[list[Source]] = [[] for _ in names]
+        scored: list[list[Source]] = [[] for _ in names]
         for (place, row), p in zip(pairs, self._p(names, vectors, ranked, pairs), strict=True):
-            told[place].append(Source(self.linker.ids[row], self.linker.names[row], p, p >= threshold))
-        return told
+            scored[place].append(Source(self.linker.ids[row], self.linker.names[row], p, p >= threshold))
+        return scored
 
     def _p(
         self, names: Sequence[str], vectors: NDArray[Any], ranked: Sequence[Ranked], pairs: Sequence[tuple[int, int]]
@@ -77,16 +75,16 @@ class SourceScorer:
     def _beside(
         self, names: Sequence[str], vectors: NDArray[Any], ranked: Sequence[Ranked], pairs: Sequence[tuple[int, int]]
     ) -> Iterator[Ranked]:
-        """The candidates of each pair's name, judged once more with the pair's product among them."""
+        """Rank the candidates of each pair's name again, together with the pair's product."""
         asked = [names[place] for place, _ in pairs]
         unit = classifier.unit(np.asarray(vectors)[[place for place, _ in pairs]])
-        found = [np.append(ranked[place].products, row) for place, row in pairs]
-        for name, (products, features) in zip(asked, self.linker.evidence.among(asked, unit, found), strict=True):
+        candidates = [np.append(ranked[place].products, row) for place, row in pairs]
+        for name, (products, features) in zip(asked, self.linker.evidence.among(asked, unit, candidates), strict=True):
             yield self.linker.judge(name, products, features)
 
 
 def _p_of(row: int, ranked: Ranked) -> float | None:
-    """P of a source among a name's candidates; None where it is none of them."""
+    """P of a source that is among a name's candidates; None if it is not."""
     (places,) = np.nonzero(ranked.products == row)
     if not len(places):
         return None

@@ -1,10 +1,10 @@
-"""Names as a shopper would say them, made from the catalog itself, and what its linker makes of them.
+"""Synthetic queries generated from the catalog, and labels for the linker's candidates.
 
-Nobody has labelled which product of a new catalog answers which name, so names are made: a product's own short names
-("rigatoni", "mini rigatoni") are answered by its **neighbourhood**, the products that hold all their words with the
-same head and those nearly as close to it as another wording of it. Where a catalog holds *nothing* for a name must be
-learned as well: each name is asked again while that neighbourhood is hidden, and the best of what remains is wrong
-however well it looks. A constraint put before a name makes wrong what was right, unless the product states it.
+A new catalog has no labelled names, so they are generated: the short names of a product ("rigatoni", "mini rigatoni")
+have its **neighbourhood** as correct answers, that is, the products with all their words and the same head, and those
+whose vectors are nearly as close as a paraphrase. Negatives come from the same names with the neighbourhood hidden: the
+best remaining candidate is wrong however similar it is. Some names get a constraint, which makes products wrong that do
+not state it.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from skutune.linking.vectors.classifier import Floats
 from skutune.process.watchdog import heartbeat
 from skutune.records import Product
 
-SAMPLED = 1000  # products that are asked for: more move no coefficient, and each costs two texts to encode
-_WORDS = 3  # of a short name at most
-_CLOSE = 1.3  # on the ruler; with it made names and names that people labelled ask for the same scale and shift
+SAMPLED = 1000  # products; more do not change the coefficients, and each costs two texts to encode
+_WORDS = 3  # maximum number of words of a short name
+_CLOSE = 1.3  # scaled cosine; with it, synthetic and hand-labelled names give the same scale and shift
 _CONSTRAINED = 0.2  # share of names that get a constraint
 _ASKED = ("gluten-free", "nut-free", "sugar-free", "vegan", "decaf", "dairy-free")
 _CHUNK = 128
 
 
 def query_text(name: str, expansion: str | None) -> str:
-    """The text whose vector stands for a name: the name in usual words, and what it means where that is described."""
+    """The text that is encoded for a name: the name in the lexicon's usual words, and its expansion if there is one."""
     usual = in_usual_words(name)
     return f"{usual}. {expansion}" if expansion else usual
 
@@ -52,7 +52,7 @@ def generic_names(name: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class SyntheticQuery:
-    """A name made from a product, and the text to encode for it."""
+    """A name generated from a product (a row of the catalog), and the text to encode for it."""
 
     name: str
     text: str
@@ -61,10 +61,13 @@ class SyntheticQuery:
 
 @dataclass(frozen=True, slots=True)
 class LabelledQueries:
-    """What was found for m askings, half of them with the neighbourhood hidden.
+    """Labelled best candidates of m queries, half of them with the neighbourhood hidden.
 
-    `odds` (m,) are the log-odds of the best candidate, `right` (m,) whether it answers the name, `product` (m,) the row
-    of the product that the name was made from, `retrieved` the share of names whose product was among the candidates.
+    Attributes:
+        odds: log-odds of the best candidate, shape (m,).
+        right: whether it is a correct answer, shape (m,).
+        product: row of the product that the name was generated from, shape (m,).
+        retrieved: share of names whose product was among the candidates.
     """
 
     odds: Floats
@@ -74,7 +77,7 @@ class LabelledQueries:
 
 
 def sample_queries(products: Sequence[Product], seed: int) -> list[SyntheticQuery]:
-    """Up to two short names of SAMPLED products, some with a constraint, half with what the attributes say."""
+    """Up to two short names of each of SAMPLED products, some with a constraint, half with attributes as expansion."""
     generator = np.random.default_rng(seed)
     asked = []
     for place in generator.permutation(len(products))[:SAMPLED]:
@@ -91,7 +94,7 @@ def sample_queries(products: Sequence[Product], seed: int) -> list[SyntheticQuer
 def label_queries(
     asked: Sequence[SyntheticQuery], evidence: Features, judge: Calibration, encoder: Encoder
 ) -> LabelledQueries:
-    """Ask each name twice, with and without its neighbourhood, and label the best candidate of each asking."""
+    """Rank the candidates of each name with and without its neighbourhood, and label the best one of each ranking."""
     odds: list[float] = []
     right: list[bool] = []
     of: list[int] = []
@@ -130,7 +133,7 @@ def _constrained(name: str, product: Product, generator: np.random.Generator) ->
 
 
 def _neighbourhoods(part: Sequence[SyntheticQuery], evidence: Features) -> list[NDArray[np.bool_]]:
-    """Of each name the products that answer it: with all of its words and its head, or close to its own product."""
+    """The correct answers of each name: products with all its words and its head, or similar to its own product."""
     cosines = evidence.ruler.text(evidence.prototypes[[one.product for one in part]] @ evidence.prototypes.T)
     masks = []
     for one, near in zip(part, cosines, strict=True):

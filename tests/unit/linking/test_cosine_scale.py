@@ -64,10 +64,10 @@ def test_a_scale_that_hardly_tells_things_apart_is_not_blown_up() -> None:
 
 @pytest.mark.parametrize("noise", [0.0, 0.002])
 def test_an_encoder_that_tells_nothing_apart_is_refused(noise: float) -> None:
-    with pytest.raises(InputError, match=r"tells nothing apart.*models\.encoder"):
+    with pytest.raises(InputError, match=r"does not distinguish texts.*models\.encoder"):
         CosineScale.measure(Same(noise), Projection(None))
 
 
 def test_a_catalog_is_not_fitted_with_such_an_encoder() -> None:
-    with pytest.raises(InputError, match="tells nothing apart"):
+    with pytest.raises(InputError, match="does not distinguish texts"):
         fit_linker([product("a", "Baked Beans"), product("b", "Ginger Ale")], [], ClassifyConfig(epochs=1), Same())

@@ -191,7 +191,7 @@ def test_no_products_are_refused() -> None:
 def test_a_name_whose_vector_is_not_finite_is_refused_with_its_place(shop: Linker, value: float) -> None:
     vectors = ScriptedEncoder().encode(["beans", "bread"])
     vectors[1, 3] = value
-    with pytest.raises(InputError, match="vector 1 of 2 holds NaN or infinity"):
+    with pytest.raises(InputError, match="vector 1 of 2 has NaN or infinite values"):
         shop.link(["beans", "bread"], vectors, LinkConfig())
 
 

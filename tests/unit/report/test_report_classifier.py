@@ -62,7 +62,7 @@ def test_the_page_shows_both_curves_the_methods_and_what_was_kept(tmp_path: Path
     assert html.count('<svg class="chart"') == 3
     assert "nearest text of any product 81.0 %" in text
     assert "with a trained projection 87.5 % kept" in text
-    assert "Selected because: training named more held-out texts right." in text
+    assert "Selected because: training improved held-out accuracy." in text
     assert "perfect calibration" in text
     assert "was not evaluated" not in text
 

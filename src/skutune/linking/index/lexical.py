@@ -1,15 +1,14 @@
-"""An inverted index over product names and attributes, and what the words say for or against a product.
+"""An inverted index over product names and attributes, and the lexical features of candidates.
 
-Vectors alone link "car battery" to C batteries: they always have a nearest. The words say which part of a name a
-product covers, whether the two heads agree, and whether a constraint is met. Terms are weighted by how rare they are
-in this catalog (idf). A word that is not in the catalog differs from one that the product lacks: the first
-may be a brand that this shop does not carry, the second is mostly another thing.
+Vectors alone link "car battery" to C batteries, because there is always a nearest neighbour. Words show which part of a
+name a product covers, whether the heads agree, and whether constraints are satisfied. Terms are weighted by inverse
+document frequency. A query term that is missing from the catalog may be a brand that the shop does not carry; one that
+is missing from the product usually means a different product.
 
-Compounds are brought to one form from the catalog's own vocabulary: where "coleslaw" is a word, the pair "cole slaw"
-is that word; where only the pair is in the catalog, the word is split.
+Compounds are normalised by the catalog's vocabulary: if it contains "coleslaw", the pair "cole slaw" is joined; if it
+contains only the pair, the word is split.
 
-Names are asked in batches. What is computed for each pair of a name and a candidate is computed for all pairs of the
-batch at once, or a thousand names would take seconds.
+Features are computed for all (name, candidate) pairs of a batch together; one by one, a thousand names take seconds.
 """
 
 from __future__ import annotations
@@ -54,22 +53,22 @@ FEATURES = (
     "literal",
     "series",
 )
-"""The columns of `LexicalIndex.features`, each in [0, 1]: the share of the query's words that the product has, of those
-that the catalog knows and its head; the share of its words that the catalog does not know; whether the product has all
-words that say what the thing is and is of no other size, and with the same head (it fits); the share of the product's
-words that the query has; the same words in any order; the same head; the query's head elsewhere in the name; the share
-of the query's words that only the attributes have; a constraint that was not asked for; the very same name; the query
-is nothing but the brand or series that the name begins with."""
+"""The columns of `LexicalIndex.features`, each in [0, 1], shares weighted by idf: the share of the query's terms in the
+product's name, of those in the catalog's vocabulary and the head; the share of query terms that are not in the
+vocabulary; all strong terms are covered and no size differs; the same and the heads agree; the share of the name's
+terms in the query; the same terms in any order; the heads agree; the query's head is elsewhere in the name; the share
+of query terms found only in attributes; a constraint that the query does not state; the same name; the query is only
+the brand or series that the name begins with."""
 
 
 class LexicalIndex:
-    """Words of a catalog's n products. Build once, then ask; nothing changes afterwards.
+    """An immutable inverted index of a catalog of n products.
 
     Args:
         vocabulary: the terms of names and attributes.
-        names: which product's name holds which term.
-        attributes: the same of the attributes' values.
-        sizes: the same of measures: whose term "w" tells of watts, whose term "w=60" of 60.
+        names: postings of the terms of names.
+        attributes: postings of the terms of attribute values.
+        sizes: postings of sizes: a slot ("w") and a slot with its value ("w=60").
         products: arrays of length n: `head` and `first` (terms, -1 for none), `stated` and `met` (masks of constraints:
             in the name; in name or attributes or implied), `signature`, `inverted` and `bag` (numbers of the phrase's),
             and `twins` (a number that products of the very same name share; -1 for the others).
@@ -107,21 +106,23 @@ class LexicalIndex:
 
     @classmethod
     def build(cls, products: Sequence[Product]) -> LexicalIndex:
-        """Index the names, and the words of the attributes' values, of all products."""
+        """Index the names and attribute values of all products."""
         read = [read_phrase(product.name) for product in products]
         known = {term for phrase in read for term in phrase.terms}
         read = [_merged(phrase, known) for phrase in read]
-        said = attributes.read_attributes(products)
-        told = [_size_terms(phrase.sizes | more.sizes) for phrase, more in zip(read, said, strict=True)]
+        stated = attributes.read_attributes(products)
+        sized = [_size_terms(phrase.sizes | facts.sizes) for phrase, facts in zip(read, stated, strict=True)]
         vocabulary = sorted(
-            {term for phrase in read for term in phrase.terms}.union(*(more.terms for more in said), *told)
+            {term for phrase in read for term in phrase.terms}.union(*(facts.terms for facts in stated), *sized)
         )
         ids = {term: number for number, term in enumerate(vocabulary)}
         of_names, of_attributes, of_sizes = (
             Postings.build([[ids[term] for term in terms] for terms in all_terms], len(vocabulary))
-            for all_terms in ([phrase.terms for phrase in read], [more.terms for more in said], told)
+            for all_terms in ([phrase.terms for phrase in read], [facts.terms for facts in stated], sized)
         )
-        met = [_met(phrase.constraints | more.stated, more.denied) for phrase, more in zip(read, said, strict=True)]
+        met = [
+            _met(phrase.constraints | facts.stated, facts.denied) for phrase, facts in zip(read, stated, strict=True)
+        ]
         arrays: dict[str, NDArray[np.generic]] = {
             "head": np.array([ids[phrase.terms[phrase.head]] if phrase.terms else -1 for phrase in read], np.int32),
             "first": np.array([ids[phrase.terms[0]] if phrase.terms else -1 for phrase in read], np.int32),
@@ -135,7 +136,7 @@ class LexicalIndex:
         return cls(vocabulary, of_names, of_attributes, of_sizes, arrays)
 
     def query(self, name: str) -> Query:
-        """The name in the catalog's own words."""
+        """The query for a name, in terms of the catalog's vocabulary."""
         phrase = self._read(name)
         distinct = list(dict.fromkeys(phrase.terms))
         ids = np.array([self._term_ids.get(term, -1) for term in distinct], dtype=np.int64)
@@ -182,25 +183,25 @@ class LexicalIndex:
         )
 
     def violating(self, query: Query) -> Bools | None:
-        """The products that do not meet the query's constraints, or are of another size, strength or model: shape (n,).
+        """The products that violate the query's constraints or differ in size, strength or model: shape (n,).
 
-        None where the query asks for nothing of the kind.
+        None if the query has no constraints.
         """
         mask = (query.required & ~self._met) != 0 if query.required else None
         for size in query.sizes:
-            if not size.little:
+            if not size.minor:
                 mask = np.zeros(self.size, dtype=bool) if mask is None else mask
                 mask[self._of_other_size(size)] = True
         return mask
 
     def _of_other_size(self, size: SizeTerm) -> Ints:
-        """The products that tell of the slot and have none of the values."""
+        """The products that state the slot with other values only."""
         right = [self.sizes.of(value) for value in size.values.tolist() if value >= 0]
-        told = self.sizes.of(size.slot)
-        return np.asarray(np.setdiff1d(told, np.concatenate(right)) if right else told, dtype=np.int64)
+        stating = self.sizes.of(size.slot)
+        return np.asarray(np.setdiff1d(stating, np.concatenate(right)) if right else stating, dtype=np.int64)
 
     def size_mismatch(self, queries: Sequence[Query], counts: Ints, products: Ints) -> Bools:
-        """Which candidates are of another size than asked for, however little that says; shapes as of `features`."""
+        """Which candidates differ in a size, minor ones included; shapes as of `features`."""
         found = np.zeros(len(products), dtype=bool)
         end = 0
         for query, count in zip(queries, counts.tolist(), strict=True):
@@ -210,7 +211,7 @@ class LexicalIndex:
         return found
 
     def candidates(self, query: Query, count: int, hidden: Bools | None = None) -> Ints:
-        """At most `count` products that share words with the query, and all that are literally it, ascending."""
+        """At most `count` products that share terms with the query, and all literal matches, ascending."""
         touched = [self.names.of(term) for term in query.ids.tolist() if term >= 0]
         if not touched:
             return np.empty(0, dtype=np.int64)
@@ -222,7 +223,7 @@ class LexicalIndex:
         if hidden is not None:
             kept = ~hidden[found]
             found, reached = found[kept], reached[kept]
-        # Among equally covered products the shorter name says less that was not asked for.
+        # Among equally covered products a shorter name has fewer other words.
         value = reached * (1 + 0.3 / np.maximum(self._weight[found], 1)) + (self._head[found] == query.head)
         if len(found) > count * len(touched):  # a product is there once for each of its terms
             best = np.argpartition(-value, count * len(touched))[: count * len(touched)]
@@ -234,22 +235,22 @@ class LexicalIndex:
         return np.union1d(found, literal if hidden is None else literal[~hidden[literal]]).astype(np.int64)
 
     def literal(self, query: Query) -> Ints:
-        """The products whose name is the query's, up to case, plural, spelling and the order about a comma."""
+        """The products with the query's name, up to case, plural, spelling and inversion at a comma."""
         return self._literal.of(query.signatures)
 
     def same_thing(self, query: Query) -> Ints:
-        """The products that the words alone make a fair answer: they hold every word of the query, and its head."""
+        """The products that contain every term of the query and have its head."""
         found = np.flatnonzero(self._head == query.head) if query.head >= 0 else np.empty(0, dtype=np.int64)
         held = self.names.holds(np.repeat(query.ids, len(found)), np.tile(found, len(query.ids)), self.size)
         return found[held.reshape(len(query.ids), len(found)).all(axis=0)]
 
     def features(self, queries: Sequence[Query], counts: Ints, products: Ints) -> Floats:
-        """What the words say about the candidates of each query.
+        """The lexical features of the candidates of each query.
 
         Args:
             queries: q queries.
-            counts: how many candidates each has, shape (q,).
-            products: the candidates of all queries, one query's after another's, shape (p,).
+            counts: number of candidates of each query, shape (q,).
+            products: the candidates of all queries, concatenated, shape (p,).
 
         Returns:
             Shape (p, len(FEATURES)).
@@ -290,7 +291,7 @@ class LexicalIndex:
         return np.stack([np.asarray(column, dtype=np.float32) for column in columns], axis=1)
 
     def _constraints_weight(self, masks: Ints) -> Floats:
-        """The weight of the constraints in each mask: they are words as well."""
+        """The idf weight of the constraints in each mask."""
         weight = np.zeros(len(masks), dtype=np.float32)
         for bit in _BITS:
             if masks.any():
@@ -325,7 +326,7 @@ class LexicalIndex:
         return phrase if terms == phrase.terms else replace(phrase, terms=terms)
 
     def _split(self, phrase: Phrase) -> Phrase:
-        """Words that the catalog only holds as a pair, split: coleslaw → cole slaw."""
+        """Split words that are in the vocabulary only as a pair: coleslaw → cole slaw."""
         for at, term in enumerate(phrase.terms):
             if term in self._term_ids or len(term) < _COMPOUND:
                 continue
@@ -379,7 +380,7 @@ def _twins(products: Sequence[Product]) -> Ints:
 
 
 def _merged(phrase: Phrase, known: set[str] | dict[str, int]) -> Phrase:
-    """Neighbouring terms that are one word of the vocabulary, joined: cole slaw → coleslaw."""
+    """Join neighbouring terms that are one word of the vocabulary: cole slaw → coleslaw."""
     if len(phrase.terms) < 2:
         return phrase
     terms, main, head, at = list(phrase.terms), phrase.main, phrase.head, 0
@@ -394,7 +395,7 @@ def _merged(phrase: Phrase, known: set[str] | dict[str, int]) -> Phrase:
 
 
 def _met(stated: frozenset[str], denied: frozenset[str]) -> frozenset[str]:
-    """The constraints that hold: what implies something that is denied does not hold either."""
+    """The satisfied constraints, without those that imply a denied one."""
     return frozenset(one for one in satisfied(stated) if not denied & satisfied(frozenset({one})))
 
 
@@ -403,12 +404,12 @@ def _size_terms(told: Iterable[Size]) -> list[str]:
 
 
 def _size_term(slot: str, value: str = "") -> str:
-    """A measure in the vocabulary; the mark keeps it apart from the words of names."""
+    """A size as a term of the vocabulary; the = distinguishes it from words."""
     return f"={slot}={value}"
 
 
 def _idf(frequency: Any, size: int) -> Floats:
-    """Inverse document frequency, smoothed: 1 for a term that all products hold."""
+    """Smoothed inverse document frequency; 1 for a term of all products."""
     return (np.log((size + 1) / (np.asarray(frequency, dtype=np.float64) + 1)) + 1).astype(np.float32)
 
 

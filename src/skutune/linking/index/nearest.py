@@ -1,8 +1,7 @@
-"""The nearest products of a vector, among all, in a fraction of the time that comparing all dimensions takes.
+"""Approximate nearest neighbours by exhaustive search over principal components.
 
-The vectors' principal components hold nearly all that tells products apart in a quarter of the numbers. Products are
-looked for among those, and whoever asks compares the found ones in full. So what is approximate is only which products
-get looked at. A small catalog is compared in full.
+The first principal components keep nearly all of the variance in a quarter of the dimensions. Only the selection of
+candidates is approximate: the caller compares them in all dimensions. Small catalogs are not reduced.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ from skutune.linking.index.postings import Ints
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
-SMALL = 4096  # products up to which nothing is reduced
+SMALL = 4096  # products up to which all dimensions are kept
 COMPONENTS = 128
 _SAMPLED = 20_000  # rows that the components are computed from
-_BLOCK = 16  # products whose best stands for them while the highest are looked for
+_BLOCK = 16  # products per block of `highest`
 
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """n products' vectors, ready to be searched.
+    """The reduced vectors of n products.
 
-    `rows` has shape (n, c), `basis` (d, c): a query of d dimensions is brought to c by it. None: c is d.
+    `rows` has shape (n, c). `basis`, shape (d, c), projects queries of d dimensions; None without reduction (c = d).
     """
 
     rows: Floats
@@ -35,32 +34,31 @@ class Nearest:
 
     @classmethod
     def build(cls, *parts: Floats) -> Nearest:
-        """From vectors whose dimensions lie in several arrays of shape (n, d_i), side by side."""
+        """Build it from vectors whose dimensions are split over arrays of shape (n, d_i)."""
         count, dimension = len(parts[0]), sum(part.shape[1] for part in parts)
         return cls.restore(*parts, basis=principal(*parts) if count > SMALL and dimension > COMPONENTS else None)
 
     @classmethod
     def restore(cls, *parts: Floats, basis: Floats | None) -> Nearest:
-        """From the vectors and the basis that `build` found."""
+        """Restore it from the vectors and the basis computed by `build`."""
         if basis is None:
             return cls(np.concatenate(parts, axis=1), None)
         ends = np.cumsum([part.shape[1] for part in parts])
         rows = np.zeros((len(parts[0]), basis.shape[1]), dtype=np.float32)
-        # Side by side only in thought: 500,000 products' names and prototypes take 1.5 GiB, and as much once more.
+        # Without concatenating the parts: for 500,000 products that would copy 1.5 GiB.
         for part, end in zip(parts, ends.tolist(), strict=True):
             rows += part @ basis[end - part.shape[1] : end]
         return cls(rows, basis)
 
     def scores(self, queries: Floats) -> Floats:
-        """The (nearly exact) products of queries, shape (q, d), with all vectors: shape (q, n)."""
+        """Approximate inner products of queries, shape (q, d), with all vectors, shape (q, n)."""
         return np.asarray((queries if self.basis is None else queries @ self.basis) @ self.rows.T, dtype=np.float32)
 
 
 def principal(*parts: Floats, components: int = COMPONENTS) -> Floats:
-    """The principal directions of vectors about zero, the strongest first: shape (d, components).
+    """The uncentred principal directions of vectors, strongest first, shape (d, components).
 
-    `parts` are the vectors' dimensions side by side. Not centred: what is kept are products of vectors, not distances
-    from a mean.
+    `parts` are arrays of the vectors' dimensions. Uncentred, because inner products are to be preserved.
     """
     step = max(1, len(parts[0]) // _SAMPLED)
     sample = np.concatenate([part[::step] for part in parts], axis=1).astype(np.float64)
@@ -69,10 +67,10 @@ def principal(*parts: Floats, components: int = COMPONENTS) -> Floats:
 
 
 def highest(scores: Floats, count: int) -> Ints:
-    """The places of the `count` highest scores of each row, in any order: scores (q, n), places (q, min(count, n)).
+    """The indices of the `count` highest scores of each row, unordered: scores (q, n), indices (q, min(count, n)).
 
-    The highest lie within the `count` blocks of the highest bests; only those are sorted through. A block's products
-    lie a stride apart, because maxima over the middle axis of an array are the fast ones.
+    They lie within the `count` blocks with the highest maxima, and only these are partitioned. The elements of a block
+    are a stride apart, because the maximum over the middle axis of an array is fast.
     """
     rows, columns = scores.shape
     if columns <= 2 * count * _BLOCK:

@@ -1,4 +1,4 @@
-"""Which product holds which term: the arrays under the lexical index."""
+"""Posting lists: the arrays behind the lexical index."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Postings:
-    """For each term the sorted products that hold it: `products[starts[t]:starts[t + 1]]`."""
+    """The sorted products of each term t: `products[starts[t]:starts[t + 1]]`."""
 
     starts: Ints
     products: NDArray[np.int32]
@@ -21,7 +21,7 @@ class Postings:
 
     @classmethod
     def build(cls, terms: Sequence[Sequence[int]], vocabulary: int) -> Postings:
-        """From the term ids of each product."""
+        """Build them from the term ids of each product."""
         size = max(len(terms), 1)
         pairs = [term * size + product for product, held in enumerate(terms) for term in set(held)]
         keys = np.sort(np.asarray(pairs, dtype=np.int64))
@@ -30,16 +30,16 @@ class Postings:
 
     @classmethod
     def restore(cls, starts: Ints, products: NDArray[np.int32], size: int) -> Postings:
-        """From the saved arrays, for a catalog of `size` products."""
+        """Restore them from saved arrays, for a catalog of `size` products."""
         terms = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         return cls(starts, products, (terms * max(size, 1) + products).astype(np.int64))
 
     def of(self, term: int) -> NDArray[np.int32]:
-        """The products that hold a term."""
+        """The products of a term."""
         return self.products[self.starts[term] : self.starts[term + 1]]
 
     def holds(self, terms: Ints, products: Ints, size: int) -> NDArray[np.bool_]:
-        """Whether each product holds its term: terms (-1: none) and products of shape (p,), answer of shape (p,)."""
+        """Whether each product has its term: terms (-1: none) and products of shape (p,), result of shape (p,)."""
         if not len(self.keys):
             return np.zeros(len(terms), dtype=bool)
         wanted = terms * max(size, 1) + products
@@ -48,7 +48,7 @@ class Postings:
 
 
 class Lookup:
-    """Products by the numbers of their signatures."""
+    """Products by signature."""
 
     def __init__(self, *numbers: Ints) -> None:
         """Each of shape (n,); 0 is no signature."""
@@ -59,9 +59,9 @@ class Lookup:
 
     def of(self, wanted: Sequence[int]) -> Ints:
         """The products that have one of the numbers, ascending."""
-        found = []
+        matches = []
         for number in wanted:
             if number:
                 first, last = np.searchsorted(self._sorted, [number, number + 1])
-                found.append(self._order[first:last] % self._size)
-        return np.unique(np.concatenate(found)).astype(np.int64) if found else np.empty(0, dtype=np.int64)
+                matches.append(self._order[first:last] % self._size)
+        return np.unique(np.concatenate(matches)).astype(np.int64) if matches else np.empty(0, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""A query to the lexical index: a name's words as numbers, and the words of many (name, candidate) pairs as arrays."""
+"""Queries to the lexical index: the terms of a name as ids, and those of many (name, candidate) pairs as arrays."""
 
 from __future__ import annotations
 
@@ -16,13 +16,20 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A name as the index sees it: `ids` are its distinct terms (-1: not in the catalog), `weights` their idf.
+    """A name as a query.
 
-    `strong` marks the terms that say what the thing is; all of them, where none does. `missed` marks those that a
-    product lacks if it does not hold them: a word that the catalog does not know may be a brand that this shop does not
-    carry, unless it is the head. `required` is a mask of constraints, `sizes` the measures asked for of which the
-    catalog tells. `signatures` are those that a product may have to be literally this name, `bag` that of its words.
-    `is_series` marks a name that is nothing but a brand or series of the catalog.
+    Attributes:
+        ids: distinct terms; -1 for one that is not in the vocabulary.
+        weights: their idf.
+        strong: terms that identify the product, that is, neither weak words nor numbers; all terms if there are none.
+        missed: terms that count against a product without them: those in the vocabulary, and the head. Another unknown
+            term may be a brand that the shop does not carry.
+        head: the term of the head, or -1.
+        required: mask of constraints.
+        signatures: signatures of literal matches.
+        bag: signature of the terms in any order.
+        sizes: stated sizes whose slot occurs in the catalog.
+        is_series: whether the name is only a brand or series of the catalog.
     """
 
     ids: Ints
@@ -39,16 +46,16 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class SizeTerm:
-    """A measure that a name asks for: the terms of its slot and of the values that will do, and if it says `little`."""
+    """A size that a name states: the terms of its slot and of its values, and whether it is a `minor` one."""
 
     slot: int
     values: Ints
-    little: bool
+    minor: bool
 
 
 @dataclass(frozen=True, slots=True)
 class PairWords:
-    """The words of the queries of p pairs, one pair's after another's, shape (w,); `pair` is the pair of each."""
+    """The concatenated query terms of p (query, candidate) pairs, shape (w,); `pair` is the pair of each term."""
 
     ids: Ints
     weights: Floats
@@ -61,7 +68,7 @@ class PairWords:
     def of(cls, queries: Sequence[Query], counts: Ints) -> PairWords:
         lengths = np.array([len(query.ids) for query in queries], dtype=np.int64)
         starts = np.cumsum(lengths) - lengths
-        each = np.repeat(lengths, counts)  # words of each pair's query
+        each = np.repeat(lengths, counts)  # terms of each pair's query
         pair = np.repeat(np.arange(len(each)), each)
         within = np.arange(len(pair)) - np.repeat(np.cumsum(each) - each, each)
         word = np.repeat(np.repeat(starts, counts), each) + within
@@ -72,5 +79,5 @@ class PairWords:
         return cls(ids[word], weights[word], strong[word], missed[word], pair, len(each))
 
     def sum(self, values: NDArray[np.generic]) -> NDArray[np.float64]:
-        """The sum over each pair's words, shape (p,)."""
+        """The sum over the terms of each pair, shape (p,)."""
         return np.asarray(np.bincount(self.pair, weights=values, minlength=self.pairs), dtype=np.float64)

@@ -1,22 +1,21 @@
-"""The classifier: which product an embedded text speaks of.
+"""The classifier: maps an embedded text to its product.
 
-One linear projection is shared by all products; a product's prototype is the normalised projection of the mean of its
-own vectors. So the parameters do not grow with the catalog (LogisticRegression would need one row a product), and a
-product comes or goes without training. The last text of each product is held out, and a projection is kept only where
-it names more of them right than the untrained vectors do, by more than chance would.
+All products share one linear projection; the prototype of a product is the normalised projection of the mean of its
+vectors. The number of parameters is therefore independent of the catalog (LogisticRegression would need a row per
+product), and products are added and removed without training. The last text of each product is held out, and a
+projection is kept only if it classifies significantly more of them correctly than the untrained vectors.
 
-Two projections are tried. The whitening (projection.py) has a closed form. Training (softmax.py) maximises the
-likelihood of a text's own product under a softmax over cosines with a learned temperature, as in prototypical networks
-(Snell et al., 2017); a text is taken out of its own product's prototype while it is trained on, or it would be its own
-answer. It ends where an epoch names no more held-out texts right than the ones before.
+Two projections are compared. Whitening (projection.py) has a closed form. Training (train.py) maximises the likelihood
+of a text's product under a softmax over cosines with a learned temperature, as in prototypical networks (Snell et al.,
+2017), with each text left out of its own prototype, and stops early on held-out accuracy.
 
-Where a product's texts are a template filled in, nothing is trained: held-out ones are easy for whoever has learned the
-templates, so that training always seems to pay. Over 49,688 products with a name and three template texts, an epoch at
-a rate of 0.001 took the accuracy on a fourth template from 96.9 % to 97.5 %, but on an LLM's descriptions of 60
-products, and their first sentences, from 23 % to 21 %, and the right product among ten from 68 % to 55 %. Whitening
-moves these little (with five templates, from 25 % to 26 % and from 68 % to 71 %); it tells apart what looks alike: of
-4,122 products whose names share their words it names 88 % right by name, and the plain means 82 %. Templates are known
-by their repetition: what sets a text apart from its product's others is the same in all products.
+Texts filled into templates are not trained on: the held-out text then follows a known template, and training always
+seems to help. Over 49,688 products with a name and three template texts, one epoch at a learning rate of 0.001 raised
+the accuracy on a fourth template from 96.9 % to 97.5 %, but lowered it on an LLM's descriptions of 60 products and
+their first sentences from 23 % to 21 %, and the recall at 10 from 68 % to 55 %. Whitening changes these little (with five
+templates, from 25 % to 26 % and from 68 % to 71 %) and separates similar names: of 4,122 products whose names share
+their words it identifies 88 % by name, where plain means identify 82 %. Templates are detected by their repetition: the
+offset of a text from its product's mean is similar for all products.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ from skutune.process.watchdog import heartbeat
 
 __all__ = ["Floats", "Ints", "Projection", "centroids", "check", "fit", "held_out", "unit"]
 
-HELD_OUT_FROM = 3  # texts of a product: with fewer, holding one out leaves a prototype of one text
-MEASURED = 4000  # held-out texts that are looked up at most
-PATIENCE = 2  # epochs without a better one that end the training
-_PATIENT = 200  # batches without a better epoch that it takes as well: epochs of a small catalog are short
-REPEATED = 0.3  # repetition that tells a template: they measure 0.57 to 0.70, an LLM's texts 0.07 to 0.16
-_CELLS = 1 << 24  # of a similarity matrix at the same time: 64 MiB
+HELD_OUT_FROM = 3  # minimum number of texts of a product to hold one out
+MEASURED = 4000  # maximum number of held-out texts to evaluate
+PATIENCE = 2  # epochs without improvement before training stops
+_PATIENT = 200  # minimum number of batches without improvement: epochs of a small catalog are short
+REPEATED = 0.3  # repetition above which texts are templates, which have 0.57 to 0.70; LLM texts have 0.07 to 0.16
+_CELLS = 1 << 24  # elements of a similarity matrix computed together: 64 MiB
 
 Flags = NDArray[np.bool_]
 
@@ -48,20 +47,20 @@ Flags = NDArray[np.bool_]
 def fit(
     vectors: Floats, labels: Ints, config: ClassifyConfig, on_epoch: Callable[[int], None] | None = None
 ) -> tuple[Projection, dict[str, Any]]:
-    """Find the projection, or keep the identity where none pays.
+    """Fit the projection, or keep the identity if none improves on it.
 
     Args:
         vectors: unit vectors of texts, shape (n, d).
         labels: the product of each text, shape (n,), in [0, number of products).
-        config: epochs at most, learning rate, batch size, seed.
-        on_epoch: called after each epoch with the number of finished epochs.
+        config: maximum number of epochs, learning rate, batch size, seed.
+        on_epoch: called after each epoch with the number of completed epochs.
 
     Returns:
-        The projection, and figures: held-out top-1 accuracy of the projection, of the nearest centroid and of the exact
-        nearest neighbour, the loss and accuracy of each epoch, which projection was kept, and why.
+        The projection, and metrics: held-out top-1 accuracy of the projection, of the nearest centroid and of the exact
+        nearest neighbour, loss and accuracy of each epoch, which projection was kept, and why.
 
     Raises:
-        InputError: a vector is not finite, or vectors and labels do not fit each other.
+        InputError: a vector is not finite, or the numbers of vectors and labels differ.
     """
     vectors = _checked(vectors, labels)
     held = held_out(labels)
@@ -69,33 +68,33 @@ def fit(
     figures: dict[str, Any] = {"texts": len(labels), "products": len(np.unique(labels)), "held_out": int(held.sum())}
     identity = Projection(None)
     if not held.any():
-        return identity, figures | _verdict("too few texts a product to hold one out")
+        return identity, figures | _verdict("too few texts per product to hold one out")
     trial = _Trial(vectors, labels, kept, _some(np.flatnonzero(held), config.seed))
     figures |= {"measured": len(trial.asked), "accuracy_neighbour": trial.neighbour()}
     untrained = trial.right(identity)
     figures["accuracy_centroid"] = float(untrained.mean())
     if config.epochs == 0 or figures["products"] < 2:
         return identity, figures | _verdict("no epochs, or fewer than two products")
-    best, right, verdict = identity, untrained, _verdict("nothing named more held-out texts right than chance might")
+    best, right, verdict = identity, untrained, _verdict("no projection improved held-out accuracy significantly")
     white = whitened(vectors, labels, kept)
     named = trial.right(white)
     figures |= {"accuracy_whitened": float(named.mean()), "repetition": trial.repetition()}
     if _pays(named, right):
-        best, right, verdict = white, named, _verdict("it named more held-out texts right", "whitened")
+        best, right, verdict = white, named, _verdict("whitening improved held-out accuracy", "whitened")
     if figures["repetition"] > REPEATED:
-        return best, figures | verdict | {"untrained": "texts are a template filled in, which training would learn"}
+        return best, figures | verdict | {"untrained": "the texts follow templates, which training would overfit"}
     trained, named, epochs = _best_epoch(trial, config, on_epoch)
     figures |= {"accuracy_trained": float(named.mean()), **epochs}
     if _pays(named, right):
-        best, verdict = trained, _verdict("training named more held-out texts right", "trained")
+        best, verdict = trained, _verdict("training improved held-out accuracy", "trained")
     return best, figures | verdict
 
 
 def held_out(labels: Ints) -> Flags:
     """The last text of each product that has at least HELD_OUT_FROM, shape (n,).
 
-    Texts come in the order of their making, so that this one is of the same kind in most products, and a kind that is
-    not trained on.
+    Texts are in the order of their generation, so that the last one is of the same kind for most products, a kind that
+    is not trained on.
     """
     backwards = labels[::-1]
     _, last, counts = np.unique(backwards, return_index=True, return_counts=True)
@@ -106,7 +105,7 @@ def held_out(labels: Ints) -> Flags:
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """Held-out texts, `asked`, that are looked up among prototypes made of other texts, `kept`; both are rows."""
+    """Held-out texts (rows `asked`) that are classified with prototypes of the other texts (rows `kept`)."""
 
     vectors: Floats
     labels: Ints
@@ -120,10 +119,9 @@ class _Trial:
         return np.asarray(nearest == self.labels[self.asked])
 
     def repetition(self) -> float:
-        """How much alike what sets these texts apart from their products' others is, from product to product.
+        """How similar the offsets of held-out texts from their products' means are across products.
 
-        1: the same in all products; 0: as different as chance. The mean inner product of two of these differences over
-        their mean square.
+        1: identical; 0: unrelated. The mean inner product of two offsets, divided by their mean square.
         """
         means = centroids(self.vectors, self.labels, int(self.labels.max()) + 1, self.kept)
         apart = (self.vectors[self.asked] - means[self.labels[self.asked]]).astype(np.float64)
@@ -131,7 +129,7 @@ class _Trial:
         return (together - squares) / max((len(apart) - 1) * squares, 1e-12)
 
     def neighbour(self) -> float:
-        """Share of texts whose nearest other text is their product's."""
+        """Share of texts whose nearest other text belongs to their product."""
         nearest = _nearest(self.vectors[self.asked], self.vectors[self.kept])
         return float((self.labels[self.kept][nearest] == self.labels[self.asked]).mean())
 
@@ -139,7 +137,7 @@ class _Trial:
 def _best_epoch(
     trial: _Trial, config: ClassifyConfig, on_epoch: Callable[[int], None] | None
 ) -> tuple[Projection, Flags, dict[str, list[float]]]:
-    """The projection after the epoch that named most held-out texts right, which, and what each epoch came to."""
+    """The projection of the epoch with the highest held-out accuracy, its correct texts, and losses and accuracies."""
     from skutune.linking.vectors.train import train
 
     patience = max(PATIENCE, _PATIENT * config.batch_size // max(len(trial.kept), 1))
@@ -161,7 +159,7 @@ def _best_epoch(
 
 
 def _pays(right: Flags, untrained: Flags) -> bool:
-    """Whether what was won is more than what was lost, by more than a standard error of their difference."""
+    """Whether gains exceed losses by more than one standard error of their difference (as in McNemar's test)."""
     won, lost = int((right & ~untrained).sum()), int((~right & untrained).sum())
     return won - lost > float(np.sqrt(won + lost))
 
@@ -172,9 +170,9 @@ def _verdict(why: str, kept: str = "identity") -> dict[str, str]:
 
 def _checked(vectors: NDArray[Any], labels: Ints) -> Floats:
     if vectors.shape[:1] != labels.shape:
-        raise InputError(f"{len(vectors)} vectors for {len(labels)} labels: each vector needs the product it speaks of")
+        raise InputError(f"{len(vectors)} vectors for {len(labels)} labels: each vector needs its product")
     if len(labels) and labels.min() < 0:
-        raise InputError(f"label {labels.min()}: labels are places of products, counted from 0")
+        raise InputError(f"label {labels.min()}: labels are indices of products, from 0")
     return check(vectors, vectors.shape[-1])
 
 
@@ -185,7 +183,7 @@ def _some(rows: Ints, seed: int) -> Ints:
 
 
 def _nearest(queries: Floats, targets: Floats) -> Ints:
-    """The place of the nearest target of each query, shape (len(queries),)."""
+    """The index of the nearest target of each query, shape (len(queries),)."""
     step = max(1, _CELLS // len(targets))
     parts = []
     for at in range(0, len(queries), step):

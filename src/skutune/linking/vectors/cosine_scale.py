@@ -1,8 +1,8 @@
-"""A scale for cosines that means the same with every encoder and every catalog.
+"""A scale that makes cosines comparable across encoders and catalogs.
 
-A cosine means something else with every encoder, and a small catalog holds too little to learn what. So cosines are
-measured with a **ruler**: fixed pairs of texts that mean the same thing, and the same texts paired at random, encoded
-once when the linker is fitted. 0 is the mean of the unrelated pairs and 1 that of the related ones.
+Cosines are distributed differently for every encoder, and a small catalog is not enough to estimate how. They are
+calibrated with a **ruler**: fixed pairs of paraphrases, and the same texts paired with each other, encoded once when
+the linker is fitted. On the scale, 0 is the mean cosine of unrelated pairs and 1 that of paraphrases.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from skutune.engines.base import Encoder
 from skutune.errors import InputError
 from skutune.linking.vectors.classifier import Floats, Projection, check
 
-LEAST = 0.01  # an encoder whose pairs differ by less gives one answer to everything: broken, or of another kind
-_NARROW = 0.05  # an encoder whose pairs differ by less tells nothing apart; its cosines are not blown up
+LEAST = 0.01  # minimum difference between related and unrelated pairs; below it the encoder is unusable
+_NARROW = 0.05  # minimum range of the scale, so that noise of a weak encoder is not amplified
 
 RULER = (
     ("Reading lamp", "A small light for a desk or a bedside table"),
@@ -40,19 +40,19 @@ RULER = (
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """An affine scale for cosines: `unrelated` reads 0, `related` reads 1."""
+    """An affine scale for cosines that maps `unrelated` to 0 and `related` to 1."""
 
     unrelated: float
     related: float
 
     def __call__(self, cosines: Floats) -> Floats:
-        """Cosines in units of the ruler."""
+        """Scale cosines."""
         return np.asarray((cosines - self.unrelated) / max(self.related - self.unrelated, _NARROW), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class CosineScale:
-    """The scales of an encoder: of its own vectors (names) and of projected ones (texts)."""
+    """The scales of an encoder, for its own vectors (names) and for projected ones (texts)."""
 
     name: Scale
     text: Scale
@@ -64,14 +64,14 @@ class CosineScale:
         name = _scale(vectors)
         if not name.related - name.unrelated >= LEAST:
             raise InputError(
-                f"the encoder tells nothing apart: texts that mean the same have a cosine of {name.related:.3f}, "
-                f"unrelated ones of {name.unrelated:.3f}; set models.encoder to a sentence encoder that is trained"
+                f"the encoder does not distinguish texts: paraphrases have a mean cosine of {name.related:.3f}, "
+                f"unrelated texts one of {name.unrelated:.3f}; set models.encoder to a trained sentence encoder"
             )
         return cls(name, _scale(projection.apply(vectors)))
 
 
 def _scale(vectors: Floats) -> Scale:
-    """From the vectors of the ruler's texts, each pair's two side by side."""
+    """Measure the scale on the vectors of the ruler, with the two texts of a pair next to each other."""
     cosines = vectors[0::2] @ vectors[1::2].T
     related = np.eye(len(cosines), dtype=bool)
     return Scale(unrelated=float(cosines[~related].mean()), related=float(cosines[related].mean()))

@@ -1,8 +1,8 @@
 """Trains the projection by a softmax over products: gradient descent, on CPU or GPU.
 
-The softmax of a batch runs over the batch's products and their nearest neighbours. All others of a large catalog are
-told apart already: they would cost time and teach nothing. Whatever a batch needs lies on the device before the first
-one, and a batch is worked in pieces, so that memory is bounded whatever its size.
+The softmax of a batch runs over the batch's products and their nearest neighbours as hard negatives; the other
+products of a large catalog are already separated and contribute no gradient. All data is moved to the device once, and
+a batch is processed in chunks, so that memory is bounded for any batch size.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from skutune.process.watchdog import heartbeat
 
 ALL_CLASSES = 4096  # up to here the softmax runs over every product
 NEIGHBOURS = 7
-_CELLS = 1 << 23  # cosines at the same time: 32 MiB, and as much again for each step between them and the loss
+_CELLS = 1 << 23  # cosines computed together: 32 MiB, and as much again for each intermediate result of the loss
 
 
 def train(vectors: Floats, labels: Ints, rows: Ints, config: ClassifyConfig) -> Iterator[tuple[Projection, float]]:
-    """After each epoch the projection so far and the epoch's mean loss; it starts at the identity.
+    """Yield the projection and the mean loss after each epoch. Training starts at the identity.
 
     Args:
         vectors: unit vectors of texts, shape (n, d).
         labels: the product of each text, shape (n,).
-        rows: the texts that prototypes are made of, shape (m,); those whose product has another one are trained on.
+        rows: the texts of the prototypes, shape (m,); those of products with two or more are trained on.
         config: epochs, learning rate, batch size, seed.
     """
     import torch
@@ -56,7 +56,7 @@ def train(vectors: Floats, labels: Ints, rows: Ints, config: ClassifyConfig) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Texts:
-    """What is trained on, as tensors on one device.
+    """The training data as tensors on one device.
 
     `vectors` (n, d) and `labels` (n,) of all texts; `rows` (m,), those with another text of their product; `means`
     (c, d) and `counts` (c,) of each product's texts; `rivals` (c, NEIGHBOURS + 2), None
@@ -88,13 +88,13 @@ class _Texts:
 
     @property
     def piece(self) -> int:
-        """How many texts are worked at the same time."""
+        """Number of texts per chunk."""
         if self.rivals is None:
             return max(1, _CELLS // len(self.means))
         return int((_CELLS / self.rivals.shape[1]) ** 0.5)
 
     def loss(self, rows: Any, weight: Any, log_scale: Any) -> Any:
-        """Summed cross-entropy of texts over products; each text meets its own product without itself."""
+        """Summed cross-entropy of texts over products; a text is left out of its own product's prototype."""
         import torch
         from torch.nn.functional import cross_entropy, normalize
 
@@ -110,7 +110,7 @@ class _Texts:
         return cross_entropy(cosines * log_scale.exp(), place, reduction="sum")
 
     def _classes(self, own: Any) -> Any:
-        """The products that the softmax runs over, ascending, among them `own`."""
+        """The products of the softmax, ascending, including `own`."""
         import torch
 
         if self.rivals is None:
@@ -119,28 +119,28 @@ class _Texts:
 
 
 def trainable(labels: Ints, rows: Ints) -> Ints:
-    """Those of the texts whose product has another one of them: a prototype remains when the text is taken out."""
+    """The texts whose product has at least two of them, so that a prototype remains without the text."""
     counts = np.bincount(labels[rows])
     return rows[counts[labels[rows]] >= 2]
 
 
 def _rivals(means: Any) -> Any:
-    """The nearest products of each, and the product itself, shape (c, NEIGHBOURS + 2).
+    """The nearest products of each product, and the product itself, shape (c, NEIGHBOURS + 2).
 
-    The cosines have one place for all pieces: glibc's aligned allocations do not always find the hole that the piece
-    before has left, and 300 holes of 32 MiB took 7 GiB.
+    One buffer is reused for the cosines of all chunks: glibc does not always reuse the freed memory of aligned
+    allocations, and 300 buffers of 32 MiB took 7 GiB.
     """
     import torch
     from torch.nn.functional import normalize
 
     targets = normalize(means, dim=1)
-    found = torch.empty((len(targets), NEIGHBOURS + 2), dtype=torch.int64, device=targets.device)
+    rivals = torch.empty((len(targets), NEIGHBOURS + 2), dtype=torch.int64, device=targets.device)
     step = max(1, _CELLS // len(targets))
     cosines = torch.empty((step, len(targets)), device=targets.device)
     for at in range(0, len(targets), step):
         part = targets[at : at + step]
         torch.mm(part, targets.T, out=cosines[: len(part)])
-        found[at : at + step, :-1] = cosines[: len(part)].topk(NEIGHBOURS + 1, dim=1).indices
+        rivals[at : at + step, :-1] = cosines[: len(part)].topk(NEIGHBOURS + 1, dim=1).indices
         heartbeat()
-    found[:, -1] = torch.arange(len(targets))  # a product with twins need not be among its own nearest
-    return found
+    rivals[:, -1] = torch.arange(len(targets))  # with duplicates, a product may not be among its own nearest
+    return rivals
