@@ -1,4 +1,4 @@
-"""How the examples of an optimizer step are split into micro-batches, over processes and forward passes.
+"""Splits the examples of an optimizer step into micro-batches, over processes and forward passes.
 
 A step has the same examples on any number of processes and with any micro-batch size. A process with fewer
 micro-batches than another gets empty ones, because ZeRO synchronises all processes in every forward pass.
@@ -41,7 +41,7 @@ def micro_batches(
 
 
 def deal(items: Sequence[Each], costs: Sequence[int], workers: int, max_items: int) -> list[list[Each]]:
-    """Greedy balancing: items of falling cost go to the worker with the least load that has fewer than `max_items`."""
+    """Greedy balancing: each item, in order of decreasing cost, goes to the least loaded worker with a free place."""
     shares: list[list[Each]] = [[] for _ in range(workers)]
     loads = [0] * workers
     for item, cost in zip(items, costs, strict=True):
@@ -54,10 +54,10 @@ def deal(items: Sequence[Each], costs: Sequence[int], workers: int, max_items: i
 
 
 def pack(indices: Sequence[int], lengths: Sequence[int], max_tokens: int) -> list[MicroBatch]:
-    """Examples of falling length in as few rows of `max_tokens` as best fit decreasing finds.
+    """Pack examples, in order of decreasing length, into rows of `max_tokens` by best-fit decreasing.
 
-    TRL packs a whole training set so (its strategy `bfd_split`; nothing is left to split where examples were cut to
-    `max_length` before), which makes a step's examples depend on how they are packed. Inside a step they do not.
+    TRL packs a whole training set this way (strategy `bfd_split`), so that the examples of a step depend on packing.
+    Packing within a step does not change its examples.
     """
     packed: list[MicroBatch] = []
     free: list[int] = []

@@ -1,4 +1,4 @@
-"""Encoded examples → tensors: padded rows, or one packed row."""
+"""Collates encoded examples into padded rows or one packed row."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from skutune.training.tokens import IGNORED
 
 
 class Collate:
-    """Makes a batch of examples with `input_ids`, `labels` and `loss_weights` (1 for every label where that is absent).
+    """Collates examples with `input_ids`, `labels` and `loss_weights` (default: 1 for every label).
 
-    The batch holds these, each (rows, length), and what keeps examples apart: `attention_mask` for padded rows; for
-    packed ones `position_ids` and the examples' bounds, as flash attention takes them. Weights are 0 wherever there is
-    no label. No examples at all become a row without labels, which trains nothing.
+    The batch has these, each of shape (rows, length), and `attention_mask` for padded rows, or `position_ids` and the
+    sequence boundaries for flash attention with packing. Weights are 0 without a label. An empty list becomes a row
+    without labels, which has no gradient.
     """
 
     def __init__(self, pad_token: int, packed: bool = False) -> None:

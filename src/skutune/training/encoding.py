@@ -1,10 +1,10 @@
-"""From chats to token ids, labels and loss weights: the loss is on the answer only.
+"""Encodes chats as token ids, labels and loss weights; only the answer carries loss.
 
-The answer begins where the tokens of the prompt and those of the whole chat part, as in TRL: a template may render a
-prompt that is answered a little differently from one that is not.
+The answer starts at the first token that differs between the prompt and the whole chat, as in TRL, because a template
+may render a prompt differently with an answer.
 
-An answer that does not fit is cut after its last complete reference, so that no partial name or id is ever taught; if
-none fits, or the answer is nothing but a product, the example is dropped. An answer without references is cut at the
+An answer that does not fit is cut after its last complete reference, so that no partial name or id is trained; if
+none fits, or the answer is only a product, the example is dropped. An answer without references is cut at the
 limit.
 """
 
@@ -22,7 +22,7 @@ from skutune.training.tokens import IGNORED
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A chat that ends with the assistant's answer; `is_identity` where that is `NAME: id ID` and nothing else."""
+    """A chat that ends with the assistant's answer; `is_identity` if the answer is only `NAME: id ID`."""
 
     messages: list[dict[str, str]]
     is_identity: bool = False
@@ -30,9 +30,9 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One example, three lists of equal length; `is_cut` where the end of the answer is missing.
+    """One example, as three lists of equal length; `is_cut` if the answer is truncated.
 
-    `loss_weights` is 0 for the prompt, 1 for prose and more or less for the names and ids of products.
+    `loss_weights` is 0 for the prompt, 1 for prose and `reference_weight` for names and ids of products.
     """
 
     input_ids: list[int]
@@ -46,12 +46,12 @@ class ExampleEncoder:
     """Encodes chats with a tokenizer that provides character offsets.
 
     Args:
-        tokenizer: with a chat template, of the fast kind.
+        tokenizer: a fast tokenizer with a chat template.
         max_length: maximum length of an example in tokens.
-        reference_weight: weight of the tokens that name a product.
+        reference_weight: loss weight of the tokens of product references.
 
     Raises:
-        InputError: the tokenizer is not of the fast kind.
+        InputError: the tokenizer is not a fast one.
     """
 
     tokenizer: Any
@@ -66,14 +66,14 @@ class ExampleEncoder:
             )
 
     def encode(self, chats: Sequence[Chat]) -> list[Encoded | None]:
-        """The chats as examples, in their order; None for one that is left out because it is too long.
+        """Encode chats in order; None for one that is dropped because it is too long.
 
         Raises:
             jinja2.TemplateError: the chat template refuses a chat.
         """
         wholes = self._texts([chat.messages for chat in chats], is_prompt=False)
         prompts = self._texts([chat.messages[:-1] for chat in chats], is_prompt=True)
-        # The tokenizer spreads one call over the cores.
+        # One call, because the tokenizer parallelises it.
         encodings = self.tokenizer(wholes + prompts, add_special_tokens=False).encodings
         return [
             self._example(chat, whole, _common(prompt, whole), tokens, before.ids)
@@ -104,16 +104,16 @@ class ExampleEncoder:
         return Encoded(ids, [IGNORED] * start + ids[start:], weights, length < len(tokens.ids))
 
     def _cut(self, tokens: Any, at: int, ends: tuple[int, ...] | None) -> int:
-        """How many tokens of a chat that is too long are kept; 0: it is dropped."""
+        """The number of tokens to keep of a chat that is too long; 0: drop it."""
         if ends is None or at < 0:
             return self.max_length
         fitting = (tokens.char_to_token(at + end - 1) + 1 for end in reversed(ends))
         return next((length for length in fitting if length <= self.max_length), 0)
 
     def _weigh(self, weights: list[float], tokens: Any, span: Span) -> None:
-        """Weigh the tokens that a piece of the text became; what was cut off is not there to be weighed."""
-        found = (tokens.char_to_token(character) for character in range(*span))
-        place = next((token for token in found if token is not None), len(weights))
+        """Set the loss weight of the tokens of a span of the text, as far as they are kept."""
+        covering = (tokens.char_to_token(character) for character in range(*span))
+        place = next((token for token in covering if token is not None), len(weights))
         # One character may be several tokens, and a token may hold more than one character.
         while place < len(weights) and tokens.token_to_chars(place)[0] < span[1]:
             weights[place] = self.reference_weight
@@ -121,7 +121,7 @@ class ExampleEncoder:
 
 
 def _common(prompt: Sequence[Any], whole: Sequence[Any]) -> int:
-    """How many characters or tokens two texts begin with alike."""
+    """The length of the common prefix of two texts or token lists."""
     if whole[: len(prompt)] == prompt:
         return len(prompt)
     pairs = enumerate(zip(prompt, whole, strict=False))

@@ -1,9 +1,8 @@
-"""Model FLOPs of a training, and the share of the device's peak that it reached.
+"""Model FLOPs of a training, and model FLOPs utilisation (MFU).
 
-Model FLOPs utilisation as PaLM defines it (arXiv:2204.02311, appendix B): only what the mathematics needs is counted,
-never what is computed a second time to save memory, nor padding. Stricter than there in two things, so that the share
-is not flattered: a token attends to itself and those before it, half of the square, and the output layer is counted
-for the tokens that are taught alone. A multiplication with addition is two operations.
+MFU as defined for PaLM (arXiv:2204.02311, appendix B): recomputation by gradient checkpointing and padding are not
+counted. It is stricter in two respects: causal attention counts half of the square, and the output layer counts only
+tokens with a label. A multiply-add is two operations.
 """
 
 from __future__ import annotations
@@ -38,41 +37,37 @@ _PEAKS: tuple[tuple[tuple[str, ...], float], ...] = (
     (("A10G",), 70e12),
     (("A10",), 125e12),
 )
-"""Words of a device's name → dense operations a second in bfloat16, by the maker's data sheets; the first that fits."""
+"""Dense bfloat16 FLOP/s by the words of a device's name, from the data sheets; the first match counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingFlops:
-    """Floating-point operations of one forward and backward pass: for each token, each taught one, each attended pair.
-
-    A pair is a token and one that it attends to, itself included.
-    """
+    """FLOPs of a forward and backward pass per token, per token with a label, and per attended pair of tokens."""
 
     token: float
     taught: float
     pair: float
 
     def of(self, lengths: Sequence[int] | np.ndarray[Any, Any], taught: int) -> float:
-        """Operations that training on examples of these lengths once needs, `taught` of their tokens with a label."""
+        """FLOPs of one pass over examples of these lengths, with `taught` labelled tokens."""
         tokens = np.asarray(lengths, dtype=np.float64)
         pairs = (tokens * (tokens + 1) / 2).sum()
         return float(self.token * tokens.sum() + self.taught * taught + self.pair * pairs)
 
 
 def training_flops(config: Any, lora_rank: int | None) -> TrainingFlops | None:
-    """What a step needs of a model with this `transformers` config; None for a model that is not made like Llama.
+    """The FLOPs of a model with this `transformers` config; None for an architecture other than Llama's.
 
     Args:
         config: sizes of the model.
-        lora_rank: of adapters on every matrix but the output layer, whose own weights need no gradient; None: all
-            weights are trained.
+        lora_rank: rank of adapters on all matrices except the output layer; None for full fine-tuning.
     """
     if getattr(config, "model_type", None) not in _LLAMA_SHAPED:
         return None
     layers, matrices = config.num_hidden_layers, _matrices(config)
     weights = sum(rows * columns for rows, columns in matrices)
     adapters = sum((rows + columns) * lora_rank for rows, columns in matrices) if lora_rank else 0
-    # Forward once, backward once for the inputs, and once more for the weights where they are trained.
+    # Forward, gradient of the inputs, and for trained weights their gradient.
     passes = 2 if lora_rank else 3
     heads = config.num_attention_heads * _head_size(config)
     return TrainingFlops(
@@ -83,7 +78,7 @@ def training_flops(config: Any, lora_rank: int | None) -> TrainingFlops | None:
 
 
 def peak_flops(device: str) -> float | None:
-    """Dense bfloat16 operations a second of a device by its name; None where they are not known, as of a CPU."""
+    """Dense bfloat16 FLOP/s of a device by name; None if unknown, as for CPUs."""
     words = set(re.split(r"[^A-Za-z0-9]+", device))
     if "MIG" in words:  # a slice of a device
         return None
@@ -91,7 +86,7 @@ def peak_flops(device: str) -> float | None:
 
 
 def utilisation(flops: float | None, seconds: float, device: str, devices: int) -> float | None:
-    """The share of the devices' peak that was reached, from 0 to 1; None where model or device are not known."""
+    """MFU in [0, 1]; None if the peak of the device or the FLOPs of the model are unknown."""
     peak = peak_flops(device)
     if flops is None or peak is None or seconds <= 0:
         return None

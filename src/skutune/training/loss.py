@@ -32,9 +32,8 @@ class HeldOutLoss:
 def summed_loss(model: Any, inputs: dict[str, Any], *, fused: bool = False) -> torch.Tensor:
     """Weighted loss summed over the labelled tokens of a batch, shape ().
 
-    `inputs` is what `Collate` makes. Either way the output layer, a fifth of a small model's work, is computed only
-    where there is a label: on a CPU for columns in which some row has one, and with `fused` token by token in tiles, by
-    the head that TRL's trainer gives a model for GPUs.
+    `inputs` is a batch of `Collate`. The output layer, a fifth of a small model's FLOPs, is computed only where labels
+    are: on a CPU for columns with a label in some row; with `fused`, by the tiled head that TRL's trainer adds on GPUs.
     """
     given = {name: value for name, value in inputs.items() if name not in ("labels", "loss_weights")}
     weights = inputs["loss_weights"][:, 1:]
@@ -52,10 +51,10 @@ def summed_loss(model: Any, inputs: dict[str, Any], *, fused: bool = False) -> t
 def mean_loss(
     model: Any, rows: Any, collate: Collate, batch_size: int, *, rank: int = 0, processes: int = 1, fused: bool = False
 ) -> tuple[float, int]:
-    """(weighted mean loss a token, tokens with a label) of encoded examples. The model comes back as it was.
+    """The weighted mean loss per token of encoded examples, and the number of labelled tokens.
 
-    With several processes each computes its share, and all get the result. They have equally many passes, for a model
-    whose weights are split over processes is computed by all of them together.
+    With several processes each computes a share and all get the result. All have the same number of forward passes,
+    which a model with sharded weights requires. The model's training mode is restored.
     """
     lengths = [len(ids) for ids in rows["input_ids"]]
     share = micro_batches(range(len(rows)), lengths, processes, batch_size)[rank]
@@ -80,7 +79,7 @@ def mean_loss(
 def held_out_losses(
     base: Path, adapter: Path, examples: Examples, *, dtype: str, batch_size: int, pad_token: int
 ) -> HeldOutLoss:
-    """The loss of held-out answers without and with the adapter; the weights are loaded once. Raises InputError."""
+    """The loss on held-out answers without and with the adapter. Raises InputError."""
     model = load_tuned(base, adapter, number_format(dtype)).to(device())
     collate = Collate(pad_token)
     with model.disable_adapter():

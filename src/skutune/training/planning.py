@@ -1,4 +1,4 @@
-"""The plan of a training: chosen from the settings, the model's shape and the devices, and logged."""
+"""Chooses the plan of a training from the settings, the model's size and the devices."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What was chosen.
+    """The plan of a training.
 
-    `rows` examples are computed at the same time on one device, or, where they are packed, `rows * max_length` tokens.
-    `liger`: its kernels take the place of the model's.
+    The micro-batch of a device is `rows` examples, or `rows * max_length` tokens with packing. `liger`: replace the
+    model's kernels by those of Liger.
     """
 
     processes: int
@@ -38,16 +38,16 @@ class Plan:
 
     @property
     def max_tokens(self) -> int | None:
-        """Tokens of a packed row; None where rows are padded."""
+        """Maximum number of tokens of a packed row; None without packing."""
         return self.rows * self.max_length if self.packed else None
 
     @property
     def split(self) -> Split:
-        """What a checkpoint can be read with."""
+        """The sharding of its checkpoints."""
         return Split(self.processes, self.zero_stage)
 
     def figures(self) -> dict[str, Any]:
-        """The plan as figures, ready for JSON."""
+        """The plan as JSON-serialisable metrics."""
         return {
             "processes": self.processes,
             "micro_batch_size": self.rows,
@@ -69,7 +69,7 @@ def choose_plan(
     begun: Split | None = None,
     checkpointing: bool = False,
 ) -> Plan:
-    """Choose how to train, and log what may be unexpected.
+    """Choose the plan, and log fallbacks.
 
     Args:
         base: folder of the base model.
@@ -78,8 +78,8 @@ def choose_plan(
         dtype: auto, bfloat16, float16 or float32.
         processes: that train together, on all machines.
         processes_here: those on this machine.
-        begun: of the checkpoint that is gone on from: less memory for a smaller micro-batch must not choose another
-            stage of ZeRO than the one that the checkpoint can be read with.
+        begun: sharding of the checkpoint to resume from, whose ZeRO stage must be kept even if a smaller micro-batch
+            would fit with another one.
         checkpointing: use gradient checkpointing in any case.
     """
     on_gpu = device().type == "cuda"
@@ -98,13 +98,13 @@ def choose_plan(
     )
     packed = config.packing and has_flash_attention(numbers)
     if config.packing and not packed:
-        said = _log.warning if on_gpu else _log.info  # no CPU has one
-        said("training without packing: it needs a flash attention kernel, which is not installed")
+        log = _log.warning if on_gpu else _log.info  # flash attention is not available for CPUs
+        log("training without packing: it needs a flash attention kernel, which is not installed")
     if config.method == "full" and processes > 1 and not zero_config.is_installed():
         _log.warning("training without ZeRO: deepspeed is not installed, so every device has the whole optimizer state")
     if on_gpu and not has_compiler():
         _log.warning(
-            "training on a GPU: no C compiler (gcc, clang or cc) is found, and Triton needs one for its kernels; "
+            "training on a GPU: no C compiler (gcc, clang or cc) is installed, and Triton needs one for its kernels; "
             "install one, or use an image that has it"
         )
     liger = on_gpu and has_liger()
@@ -121,14 +121,14 @@ def _stage_of(begun: Split | None, processes: int) -> memory.Stage | None:
 
 
 def has_flash_attention(numbers: torch.dtype) -> bool:
-    """Whether a kernel is here that tells packed examples apart without a mask; there is one for 16 bits only."""
+    """Whether flash attention, which separates packed examples without a mask, supports device and number format."""
     from transformers.utils import is_flash_attn_2_available
 
     return torch.cuda.is_available() and numbers.itemsize == 2 and bool(is_flash_attn_2_available())
 
 
 def has_compiler() -> bool:
-    """Whether a C compiler is here, with which Triton builds the launchers of its kernels when training starts."""
+    """Whether there is a C compiler, which Triton needs to build kernel launchers."""
     return any(shutil.which(name) for name in ("gcc", "clang", "cc"))
 
 

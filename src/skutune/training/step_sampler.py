@@ -15,15 +15,15 @@ from skutune.training.collate import Collate
 class StepOrder(Sampler[list[MicroBatch]]):  # type: ignore[misc]
     """The steps of one epoch, each as the micro-batches of this process.
 
-    Which examples a step holds is a function of (seed, epoch, batch size) alone, so that a resumed run sees the same
-    order on any number of processes. Inside a step examples of like length are put together, which saves most of the
-    padding and changes no gradient: it is a sum over the step.
+    The examples of a step depend on (seed, epoch, batch size) only, so that a resumed run has the same order on any
+    number of processes. Within a step, examples of similar length are grouped, which avoids most of the padding and
+    does not change the gradient, a sum over the step.
 
     Args:
         lengths: tokens of each example.
-        batch_size: examples a step, over all processes.
+        batch_size: examples per step over all processes.
         seed: of the shuffle.
-        rank, processes: which process this is, and of how many.
+        rank, processes: of the distributed training.
         rows, max_tokens: see `micro_batches`.
     """
 
@@ -42,7 +42,7 @@ class StepOrder(Sampler[list[MicroBatch]]):  # type: ignore[misc]
         self.rank, self.processes, self.rows, self.max_tokens = rank, processes, rows, max_tokens
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next."""
+        """Set the epoch, which determines the order."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -76,13 +76,12 @@ class _MicroBatches(Dataset[dict[str, Any]]):  # type: ignore[misc]
 class StepLoader(DataLoader[list[dict[str, Any]]]):  # type: ignore[misc]
     """A loader whose items are optimizer steps, each a list of collated micro-batches.
 
-    A trainer's own loader gives every process the same number of equal micro-batches, so that the size of a step
-    would have to be a multiple of both.
+    With the trainer's default loader, the batch size would have to be a multiple of processes and micro-batch size.
     """
 
     def __init__(self, rows: Any, order: StepOrder, collate: Collate, pin_memory: bool) -> None:
         super().__init__(_MicroBatches(rows, collate), batch_sampler=order, collate_fn=list, pin_memory=pin_memory)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next."""
+        """Set the epoch, which determines the order."""
         self.batch_sampler.set_epoch(epoch)

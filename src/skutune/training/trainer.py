@@ -1,8 +1,8 @@
 """TRL's trainer, with steps that do not depend on the number of devices.
 
-What differs from TRL's own, besides the loader (see `order`): a loader's item is a whole optimizer step, the loss is
-weighted, and is normalised by the weights of the whole step on all processes, and on a CPU the output layer is computed
-only where a token carries loss, which TRL's fused head does only on devices that have Triton.
+Differences to TRL's trainer: an item of the loader is a whole optimizer step (step_sampler.py), the loss is weighted
+and normalised by the weights of the whole step over all processes, and on a CPU the output layer is computed only for
+tokens that carry loss, which TRL's fused head supports only with Triton.
 """
 
 from __future__ import annotations

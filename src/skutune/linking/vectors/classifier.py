@@ -12,7 +12,7 @@ of a text's product under a softmax over cosines with a learned temperature, as 
 Texts filled into templates are not trained on: the held-out text then follows a known template, and training always
 seems to help. Over 49,688 products with a name and three template texts, one epoch at a learning rate of 0.001 raised
 the accuracy on a fourth template from 96.9 % to 97.5 %, but lowered it on an LLM's descriptions of 60 products and
-their first sentences from 23 % to 21 %, and the recall at 10 from 68 % to 55 %. Whitening changes these little (with five
+their first sentences from 23 % to 21 %, and the recall at 10 from 68 % to 55 %. Whitening changes little (with five
 templates, from 25 % to 26 % and from 68 % to 71 %) and separates similar names: of 4,122 products whose names share
 their words it identifies 88 % by name, where plain means identify 82 %. Templates are detected by their repetition: the
 offset of a text from its product's mean is similar for all products.
