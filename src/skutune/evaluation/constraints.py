@@ -46,7 +46,7 @@ _ANCHOR_ENDS = re.compile(r"\s+(?:at|for|in|on|when|if|that|which|as|and|or|to|w
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
-    """One question's. `repeated` is the named thing that the catalog sells, "" where the question names none."""
+    """The constraints of one question. `repeated` is the product that the question names; "" if it names none."""
 
     constraints: tuple[str, ...]
     repeated: str
@@ -55,13 +55,13 @@ class Constraints:
     _rows: dict[str, int]
 
     def violations(self, ids: Iterable[str]) -> list[str]:
-        """Those of the ids whose product does not state each constraint; ids that no product has are passed over."""
+        """The ids whose product violates a constraint; unknown ids are ignored."""
         if self._breaking is None:
             return []
         return [each for each in ids if each in self._rows and self._breaking[self._rows[each]]]
 
     def repeats(self, ids: Iterable[str]) -> bool:
-        """Whether one of the ids is the very thing that the question names."""
+        """Whether one of the ids is the product that the question names."""
         return any(self._rows.get(each) in self._same for each in ids)
 
 
@@ -95,7 +95,7 @@ def stated(question: str) -> str:
 
 
 def pairing_target(question: str) -> str:
-    """What a question wants to pair or replace: "tortilla chips" in "What goes with tortilla chips?"; "" where nothing.
+    """The item that a question wants to pair or replace: "tortilla chips" in "What goes with tortilla chips?", or "".
 
     >>> pairing_target("What can I serve alongside my grilled salmon for dinner?")
     'grilled salmon'

@@ -22,7 +22,7 @@ FILE = "evaluation.json"
 
 @dataclass(frozen=True, slots=True)
 class JudgeFigures:
-    """Who judged (a role of the config's models), how many pairs it was asked about and how many verdicts were read."""
+    """The judge (a role of the config's models), the number of judged pairs and of parsed verdicts."""
 
     model: str
     asked: int
@@ -40,7 +40,7 @@ def document(
     judge: JudgeFigures | None,
     too_long: int = 0,
 ) -> dict[str, Any]:
-    """All figures of an evaluation, ready for JSON; without a held-out question its lists are empty.
+    """All metrics of an evaluation as JSON; without held-out questions the lists are empty.
 
     `too_long` questions and descriptions were not asked, because no answer had room behind them.
     """

@@ -30,7 +30,7 @@ Counts = Sequence[tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much higher the second rate is than the first, with its 95 % interval; None where either has no trial.
+    """The second rate minus the first, with its 95 % interval; None if either has no trials.
 
     `clusters` are those in which either has one.
     """
@@ -42,7 +42,7 @@ class Difference:
 
 
 def rate_of(counts: Counts) -> Rate:
-    """Hits of all trials; by Wilson where a cluster has at most one trial, else by the cluster bootstrap."""
+    """The pooled rate, with a Wilson interval if every cluster has at most one trial, else by the cluster bootstrap."""
     hits, trials = _arrays(counts)
     plain = rate(int(hits.sum()), int(trials.sum()))
     if plain.rate is None or trials.max() <= 1:
@@ -85,13 +85,13 @@ def _arrays(counts: Counts) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _weights(clusters: int) -> NDArray[np.int64]:
-    """How often each cluster is drawn in each resample, shape (RESAMPLES, clusters); the same for the same number."""
+    """The multiplicity of each cluster in each resample, shape (RESAMPLES, clusters); deterministic."""
     generator = np.random.default_rng([_SEED, clusters])
     return generator.multinomial(clusters, np.full(clusters, 1 / clusters), size=RESAMPLES)
 
 
 def _shares(weights: NDArray[np.int64], hits: NDArray[np.int64], trials: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The rate of each resample; NaN where it holds no trial."""
+    """The rate of each resample; NaN without trials."""
     drawn = weights @ trials
     return np.where(drawn > 0, weights @ hits / np.maximum(drawn, 1), np.nan)
 

@@ -26,7 +26,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What a judge said: True for relevant. `asked` counts the pairs, of which those in `verdicts` could be read."""
+    """The verdicts of a judge: True for relevant. `asked` counts all pairs, also those without a parsed verdict."""
 
     verdicts: Mapping[Pair, bool]
     asked: int
@@ -42,7 +42,7 @@ class Agreement:
 
 
 def judge_pairs(engine: TextEngine, pairs: Iterable[Pair], on_verdict: Callable[[], None] = lambda: None) -> Judged:
-    """The judge's verdicts, greedy; pairs that come more than once are asked once. Raises DeviceError."""
+    """Judge each distinct pair once, with greedy decoding. Raises DeviceError."""
     distinct = list(dict.fromkeys(pairs))
     requests = (
         Request(str(number), prompts.judge(*pair), Sampling(_TOKENS, temperature=0.0, top_p=1.0), prompts.SCHEMA)
@@ -58,7 +58,7 @@ def judge_pairs(engine: TextEngine, pairs: Iterable[Pair], on_verdict: Callable[
 
 
 def read_verdict(text: str) -> bool | None:
-    """What a judge's text says; None where it is not the JSON that was asked for."""
+    """The verdict in a judge's response; None if it does not follow the schema."""
     try:
         parsed = json.loads(text)
     except json.JSONDecodeError:
@@ -67,7 +67,7 @@ def read_verdict(text: str) -> bool | None:
 
 
 def measure_agreement(verdicts: Mapping[Pair, bool], labels: Mapping[Pair, bool]) -> Agreement:
-    """The judge's verdicts beside those by hand, over the labelled pairs that the judge gave a verdict on."""
+    """Compare the judge's verdicts with human ones on the pairs that have both."""
     from sklearn.metrics import cohen_kappa_score
 
     both = [(labels[pair], verdicts[pair]) for pair in labels if pair in verdicts]
@@ -118,5 +118,5 @@ def _label(line: str) -> tuple[Pair, bool] | None:
 
 
 def pairs_of(question: str, ids: Sequence[str], catalog: Mapping[str, str]) -> list[Pair]:
-    """What is judged of one answer: its products that are in the catalog, once each."""
+    """The pairs to judge for one answer: its distinct products that are in the catalog."""
     return [(fold(question), fold(catalog[each])) for each in dict.fromkeys(ids) if each in catalog]

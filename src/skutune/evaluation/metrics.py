@@ -16,7 +16,7 @@ Counting = Callable[[EvaluatedAnswer], tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A rate over answers or over what they recommend; `counts` gives (hits, trials) of one answer.
+    """A rate over answers or over their references; `counts` returns (hits, trials) of one answer.
 
     `better` says what is wanted: more, less, or "" where neither is better by itself.
     """
@@ -66,7 +66,7 @@ METRICS = (
 
 @dataclass(frozen=True, slots=True)
 class Diversity:
-    """How varied the recommended products are; ids that no product has do not count.
+    """Diversity of the recommended products; unknown ids are ignored.
 
     `covered` of the `catalog`'s products are recommended. `top_id` is recommended oftenest, `top` is its share. `gini`
     is of how often each product of the catalog is recommended; where there are fewer recommendations than products it
@@ -118,7 +118,7 @@ def results(rows: Sequence[EvaluatedAnswer], systems: Sequence[str], catalog: Ma
 
 
 def gains(rows: Sequence[EvaluatedAnswer]) -> list[Gain]:
-    """Tuned minus base, for each way of answering that both were asked in."""
+    """Tuned minus base, for each decoding setting with answers of both."""
     gained = []
     for split, by_system in _grouped(rows).items():
         for base, before in by_system.items():
@@ -129,7 +129,7 @@ def gains(rows: Sequence[EvaluatedAnswer]) -> list[Gain]:
 
 
 def gini(counts: Sequence[int]) -> float | None:
-    """The Gini coefficient of numbers that are not all zero, in [0, 1); None where they are, or where there is none."""
+    """The Gini coefficient in [0, 1); None if there are no numbers or all are zero."""
     total, size = sum(counts), len(counts)
     if not total:
         return None
@@ -182,7 +182,7 @@ def _differences(before: list[EvaluatedAnswer], after: list[EvaluatedAnswer]) ->
 
 
 def _by_product(rows: Iterable[EvaluatedAnswer], counts: Counting) -> list[tuple[int, int]]:
-    """The counts of each product's questions together, products as they come: they share what went right or wrong."""
+    """(hits, trials) summed per product: the questions of a product are correlated, so products are the clusters."""
     totals: dict[str, tuple[int, int]] = {}
     for row in rows:
         (hits, trials), (more_hits, more_trials) = totals.get(row.product_id, (0, 0)), counts(row)

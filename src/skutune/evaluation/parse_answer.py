@@ -34,7 +34,7 @@ class ParsedAnswer:
 
 
 def references_of(text: str) -> tuple[bool, tuple[Reference | None, ...]]:
-    """(whether the text is in the answer format, its references in order); where it is not, found by a lenient search.
+    """Whether the text follows the answer format, and its references in order; otherwise they are parsed leniently.
 
     None stands for a recommendation that says it has no close product.
     """
@@ -58,7 +58,7 @@ def parse_loosely(answer: str, catalog: Mapping[str, str]) -> ParsedAnswer:
 
 
 def agrees(reference: Reference, catalog: Mapping[str, str]) -> bool:
-    """Whether a reference's name is that of the product with its id."""
+    """Whether the name of a reference belongs to its id."""
     name = catalog.get(reference.id)
     return name is not None and normalise_name(name) == normalise_name(reference.name)
 

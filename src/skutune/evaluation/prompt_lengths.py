@@ -12,7 +12,7 @@ from skutune.training.tokens import context_of, load_tokenizer, prompt_tokens
 
 
 def drop_long_prompts(base: Path, examples: Sequence[Example], max_tokens: int) -> list[Example]:
-    """Those examples whose prompt and an answer of `max_tokens` fit into the context of the base model.
+    """Keep the examples whose prompt and an answer of `max_tokens` fit into the base model's context.
 
     Raises:
         InputError: there are examples, and none fits; or the base model's tokenizer or config cannot be read.

@@ -24,7 +24,7 @@ IDENTITY_TOKENS = 97
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """How often one system's id was the right one, over the descriptions of a split; resampled by product."""
+    """The share of descriptions of a split whose product a system identified, with intervals clustered by product."""
 
     split: str
     system: str
@@ -33,7 +33,7 @@ class Recall:
 
 
 class Identities:
-    """The lines `NAME: id ID` of all products as tokens, sorted: which token may follow what is written."""
+    """The lines `NAME: id ID` of all products as sorted token lists, for prefix-constrained decoding."""
 
     def __init__(self, products: Iterable[tuple[str, str]], tokenizer: Any, ends: Sequence[int]) -> None:
         """`products` are (id, name) pairs, `ends` the tokens that end a text."""
@@ -46,7 +46,7 @@ class Identities:
 
     @property
     def max_tokens(self) -> int:
-        """The tokens that the longest line needs, with its end."""
+        """The length of the longest line in tokens, including the end token."""
         return min(max(map(len, self._lines), default=0) + 1, IDENTITY_TOKENS)
 
     def _following(self, written: tuple[int, ...]) -> list[int]:
@@ -66,7 +66,7 @@ class IdentityMask:
         self._identities, self._begin = identities, -1
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """The scores, shape (rows, tokens), with -inf for every token that continues no product's line."""
+        """Mask the scores, shape (rows, tokens): -inf for tokens that continue no product's line."""
         if self._begin < 0:
             self._begin = input_ids.shape[1]
         allowed = scores.new_full(scores.shape, float("-inf"))
@@ -76,7 +76,7 @@ class IdentityMask:
 
 
 def recalled(product_id: str, split: str, system: str, text: str) -> RecallResult:
-    """What a completion says; only its first line is read."""
+    """The reference in the first line of a completion."""
     line = text.strip().split("\n")[0]
     named = parse_identity(line) or Reference("", "")
     return RecallResult(product_id, split, system, line[:400], named.id, named.name, named.id == product_id)

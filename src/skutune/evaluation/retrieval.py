@@ -27,7 +27,7 @@ class Search(Protocol):
     """Finds products by a text."""
 
     def find(self, texts: Sequence[str], count: int) -> list[list[int]]:
-        """The rows of the best products for each text, best first: at most `count`, none that has nothing of it."""
+        """The rows of the `count` best products for each text, best first, without those that share no term."""
         ...
 
 
@@ -57,7 +57,7 @@ class WordSearch:
 
 
 class VectorSearch:
-    """The nearest product names by the encoder's vectors, shape (n, d); it always finds something."""
+    """Nearest product names by the encoder's vectors, shape (n, d); never empty."""
 
     def __init__(self, names: Floats, encoder: Encoder) -> None:
         self._names, self._encoder = names, encoder
@@ -70,12 +70,12 @@ class VectorSearch:
 
 
 def document(product: Product, description: str | None) -> str:
-    """What words are searched in: name, attributes and description."""
+    """The text of a product that is indexed: name, attributes and description."""
     return " ".join([product.name, *product.attributes.values(), description or ""])
 
 
 def render_found(products: Sequence[Reference]) -> str:
-    """The products as an answer; without any, a recommendation that names no close product."""
+    """Search results as an answer; without results, one recommendation without a close product."""
     references: list[Reference | None] = list(products) or [None]
     items = tuple(
         AnswerItem(f"Result {place}", "It matches the words of the question.", product)

@@ -46,11 +46,11 @@ class System(Protocol):
         ...
 
     def identify(self, prompts: Sequence[str], descriptions: Sequence[str]) -> list[str] | None:
-        """`NAME: id ID` for each description, asked by its prompt; None for a system that nothing is recalled from."""
+        """`NAME: id ID` for each description; None if the system does not identify products."""
         ...
 
     def tokens(self, text: str) -> int:
-        """How many tokens of a model a text is."""
+        """The number of tokens of a text."""
         ...
 
 
@@ -86,7 +86,7 @@ class Systems:
     descriptions: Callable[[], Iterable[Description]]
 
     def each(self) -> Iterator[tuple[str, System]]:
-        """The systems with their names, those of one model together."""
+        """The systems by name, grouped by model."""
         for kind in ("base", "tuned"):
             own = [system for system in self.config.systems if system.startswith(kind)]
             if own:
@@ -98,7 +98,7 @@ class Systems:
 
     @contextmanager
     def _model(self, kind: str) -> Iterator[AnswerModel]:
-        """Base or tuned model in memory, as it answers afterwards: with the adapter's weights added to the base's."""
+        """Load the base or tuned model, with the adapter merged."""
         base, adapter = self.models.base(), None
         products = [(product.id, product.name) for product in self.products]
         if kind == "tuned" and self.models.is_adapter:
@@ -146,7 +146,7 @@ class Free:
 
 
 class Constrained:
-    """A model in the answer's template, with all products to choose from, or those that its names are linked to."""
+    """A model constrained to the answer format and to all products, or to those that its names are linked to."""
 
     def __init__(
         self, model: AnswerModel, max_tokens: int, linked: NameResolver | None, products: Sequence[Product]
@@ -207,7 +207,7 @@ class Retrieval:
 
 
 def timed(system: System, questions: Sequence[str], batch_size: int) -> Iterator[TimedAnswer]:
-    """The answers to all questions in their order, in batches that are the same in every run."""
+    """Answer all questions in order, in deterministic batches."""
     for start in range(0, len(questions), batch_size):
         batch = questions[start : start + batch_size]
         begun = time.monotonic()

@@ -18,7 +18,7 @@ _LONGEST = 2400  # characters of an answer kept; a model that does not stop woul
 
 @dataclass(frozen=True, slots=True)
 class BadAnswer:
-    """An answer and its faults, each a sentence without a full stop."""
+    """An answer and its defects, each a sentence without a full stop."""
 
     system: str
     split: str
@@ -28,7 +28,7 @@ class BadAnswer:
 
 
 def worst_answers(rows: Iterable[EvaluatedAnswer], catalog: Mapping[str, str], listed: int = LISTED) -> list[BadAnswer]:
-    """The worst answers, those of the tuned model where it was asked; only answers that have a fault."""
+    """The worst answers with defects, those of the tuned model if it was evaluated."""
     held = list(rows)
     judged = [row for row in held if row.system.startswith("tuned")] or held
     bad = sorted((row for row in judged if _rank(row) < _PERFECT), key=lambda row: (_rank(row), row.question_id))

@@ -55,7 +55,7 @@ def side_by_side(rows: Mapping[str, EvaluatedAnswer], names: Mapping[str, str]) 
 
 
 def segments(text: str, names: Mapping[str, str]) -> list[Segment]:
-    """A text in pieces, its lines that name products each marked as right or wrong."""
+    """Split a text into segments and mark its references as right or wrong."""
     shown = text if len(text) <= _LONGEST else text[:_LONGEST] + " … (cut here)"
     found: list[Segment] = []
     for line in shown.split("\n"):
@@ -93,7 +93,7 @@ def _fault(reference: Reference, names: Mapping[str, str]) -> str | None:
 
 
 def _references(line: str) -> tuple[Reference | None, ...]:
-    """What a line names: read exactly, or else as the evaluation reads a broken answer."""
+    """The reference in a line, parsed strictly or else leniently."""
     try:
         return (parse_reference(line),)
     except FormatError:

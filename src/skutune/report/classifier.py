@@ -20,7 +20,7 @@ _KEPT_AS = {"identity": "centroid", "whitened": "whitened", "trained": "trained"
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One way to tell a text's product: the share of held-out texts that it got right; the run uses the kept one."""
+    """A classifier and its accuracy on held-out texts; the run uses the kept one."""
 
     name: str
     right: float
@@ -29,7 +29,7 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """Pairs of about the same P(acceptable): its mean, the share that was right, and how many there are."""
+    """A bin of the reliability diagram: mean P(acceptable), share of acceptable pairs, and count."""
 
     p: float
     acceptable: float
@@ -38,7 +38,7 @@ class Reliability:
 
 @dataclass(frozen=True, slots=True)
 class Operating:
-    """What comes of a wanted precision: the share of right links among all, and of linked names among all."""
+    """The precision and coverage reached at a target precision."""
 
     wanted: float
     precision: float
@@ -47,7 +47,7 @@ class Operating:
 
 @dataclass(frozen=True, slots=True)
 class Classifying:
-    """The figures; empty lists where too little was held out. `texts` were held out, `why` is the verdict's reason."""
+    """Metrics of classifier and calibration; lists are empty if too little was held out."""
 
     methods: list[Method]
     texts: int

@@ -1,4 +1,4 @@
-"""How evenly the training examples cover the catalog, and which products are recommended."""
+"""Coverage of the catalog by training examples and recommendations."""
 
 from __future__ import annotations
 

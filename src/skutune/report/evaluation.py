@@ -1,4 +1,4 @@
-"""The evaluation's tables: per split one row a metric and one column a system."""
+"""Tables of the evaluation: for each split a row per metric and a column per system."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _VERDICT = "name_agrees"
 
 @dataclass(frozen=True, slots=True)
 class MetricRow:
-    """One measure over the systems of a table: its cells, and what tuning adds by the names of the tuned systems."""
+    """A metric over the systems of a table, and the gain of tuning by tuned system."""
 
     title: str
     better: str
@@ -55,7 +55,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How often names and ids agree in what base and tuned model write freely; None where one was not asked."""
+    """Agreement of names and ids in unconstrained answers of base and tuned model; None if not evaluated."""
 
     split: str
     base: Rate | None
