@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 from skutune.config.schema import GeneratorConfig
 from skutune.engines.base import Request, Sampling
-from skutune.engines.transformers.engine import TransformersEngine
+from skutune.engines.transformers.batch import RunningSequence
+from skutune.engines.transformers.engine import TransformersEngine, _finish_reason
 from skutune.engines.transformers.json_grammar import allows, apply_mask
 from skutune.errors import InputError
 from skutune.process.progress import listening_to_tokens
@@ -193,3 +195,18 @@ def test_tokens_are_reported_as_they_are_generated(folder: Path) -> None:
     assert reports[0] == 0, "the prompts are read"
     assert sum(reports) == sum(result.completion_tokens for result in results)
     assert max(reports) <= len(requests)
+
+
+class RejectingMatcher:
+    def consume_token(self, token: int) -> bool:
+        return False
+
+    def is_stopped(self) -> bool:
+        return False
+
+
+def test_a_text_whose_token_the_grammar_rejects_is_not_ended_by_the_context() -> None:
+    request = greedy(0, "tea", 500)
+    sequence = RunningSequence(request, [1], 10, random.Random(0), RejectingMatcher())
+    sequence.append(5, frozenset())
+    assert _finish_reason(sequence) == "length"

@@ -96,7 +96,11 @@ class TransformersEngine:
 
 
 def _finish_reason(sequence: RunningSequence) -> str:
-    return "stop" if sequence.finish_reason == "stop" else truncation(sequence.request, sequence.limit)
+    if sequence.finish_reason == "stop":
+        return "stop"
+    if len(sequence.generated) < sequence.limit:  # the grammar rejected a token
+        return "length"
+    return truncation(sequence.request, sequence.limit)
 
 
 def check_model(folder: Path) -> None:
