@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import save_base
 from llama2 import llama2_tokenizer
-from peft import PeftModel
+from peft import AutoPeftModelForCausalLM, PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from skutune.config.load import parse_config
@@ -84,7 +84,8 @@ def test_adapter_card_curves_and_merged_weights_lie_in_the_store(tuned, base):
     assert "base_model: tiny\n" in card
     written = [folder / name for name in names if Path(name).suffix in (".md", ".json", ".jsonl", ".jinja")]
     assert written
-    assert not [path for path in written if str(base.parent) in path.read_text()]
+    assert [path.name for path in written if str(base.parent) in path.read_text()] == ["adapter_config.json"]
+    assert AutoPeftModelForCausalLM.from_pretrained(folder / "adapter").peft_config, "PEFT finds the base by itself"
 
 
 def test_whole_weights_get_a_card_of_their_own_and_nothing_is_merged(tuned):
