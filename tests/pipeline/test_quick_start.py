@@ -126,7 +126,7 @@ def test_a_second_demo_resumes(finished: tuple[Path, subprocess.CompletedProcess
 
 def test_a_finished_run_answers_links_and_explains(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, _ = finished
-    linked = _skutune('skutune link --run demo-tiny "baked beans" "a car battery"', folder)
+    linked = _skutune('skutune link --json --run demo-tiny "baked beans" "a car battery"', folder)
     beans, battery = (json.loads(line) for line in linked.stdout.splitlines())
     assert beans["product"]["id"] == "32717"
     assert battery["product"] is None
