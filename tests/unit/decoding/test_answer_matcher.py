@@ -73,6 +73,17 @@ def test_a_token_that_is_not_allowed_raises(grammar, vocabulary):
         AnswerMatcher(Limits(grammar, 200)).accept(vocabulary.by_bytes[b"\n"])
 
 
+def test_an_end_token_is_refused_before_the_answer_is_complete_and_everything_after_it(grammar, vocabulary):
+    matcher, end = AnswerMatcher(Limits(grammar, 200)), vocabulary.ends[0]
+    with pytest.raises(ValueError, match="has already ended or is incomplete"):
+        matcher.accept(end)
+    write(matcher, vocabulary, np.random.default_rng(0), FAVOURED)
+    assert matcher.ended
+    for token in (end, vocabulary.by_bytes[b"."]):
+        with pytest.raises(ValueError, match="has already ended or is incomplete"):
+            matcher.accept(token)
+
+
 def test_a_trie_of_another_tokenizer_raises(vocabulary, hostile_trie):
     other = Vocabulary((*vocabulary.tokens, b"more"), vocabulary.ends)
     with pytest.raises(InputError, match="another tokenizer"):

@@ -92,3 +92,10 @@ def test_all_prompts_of_a_stage_begin_alike() -> None:
     assert one[:-1] == other[:-1]
     assert one[-1] != other[-1]
     assert "Product: Ham" in one[-1]["content"]
+
+
+def test_examples_are_turns_of_user_and_assistant() -> None:
+    messages = recommend.recommend("Ham", "What goes with eggs?", 2)
+    turns = ["user", "assistant"] * len(recommend.EXAMPLES)
+    assert [message["role"] for message in messages] == ["system", *turns, "user"]
+    assert messages[2]["content"] == recommend.EXAMPLES[0][1]
