@@ -60,6 +60,8 @@ class WorkerProcesses:
     def check(self) -> None:
         """Raise the error of the first shard that failed."""
         for shard, (process, log) in enumerate(self.processes):
+            if process.returncode is None:  # still running after another shard failed
+                continue
             if process.returncode < 0:
                 raise RetryableError(
                     f"{self.task.stage}, shard {shard}: its process was killed by signal {-process.returncode} (often "
